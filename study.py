@@ -1,0 +1,335 @@
+"""Load a study file and check all of it before anything runs.
+
+A study is data: what it says is converted to the types that its template notebook declares,
+refused where it makes no sense, and handed over as one resolved configuration a run.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
+from typing import Any, NoReturn
+
+import click
+
+NOTEBOOKS = Path(__file__).resolve().parent / "notebooks"
+TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
+NAME = re.compile(r"(?!\.)[A-Za-z0-9_.=,-]{1,100}")
+RESERVED = {"incomplete", "study.json", "results.csv", "elimination.png"}  # in outputs/<study>/
+LARGEST_GRID = 100_000  # configurations a study
+NOT_CODE = {"parameters", "injected-parameters", "preflight", "presentation"}  # tags of cells
+
+
+class StudyError(click.ClickException):
+    """What is wrong with a study or a command, where, and the cure."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Template:
+    """A notebook that is executed once a configuration, and what its cells declare."""
+
+    file: str
+    text: str
+    defaults: dict[str, Any]  # in the declared types
+    preflight: str
+    code: str
+    same_code: dict[str, bool]  # by hash: this code, and what was found to be equal to it
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that a study file and the overrides of a command ask for."""
+
+    name: str
+    notebooks: dict[str, str]
+    template: Template
+    overrides: dict[str, Any]
+    configurations: dict[str, dict[str, Any]]  # every parameter of the template
+    flops: dict[str, float]  # of a whole run; 0 where the template does not say
+    lengthens: str | None
+    rounds: list[dict[str, Any]]
+    final: str | None
+
+
+def asked(study: Study) -> dict[str, Any]:
+    """Return what study.json says: all that was asked for, and the hashes of its code."""
+    template = study.template
+    return {
+        "study": study.name,
+        "overrides": study.overrides,
+        "notebooks": study.notebooks,
+        "code": [code for code, same in template.same_code.items() if same],
+        "defaults": template.defaults,
+        "lengthens": study.lengthens,
+        "configurations": study.configurations,
+        "rounds": study.rounds,
+        "final": study.final,
+    }
+
+
+def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
+    """Return the study that a file holds; raise StudyError where anything is wrong."""
+    empty: dict[str, Any] = {"notebooks": {}, "defaults": {}, "configurations": {}}
+    empty |= {"grid": [], "rounds": [], "final": None}
+    document = empty | mapping(read_yaml(file), str(file), empty)
+    notebooks = checked_notebooks(document["notebooks"], f"{file}: notebooks")
+    template = read_template(NOTEBOOKS / notebooks["run"])
+    changed = parse_overrides(overrides, template)
+    asked = mapping(document["configurations"], f"{file}: configurations")
+    asked = {name: asked[name] or {} for name in asked}
+    for number, row in enumerate(sequence(document["grid"], f"{file}: grid"), 1):
+        add_product(row, f"{file}: grid row {number}", asked)
+    check_names(asked, f"{file}: configurations", RESERVED | set(notebooks.values()))
+    defaults = typed(document["defaults"], template, f"{file}: defaults")
+    configurations, flops, lengthens = {}, {}, None
+    check = compile(template.preflight, f"{template.file}: preflight", "exec")
+    for name in asked:
+        place = f"{file}: configuration {name}"
+        own = typed(resolve(name, asked, place), template, place)
+        configurations[name] = template.defaults | defaults | own | changed
+        found = preflight(check, configurations[name], place)
+        flops[name], lengthens = float(found.get("flops", 0)), found.get("lengthens")
+    rounds = checked_rounds(document["rounds"], f"{file}: rounds", configurations)
+    final = document["final"]
+    if final is not None:
+        check_known([final], configurations, f"{file}: final")
+    return Study(
+        file.stem, notebooks, template, changed, configurations, flops, lengthens, rounds, final
+    )
+
+
+def fail(place: str, what: str) -> NoReturn:
+    """Refuse a study or a command."""
+    message = f"{place}: {what}"
+    raise StudyError(message)
+
+
+def check_known(names: Iterable[Any], known: Iterable[str], place: str) -> None:
+    """Refuse a name that is not among the known ones, with the nearest that is."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, 1)
+            cure = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known[:20])}"
+            fail(place, f"unknown name {name!r:.100}; {cure}")
+
+
+def mapping(value: Any, place: str, known: Iterable[str] | None = None) -> dict[str, Any]:
+    """Return a mapping from names, all of them known where that is asked, or refuse it."""
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        fail(place, f"must be a mapping, `name: value` a line, not {value!r:.100}")
+    if known is not None:
+        check_known(value, known, place)
+    return dict(value)
+
+
+def sequence(value: Any, place: str) -> list[Any]:
+    """Return a list, or refuse what is none."""
+    if not isinstance(value, list):
+        fail(place, f"must be a list, `- ...` a line, not {value!r:.100}")
+    return list(value)
+
+
+def read_yaml(file: Path) -> Any:
+    """Return what a YAML 1.2 file holds: data only, no tags, no duplicate keys."""
+    from ruamel.yaml import YAML
+
+    try:
+        return YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        fail(str(file), f"cannot be read: {error.strerror}; name a study, as params/smoke.yaml")
+    except Exception as error:  # noqa: BLE001 - ruamel.yaml lets all kinds through
+        fail(str(file), f"is not valid YAML 1.2: {error}")
+
+
+def checked_notebooks(value: Any, place: str) -> dict[str, str]:
+    """Return the notebook files by role: prepare, run, summary."""
+    notebooks = mapping(value, place, ["prepare", "run", "summary"])
+    if "run" not in notebooks:
+        fail(place, "`run` is missing; name the template, as in `run: train.ipynb`")
+    available = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
+    check_known(notebooks.values(), available, place)
+    return notebooks
+
+
+def read_template(path: Path) -> Template:
+    """Read a template notebook and the parameters it declares."""
+    import nbformat
+    import papermill
+
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except Exception as error:  # noqa: BLE001 - json's, nbformat's and jsonschema's
+        fail(path.name, f"is not a notebook: {error}")
+    # papermill formats the path it is given, so braces in it are doubled
+    inspected = papermill.inspect_notebook(re.sub(r"([{}])", r"\1\1", str(path)))
+    defaults = {}
+    for name, declared in inspected.items():
+        place = f"{path.name}: parameter {name}"
+        cure = "write `name: type = default  # help` on one line, type int, float, bool or str"
+        if declared["inferred_type_name"] not in TYPES:
+            fail(place, f"has no type that can be checked; {cure}")
+        try:
+            default = ast.literal_eval(declared["default"])
+        except (ValueError, SyntaxError):
+            fail(place, f"has no plain value as its default; {cure}")
+        defaults[name] = converted(default, TYPES[declared["inferred_type_name"]], place)
+    preflight, code = sources(notebook, lambda tags: "preflight" in tags), code_of(notebook)
+    same_code = {hash_of(code): True}
+    return Template(path.name, nbformat.writes(notebook), defaults, preflight, code, same_code)
+
+
+def hash_of(text: str) -> str:
+    """Return a short hash of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def sources(notebook: Any, wanted: Callable[[set[str]], bool]) -> str:
+    """Return the code of the cells whose tags are wanted; a source may be a list of lines."""
+    cells = (cell for cell in notebook.get("cells", []) if cell["cell_type"] == "code")
+    kept = (cell for cell in cells if wanted(set(cell["metadata"].get("tags", []))))
+    return "\n".join("".join(cell["source"]) for cell in kept)
+
+
+def code_of(notebook: Any) -> str:
+    """Return the code of a notebook, template or log, that decides its results."""
+    return sources(notebook, lambda tags: not tags & NOT_CODE)
+
+
+def is_same_code(template: Template, code: str, log: Path) -> bool:
+    """Tell whether a run with this hash of its code had the template's, but for layout."""
+    if code not in template.same_code:
+        try:
+            was = code_of(json.loads(log.read_text(encoding="utf-8")))
+            same = ast.dump(ast.parse(was)) == ast.dump(ast.parse(template.code))
+        except (OSError, ValueError, SyntaxError):
+            same = False
+        template.same_code[code] = same
+    return template.same_code[code]
+
+
+def typed(value: Any, template: Template, place: str) -> dict[str, Any]:
+    """Return parameters in the types that the template declares; refuse unknown ones."""
+    parameters = mapping(value, place, template.defaults)
+    return {
+        name: converted(parameters[name], type(template.defaults[name]), f"{place}: {name}")
+        for name in parameters
+    }
+
+
+def converted(value: Any, kind: type, place: str) -> Any:
+    """Return the value as the declared type where nothing is lost, else refuse it."""
+    if {type(value), kind} == {int, float} and abs(value) <= 2**53 and kind(value) == value:
+        value = kind(value)
+    if type(value) is not kind:
+        fail(place, f"must be of type {kind.__name__}, not {value!r:.100}")
+    if isinstance(value, float) and not math.isfinite(value):
+        fail(place, f"must be a finite number, not {value}")
+    return value
+
+
+def parse_overrides(overrides: Iterable[tuple[str, str]], template: Template) -> dict[str, Any]:
+    """Return `-p NAME VALUE` pairs in the template's types, in the order of their names."""
+    from ruamel.yaml import YAML
+
+    texts = dict(sorted(overrides))
+    check_known(texts, template.defaults, "-p")
+    values: dict[str, Any] = {}
+    for name, text in texts.items():
+        plain = type(template.defaults[name]) is not str and NAME.fullmatch(text)
+        values[name] = YAML(typ="safe", pure=True).load(text) if plain else text
+        if not NAME.fullmatch(text):
+            fail(f"-p {name}", f"{text!r:.100} cannot be part of a directory's name")
+    return typed(values, template, "-p")
+
+
+def add_product(row: Any, place: str, asked: dict[str, Any]) -> None:
+    """Expand one row of the grid: lists multiply, single values stay."""
+    axes = mapping(row, place)
+    pattern = axes.pop("name", None)
+    axes = {field: v if isinstance(v, list) else [v] for field, v in axes.items()}
+    if not isinstance(pattern, str):
+        fail(place, "needs a name, as in `name: mlp_{units}`")
+    if set("{}") & set(re.sub(r"\{\w+\}", "", pattern)):
+        fail(place, f"the name {pattern!r:.100} may hold bare fields only, as in {{units}}")
+    check_known(re.findall(r"\{(\w+)\}", pattern), axes, f"{place}: name {pattern!r:.100}")
+    size = math.prod(map(len, axes.values()))
+    if size == 0 or len(asked) + size > LARGEST_GRID:
+        fail(place, f"expands to {size} configurations; 1 to {LARGEST_GRID} a study are possible")
+    for point in itertools.product(*axes.values()):
+        values = dict(zip(axes, point, strict=True))
+        name = pattern
+        for field, value in values.items():
+            name = name.replace(f"{{{field}}}", str(value))
+        if name in asked:
+            fail(place, f"makes the name {name!r:.120} again; put what varies into `name`")
+        asked[name] = values
+
+
+def check_names(names: Iterable[str], place: str, taken: set[str]) -> None:
+    """Refuse names that cannot be directories of their own on every file system."""
+    seen = {name.lower(): name for name in taken}
+    for name in names:
+        if not NAME.fullmatch(name):
+            cure = "use letters, digits and _ - . = , (no leading dot, at most 100)"
+            fail(place, f"the name {name!r:.120} cannot be a directory's; {cure}")
+        if name.lower() in seen:
+            fail(place, f"the name {name!r} is taken by {seen[name.lower()]!r}; choose another")
+        seen[name.lower()] = name
+
+
+def resolve(name: str, asked: dict[str, Any], place: str) -> dict[str, Any]:
+    """Return what a configuration and those it extends say; what is nearer wins."""
+    chain: dict[str, dict[str, Any]] = {}
+    while name is not None:
+        if name in chain:
+            fail(place, f"`extends` is circular: {' -> '.join([*chain, name])}")
+        check_known([name], asked, f"{place}: extends")
+        chain[name] = mapping(asked[name], place)
+        name = chain[name].pop("extends", None)
+    return {key: value for link in reversed(chain.values()) for key, value in link.items()}
+
+
+def preflight(check: CodeType, parameters: dict[str, Any], place: str) -> dict[str, Any]:
+    """Run the template's preflight cell on one configuration; return the names it sets."""
+    names = dict(parameters)
+    try:
+        exec(check, names)  # noqa: S102 - the template's code, which is about to run anyway
+    except ValueError as error:
+        fail(place, str(error))
+    except Exception as error:  # noqa: BLE001 - whatever the template got wrong
+        fail(f"{place}: {check.co_filename}", f"{type(error).__name__}: {error}")
+    return names
+
+
+def checked_rounds(value: Any, place: str, known: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the rounds of elimination, complete with their defaults."""
+    rounds = []
+    for number, each in enumerate(sequence(value, place), 1):
+        here = f"{place}: round {number}"
+        empty: dict[str, Any] = {"title": f"Round {number}", "candidates": []}
+        empty |= {"metric": "val_loss", "epochs": None, "originally_dropped": []}
+        row = empty | mapping(each, here, empty)
+        for key, kind in [("title", str), ("metric", str), ("epochs", int)]:
+            if row[key] is not None:
+                converted(row[key], kind, f"{here}: {key}")
+        if not sequence(row["candidates"], f"{here}: candidates"):
+            fail(f"{here}: candidates", "are missing; name two or more configurations")
+        if row["epochs"] is not None and row["epochs"] < 1:
+            fail(f"{here}: epochs", f"must be at least 1, not {row['epochs']}")
+        check_known(row["candidates"], known, f"{here}: candidates")
+        dropped = sequence(row["originally_dropped"], f"{here}: originally_dropped")
+        check_known(dropped, row["candidates"], f"{here}: originally_dropped")
+        rounds.append(row)
+    return rounds

@@ -8,7 +8,6 @@ a directory in its final place, outputs/<study>/<configuration>/, is complete by
 from __future__ import annotations
 
 import csv
-import fnmatch
 import json
 import os
 import shutil
@@ -16,24 +15,19 @@ import signal
 import sys
 import tempfile
 import time
-import uuid
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-import study as studies
-from study import Study, Template, fail
+from study import NOTEBOOKS, Study, Template, fail, hash_of, load_study, read_json, write_json
 
 ROOT = Path(__file__).resolve().parent
 CHECKPOINT, HISTORY = "model.keras", "history.csv"  # what a run goes on from, and its epochs
-MANY = 60  # configurations from which --dry-run counts instead of listing
 
 
 @dataclass(frozen=True)
@@ -41,7 +35,7 @@ class Lease:
     """The right of one runner to write a study's outputs, for as long as the lock file says so."""
 
     outputs: Path
-    holder: str  # process id and a random word
+    holder: str  # process id and start of the runner
 
     def holds(self) -> bool:
         """Tell whether the runner still holds the study."""
@@ -87,28 +81,10 @@ class State:
 
 
 # --- the state of every configuration ---
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object that a JSON file holds, empty where there is none."""
-    with suppress(OSError, ValueError):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
-    return {}
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Replace a JSON file in one step."""
-    partial = path.with_name(f"partial.{path.name}")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def read_history(directory: Path | None) -> list[dict[str, str]]:
+def read_history(directory: Path) -> list[dict[str, str]]:
     """Return the rows of a run's history, one an epoch, none where there is no history."""
     with suppress(OSError, csv.Error, ValueError):
-        if directory:
-            return list(csv.DictReader((directory / HISTORY).read_text().splitlines()))
+        return list(csv.DictReader((directory / HISTORY).read_text().splitlines()))
     return []
 
 
@@ -119,16 +95,14 @@ def state_of(task: Task) -> State:
     if run and not changes:
         return State("complete", left=0.0)
     start = resume_point(task)
-    epoch, epochs = len(read_history(start)), task.parameters.get(task.lengthens or "", 0)
+    epoch, epochs = len(read_history(start or task.place)), task.parameters.get(task.lengthens or "", 0)
     goes_on = bool(start and epochs and (start / CHECKPOINT).exists())
     left = max(0.0, 1 - epoch / epochs) if goes_on else 1.0
     if start and start != task.place:
         error = read_json(start / "run.json")["error"]
         return State("unfinished", error or f"interrupted at epoch {epoch}", left)
     if start:
-        changes.append(
-            f"goes on from epoch {epoch}" if goes_on else f"no {CHECKPOINT}: starts over"
-        )
+        changes.append(f"goes on from epoch {epoch}" if goes_on else f"no {CHECKPOINT}: starts over")
     return State("stale", ", ".join(changes), left) if run else State("missing")
 
 
@@ -141,9 +115,7 @@ def differences(task: Task, directory: Path, may_grow: bool = False) -> list[str
         for name, value in task.parameters.items()
         if was[name] != value and not (may_grow and name == task.lengthens and was[name] < value)
     ]
-    same = studies.is_same_code(
-        task.template, run.get("code", ""), directory / f"{task.name}.ipynb"
-    )
+    same = task.template.is_same_code(run.get("code", ""), directory / f"{task.name}.ipynb")
     return changes + ([] if same else [f"{task.template.file} changed"])
 
 
@@ -157,8 +129,6 @@ def resume_point(task: Task) -> Path | None:
 
 
 # --- run one ---
-
-
 def run_once(task: Task) -> tuple[Path, str | None]:
     """Execute a configuration in a new attempt; return its directory and its error, if any.
 
@@ -184,11 +154,9 @@ def begin_attempt(task: Task) -> Path:
     attempt.mkdir(parents=True)
     run: dict[str, Any] = {"configuration": task.name, "parameters": task.parameters}
     run |= {"code": next(iter(task.template.same_code)), "seconds": 0.0, "attempts": 0}
-    run |= {"started": datetime.now(UTC).isoformat(timespec="seconds")}
+    run |= {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     if start:
-        run |= {
-            key: read_json(start / "run.json")[key] for key in ("seconds", "attempts", "started")
-        }
+        run |= {key: read_json(start / "run.json")[key] for key in ("seconds", "attempts", "started")}
         # oldest first: a history that is copied after its checkpoint is never behind it
         files = sorted(start.iterdir(), key=lambda path: path.stat().st_mtime)
         if not read_json(start / "run.json")["finished"]:  # killed: it lived to its last file
@@ -218,8 +186,8 @@ def execute(
 
     class Kernel(AsyncKernelManager):
         def __init__(self, **options: Any) -> None:
-            files = {"ip": f"{private}/socket", "connection_file": f"{private}/connection.json"}
-            super().__init__(transport="ipc", **files, **options)
+            connection = {"ip": f"{private}/ipc", "connection_file": f"{private}/connection"}
+            super().__init__(transport="ipc", **connection, **options)
 
         async def _async_pre_start_kernel(self, **options: Any) -> Any:
             share = {"TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": "1"}
@@ -234,6 +202,7 @@ def execute(
     # papermill formats the paths it is given, so braces in them are doubled
     path = str(notebook).replace("{", "{{").replace("}", "}}")
     options = {"kernel_manager_class": Kernel, "resources": {"metadata": {"path": str(directory)}}}
+    options["shutdown_kernel"] = "immediate"
     error = None
     with tempfile.TemporaryDirectory(prefix="kernel-") as private:
         try:
@@ -268,12 +237,9 @@ def finish_promotion(task: Task) -> None:
             return promote(task, attempt)
     if replaced.exists():
         replaced.rename(task.place)
-    return None
 
 
 # --- run all ---
-
-
 def run_all(tasks: list[Task], executor: Executor) -> list[str]:
     """Run tasks, costliest first, and promote what succeeds; return the errors of the others."""
     from rich.console import Console
@@ -289,21 +255,22 @@ def run_all(tasks: list[Task], executor: Executor) -> list[str]:
         study = progress.add_task("study", total=len(tasks), at="")
         while pending:
             done, _ = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
-            for future, task in list(pending.items()):
-                if task.name not in bars and (future in done or future.running()):
+            for future in [future for future in pending if future in done or future.running()]:
+                task = pending[future]
+                if task.name not in bars:
                     total = task.parameters.get(task.lengthens or "")
                     bars[task.name] = progress.add_task(task.name, total=total, at="")
                     console.print(f"{task.name}: started")
                 if future in done:
-                    del pending[future]
-                    error = settle(task, future)
+                    error = settle(pending.pop(future), future)
                     errors += [f"{task.name}: {error}"] if error else []
-                    console.print(f"{task.name}: {error or account_of(task.place)[1]}")
-                    progress.update(bars[task.name], visible=False)
+                    console.print(f"{task.name}: {error or last_words(read_history(task.place))}")
+                    progress.remove_task(bars[task.name])
                     progress.advance(study)
-                elif task.name in bars:
-                    epoch, at = account_of(*task.attempts()[-1:])
-                    progress.update(bars[task.name], completed=epoch, at=at)
+                elif attempts := task.attempts():
+                    history = read_history(attempts[-1])
+                    at = last_words(history)
+                    progress.update(bars[task.name], completed=len(history), at=at)
     return errors
 
 
@@ -315,53 +282,44 @@ def settle(task: Task, future: Future[tuple[Path, str | None]]) -> str | None:
             promote(task, attempt)
     except OSError as failure:  # a full disk, say: the other runs go on
         return f"{type(failure).__name__}: {failure}"
-    return f"{error} ({relative(attempt / f'{task.name}.ipynb')})" if error else None
+    return f"{error} ({attempt / f'{task.name}.ipynb'})" if error else None
 
 
-def account_of(directory: Path | None = None) -> tuple[int, str]:
-    """Return how many epochs a run has, and that with its last loss in words."""
-    if not (history := read_history(directory)):
-        return 0, "done"
-    name = "val_loss" if "val_loss" in history[-1] else "loss"
-    return len(history), f"{len(history)} epochs, {name} {float(history[-1][name]):.4f}"
-
-
-def relative(path: Path) -> str:
-    """Return a path as seen from the working directory."""
-    return os.path.relpath(path)
+def last_words(history: list[dict[str, str]]) -> str:
+    """Say how many epochs a history has, and its last loss."""
+    loss = [f"{k} {float(v):.4f}" for k, v in history[-1].items() if k == "val_loss"] if history else []
+    return ", ".join([f"{len(history)} epochs", *loss])
 
 
 # --- summarise ---
-
-
-def execute_beside(role: str, study: Study, task: Task, executor: Executor) -> Path:
-    """Execute the prepare or the summary notebook in incomplete/; return its executed copy."""
-    outputs = task.lease.outputs
-    log = outputs / "incomplete" / study.notebooks[role]
+def execute_beside(role: str, study: Study, task: Task, executor: Executor, shows: str = "") -> list[str]:
+    """Execute the prepare or the summary notebook, then move it to its place; return its error."""
+    place = task.lease.outputs / study.notebooks[role]
+    log = place.with_name("incomplete") / place.name
     log.parent.mkdir(exist_ok=True)
-    shutil.copyfile(studies.NOTEBOOKS / log.name, log)
+    shutil.copyfile(NOTEBOOKS / log.name, log)
     given = {"outputs": "."} if role == "summary" else {}
-    error = executor.submit(execute, log, outputs, given, task.threads, task.lease).result()
+    error = executor.submit(execute, log, place.parent, given, task.threads, task.lease).result()
     if error:
-        message = f"{log.name}: {error} ({relative(log)})"
-        raise click.ClickException(message)
-    return log
+        return [f"{log.name}: {error} ({log})"]
+    notebook = read_json(log)
+    write_json(log, notebook | {"metadata": notebook["metadata"] | {"shows": shows}})
+    if role == "summary" or not place.exists():
+        log.replace(place)
+    return []
 
 
-def summarise(study: Study, tasks: dict[str, Task], outputs: Path, executor: Executor) -> None:
-    """Execute the summary again if anything that it shows has changed."""
+def summarise(study: Study, tasks: dict[str, Task], outputs: Path, executor: Executor) -> list[str]:
+    """Execute the summary again if anything that it shows has changed; return its error."""
     summary = outputs / study.notebooks["summary"]
-    shown = [(studies.NOTEBOOKS / summary.name).read_text(encoding="utf-8")]
-    shown += [json.dumps(studies.asked(study)), *extras(tasks, outputs)]
+    shown = [(NOTEBOOKS / summary.name).read_text(encoding="utf-8")]
+    shown += [json.dumps(study.record()), *extras(tasks, outputs)]
     shown += [f"{t.name} {state_of(t)} {read_json(t.place / 'run.json')}" for t in tasks.values()]
-    mark = studies.hash_of("\n".join(shown))
-    if read_json(summary).get("metadata", {}).get("shows") != mark:
-        executed = execute_beside("summary", study, next(iter(tasks.values())), executor)
-        notebook = read_json(executed)
-        notebook["metadata"]["shows"] = mark
-        write_json(executed, notebook)
-        executed.replace(summary)
-    click.echo(f"summary: {relative(summary)}")
+    shows = hash_of("\n".join(shown))
+    click.echo(f"summary: {summary}")
+    if read_json(summary).get("metadata", {}).get("shows") == shows:
+        return []
+    return execute_beside("summary", study, next(iter(tasks.values())), executor, shows)
 
 
 def extras(tasks: dict[str, Task], outputs: Path) -> list[str]:
@@ -372,52 +330,47 @@ def extras(tasks: dict[str, Task], outputs: Path) -> list[str]:
 
 
 # --- command line ---
-
-
 @contextmanager
 def hold(lease: Lease, study: Study, jobs: int) -> Iterator[Executor]:
     """Take the study for this runner alone; when interrupted, end its kernels and say so."""
     from filelock import FileLock, Timeout
 
     lock, there = lease.outputs / ".lock", read_json(lease.outputs / "study.json")
-    if there and (there.get("study"), there.get("overrides")) != (study.name, study.overrides):
-        fail(relative(lease.outputs), "holds another study or other overrides; name another DIR")
+    if there and (there.get("name"), there.get("overrides")) != (study.name, study.overrides):
+        fail(str(lease.outputs), "holds another study or other overrides; name another directory")
     lease.outputs.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(lock, timeout=0), ThreadPoolExecutor(jobs) as executor:
             lock.write_text(lease.holder, encoding="utf-8")
             try:
                 yield executor
-            except SystemExit:
-                lock.write_text("")  # every kernel of this runner looks here
+            except BaseException:
+                lock.write_text("", encoding="utf-8")  # every kernel of this runner looks here
                 executor.shutdown(cancel_futures=True)
-                click.echo("Interrupted. The same command goes on from here.", err=True)
+                click.echo("Stopped. The same command goes on from here.", err=True)
                 raise
     except Timeout:
         holder = lock.read_text(encoding="utf-8").partition(" ")[0]
-        fail(relative(lease.outputs), f"process {holder} is running this study; wait or stop it")
+        fail(str(lease.outputs), f"process {holder} is running this study; wait or stop it")
 
 
 def show_plan(tasks: list[Task], jobs: int) -> None:
     """Print what would run and why, what it costs, and how long it will take."""
-    from rich.console import Console
-    from rich.table import Table
-
-    states = {task.name: state_of(task) for task in tasks}
-    runs = {task.name: read_json(task.place / "run.json") for task in tasks}
-    seconds = sum(run["seconds"] for run in runs.values() if run)
-    rate = sum(task.flops for task in tasks if runs[task.name]) / seconds if seconds else 0.0
-    costs = {task.name: task.flops * states[task.name].left for task in tasks}
-    table = Table("configuration", "state", "why", "TFLOP", "minutes", box=None)
-    for name, state in states.items():
-        minutes = f"{costs[name] / rate / 60:.1f}" if rate else "?"
-        table.add_row(name, state.kind, state.why, f"{costs[name] / 1e12:.2f}", minutes)
-    if len(tasks) <= MANY:
-        Console(highlight=False, markup=False).print(table)
-    counts = Counter(state.kind for state in states.values())
-    total = sum(costs.values())
+    runs = [(task, read_json(task.place / "run.json")) for task in tasks]
+    known = [(task.flops, run["seconds"]) for task, run in runs if run]
+    rate = sum(flops for flops, _ in known) / sum(seconds for _, seconds in known) if known else 0
+    rows = [(task, state_of(task)) for task in tasks]
+    width = max(len(task.name) for task in tasks)
+    if len(tasks) <= 60:  # more than that are only counted
+        click.echo(f"{'configuration':{width}}  {'state':10}    TFLOP  minutes  why")
+        for task, state in rows:
+            flops = task.flops * state.left
+            minutes = f"{flops / rate / 60:7.1f}" if rate else "      ?"
+            cells = [f"{task.name:{width}}", f"{state.kind:10}", f"{flops / 1e12:7.2f}", minutes]
+            click.echo("  ".join([*cells, state.why]).rstrip())
+    kinds, total = [state.kind for _, state in rows], sum(t.flops * s.left for t, s in rows)
+    click.echo(", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)))
     when = f"about {total / rate / 60 / jobs:.0f} minutes" if rate else "no finished run to go by"
-    click.echo(", ".join(f"{count} {kind}" for kind, count in counts.items()))
     click.echo(f"{total / 1e12:.2f} TFLOP to do, {jobs} at a time: {when}")
 
 
@@ -436,42 +389,31 @@ def main(
     """Run what is not complete in STUDY, then rebuild its summary."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    asked = studies.load_study(Path(relative(ROOT / study)), overrides)
-    changed = (f"{name}={value}" for name, value in asked.overrides.items())
-    home = ROOT / (outputs or Path("outputs", "+".join([asked.name, *changed])))
+    asked = load_study(Path(os.path.relpath(ROOT / study)), overrides)
+    home = Path(os.path.relpath(ROOT / (outputs or Path("outputs", asked.directory))))
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    jobs, lease = jobs or cores, Lease(home, f"{os.getpid()} {uuid.uuid4().hex}")
+    jobs, lease = jobs or cores, Lease(home, f"{os.getpid()} {time.time_ns()}")
     shared: Any = (asked.template, asked.lengthens, max(1, cores // jobs), lease)
-    tasks = {
-        name: Task(name, parameters, asked.flops[name], *shared)
-        for name, parameters in asked.configurations.items()
-    }
-    for pattern in only:
-        if not fnmatch.filter(tasks, pattern):
-            studies.check_known([pattern], tasks, "--only")
-    names = {name for pattern in only or "*" for name in fnmatch.filter(tasks, pattern)}
-    selected = [task for name, task in tasks.items() if name in names]
+    tasks = {k: Task(k, v, asked.flops[k], *shared) for k, v in asked.configurations.items()}
+    selected = [tasks[name] for name in asked.select(only)]
     if dry_run:
         return show_plan(selected, jobs)
     with hold(lease, asked, jobs) as executor:
         for task in tasks.values():
             finish_promotion(task)
         todo = [task for task in selected if state_of(task).kind != "complete"]
-        write_json(home / "study.json", studies.asked(asked))
+        write_json(home / "study.json", asked.record())
         click.echo(f"{len(selected) - len(todo)} of {len(selected)} complete")
         for name in extras(tasks, home):
-            click.echo(f"extra, not in the study: {relative(home / name)}")
-        if todo and "prepare" in asked.notebooks:
-            prepared = execute_beside("prepare", asked, todo[0], executor)
-            if not (home / prepared.name).exists():
-                prepared.replace(home / prepared.name)
-        errors = run_all(todo, executor) if todo else []
-        if "summary" in asked.notebooks:
-            summarise(asked, tasks, home, executor)
+            click.echo(f"extra, not in the study: {name}")
+        prepare = todo and "prepare" in asked.notebooks
+        errors = execute_beside("prepare", asked, todo[0], executor) if prepare else []
+        if not errors:
+            errors += run_all(todo, executor) if todo else []
+            errors += summarise(asked, tasks, home, executor) if "summary" in asked.notebooks else []
     if errors:
-        message = "\n  ".join([f"{len(errors)} of {len(todo)} runs failed", *errors])
+        message = "\n  ".join([f"{len(errors)} failed", *errors])
         raise click.ClickException(message)
-    return None
 
 
 if __name__ == "__main__":

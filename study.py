@@ -1,4 +1,4 @@
-"""Load a study file and check all of it before anything runs.
+"""Load a study file, check all of it before anything runs, and record what was asked.
 
 A study is data: what it says is converted to the types that its template notebook declares,
 refused where it makes no sense, and handed over as one resolved configuration a run.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import fnmatch
 import hashlib
 import itertools
 import json
@@ -44,7 +45,17 @@ class Template:
     defaults: dict[str, Any]  # in the declared types
     preflight: str
     code: str
-    same_code: dict[str, bool]  # by hash: this code, and what was found to be equal to it
+    same_code: dict[str, bool]  # by hash: this code, and other code that was compared with it
+
+    def is_same_code(self, code: str, log: Path) -> bool:
+        """Tell whether a run with this hash of its code had the template's, but for layout."""
+        if code not in self.same_code:
+            try:
+                was, now = ast.parse(code_of(read_json(log))), ast.parse(self.code)
+                self.same_code[code] = ast.dump(was) == ast.dump(now)
+            except SyntaxError:
+                self.same_code[code] = False
+        return self.same_code[code]
 
 
 @dataclass(frozen=True)
@@ -61,21 +72,24 @@ class Study:
     rounds: list[dict[str, Any]]
     final: str | None
 
+    @property
+    def directory(self) -> str:
+        """The name of the study's outputs: its own, and the overrides."""
+        return "+".join([self.name, *(f"{k}={value}" for k, value in self.overrides.items())])
 
-def asked(study: Study) -> dict[str, Any]:
-    """Return what study.json says: all that was asked for, and the hashes of its code."""
-    template = study.template
-    return {
-        "study": study.name,
-        "overrides": study.overrides,
-        "notebooks": study.notebooks,
-        "code": [code for code, same in template.same_code.items() if same],
-        "defaults": template.defaults,
-        "lengthens": study.lengthens,
-        "configurations": study.configurations,
-        "rounds": study.rounds,
-        "final": study.final,
-    }
+    def select(self, patterns: Iterable[str]) -> list[str]:
+        """Return the names of the configurations that match a pattern, all if there is none."""
+        for pattern in patterns:
+            if not fnmatch.filter(self.configurations, pattern):
+                check_known([pattern], self.configurations, "--only")
+        chosen = {n for p in patterns or "*" for n in fnmatch.filter(self.configurations, p)}
+        return [name for name in self.configurations if name in chosen]
+
+    def record(self) -> dict[str, Any]:
+        """Return what study.json says: all that was asked, and hashes of code that is the same."""
+        code = [text for text, same in self.template.same_code.items() if same]
+        kept = {name: value for name, value in vars(self).items() if name != "template"}
+        return kept | {"code": code, "defaults": self.template.defaults}
 
 
 def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
@@ -104,15 +118,29 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     final = document["final"]
     if final is not None:
         check_known([final], configurations, f"{file}: final")
-    return Study(
-        file.stem, notebooks, template, changed, configurations, flops, lengthens, rounds, final
-    )
+    return Study(file.stem, notebooks, template, changed, configurations, flops, lengthens, rounds, final)
 
 
 def fail(place: str, what: str) -> NoReturn:
     """Refuse a study or a command."""
     message = f"{place}: {what}"
     raise StudyError(message)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object that a JSON file holds, empty where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Replace a JSON file in one step."""
+    partial = path.with_name(f"partial.{path.name}")
+    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
 
 
 def check_known(names: Iterable[Any], known: Iterable[str], place: str) -> None:
@@ -205,18 +233,6 @@ def sources(notebook: Any, wanted: Callable[[set[str]], bool]) -> str:
 def code_of(notebook: Any) -> str:
     """Return the code of a notebook, template or log, that decides its results."""
     return sources(notebook, lambda tags: not tags & NOT_CODE)
-
-
-def is_same_code(template: Template, code: str, log: Path) -> bool:
-    """Tell whether a run with this hash of its code had the template's, but for layout."""
-    if code not in template.same_code:
-        try:
-            was = code_of(json.loads(log.read_text(encoding="utf-8")))
-            same = ast.dump(ast.parse(was)) == ast.dump(ast.parse(template.code))
-        except (OSError, ValueError, SyntaxError):
-            same = False
-        template.same_code[code] = same
-    return template.same_code[code]
 
 
 def typed(value: Any, template: Template, place: str) -> dict[str, Any]:

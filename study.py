@@ -104,6 +104,8 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     asked = {name: asked[name] or {} for name in asked}
     for number, row in enumerate(sequence(document["grid"], f"{file}: grid"), 1):
         add_product(row, f"{file}: grid row {number}", asked)
+    if not asked:
+        fail(str(file), "has no configuration; name some under `configurations` or `grid`")
     check_names(asked, f"{file}: configurations", RESERVED | set(notebooks.values()))
     defaults = typed(document["defaults"], template, f"{file}: defaults")
     configurations, flops, lengthens = {}, {}, None

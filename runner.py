@@ -195,8 +195,8 @@ def execute(
             return await super()._async_pre_start_kernel(env=os.environ | share, **options)
 
         async def _async_is_alive(self) -> bool:
-            if not lease.holds():
-                await self._async_kill_kernel()
+            if self.has_kernel and not lease.holds():
+                await self._async_signal_kernel(signal.SIGKILL)
             return await super()._async_is_alive()
 
     # papermill formats the paths it is given, so braces in them are doubled
@@ -287,8 +287,9 @@ def settle(task: Task, future: Future[tuple[Path, str | None]]) -> str | None:
 
 def last_words(history: list[dict[str, str]]) -> str:
     """Say how many epochs a history has, and its last loss."""
-    loss = [f"{k} {float(v):.4f}" for k, v in history[-1].items() if k == "val_loss"] if history else []
-    return ", ".join([f"{len(history)} epochs", *loss])
+    name = "val_loss" if history and "val_loss" in history[-1] else "loss"
+    loss = f", {name} {float(history[-1][name]):.4f}" if history and name in history[-1] else ""
+    return f"{len(history)} epochs{loss}"
 
 
 # --- summarise ---

@@ -24,6 +24,7 @@ import click
 
 NOTEBOOKS = Path(__file__).resolve().parent / "notebooks"
 TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text, in quotes"}
 NAME = re.compile(r"(?!\.)[A-Za-z0-9_.=,-]{1,100}")
 RESERVED = {"incomplete", "study.json", "results.csv", "elimination.png"}  # in outputs/<study>/
 LARGEST_GRID = 100_000  # configurations a study
@@ -180,7 +181,7 @@ def read_yaml(file: Path) -> Any:
     except OSError as error:
         fail(str(file), f"cannot be read: {error.strerror}; name a study, as params/smoke.yaml")
     except Exception as error:  # noqa: BLE001 - ruamel.yaml lets all kinds through
-        fail(str(file), f"is not valid YAML 1.2: {error}")
+        fail(str(file), f"is not valid YAML 1.2: {error}".split("\n\n")[0])
 
 
 def checked_notebooks(value: Any, place: str) -> dict[str, str]:
@@ -251,7 +252,7 @@ def converted(value: Any, kind: type, place: str) -> Any:
     if {type(value), kind} == {int, float} and abs(value) <= 2**53 and kind(value) == value:
         value = kind(value)
     if type(value) is not kind:
-        fail(place, f"must be of type {kind.__name__}, not {value!r:.100}")
+        fail(place, f"must be {KINDS[kind]}, not {value!r:.100}")
     if isinstance(value, float) and not math.isfinite(value):
         fail(place, f"must be a finite number, not {value}")
     return value

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.started: list[subprocess.Popen[str]] = []
         for name in ("runner.py", "study.py"):
             shutil.copy(ROOT / name, root)
         for name in ("notebooks", "params"):
@@ -78,6 +79,15 @@ class Project:
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout + done.stderr
 
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the runner and leave it running; it is killed at the end of the test."""
+        process = subprocess.Popen(
+            self.command(*arguments), cwd=self.root, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
     def edit(self, notebook: str, old: str, new: str) -> None:
         """Replace code in a notebook."""
         path = self.root / "notebooks" / notebook
@@ -93,9 +103,14 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path) -> Iterator[Project]:
     """A project in which nothing has run."""
-    return Project(tmp_path)
+    project = Project(tmp_path)
+    yield project
+    for process in project.started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,257 @@
+"""What the runner does with runs, seen from the command line and on disk, without TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import Project
+
+STUDY = """
+notebooks: {run: tiny.ipynb}
+configurations:
+  short: {steps: 2}
+  long: {steps: 4}
+"""
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def read_run(directory: Path) -> dict:
+    """Return what run.json says."""
+    return json.loads((directory / "run.json").read_text())
+
+
+def rows(history: Path) -> int:
+    """Return the number of epochs in a history."""
+    return len(history.read_text().splitlines()) - 1 if history.exists() else 0
+
+
+def test_run_leaves_its_log_and_record(project: Project) -> None:
+    printed = project.run(project.study(STUDY))
+    assert "0 of 2 complete" in printed
+    # costliest first
+    assert printed.index("long: started") < printed.index("short: started")
+    assert "long: 4 epochs, val_loss 0.2500" in printed
+    place = project.outputs("mine", "short")
+    assert {path.name for path in place.iterdir()} == {
+        "short.ipynb", "history.csv", "result.json", "run.json",
+    }  # fmt: skip
+    run = read_run(place)
+    assert run["parameters"] == {"steps": 2, "seconds": 0.0, "text": "", "flag": False}
+    assert (run["configuration"], run["attempts"], run["error"]) == ("short", 1, None)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", run["started"])
+    assert list(project.outputs("mine", "incomplete").iterdir()) == []
+    log = nbformat.read(place / "short.ipynb", as_version=4)
+    nbformat.validate(log)
+    assert "steps = 2" in log.cells[1].source
+    assert log.metadata.papermill.parameters == run["parameters"]
+    assert str(project.root) not in (place / "short.ipynb").read_text()
+
+
+def test_second_run_starts_nothing(project: Project) -> None:
+    study = project.study(STUDY)
+    project.run(study)
+    before = {path: path.stat().st_mtime_ns for path in project.outputs().glob("*/*/*")}
+    printed = project.run(study)
+    assert "2 of 2 complete" in printed and "started" not in printed
+    assert before == {path: path.stat().st_mtime_ns for path in project.outputs().glob("*/*/*")}
+
+
+def test_only_what_is_missing_runs_again(project: Project) -> None:
+    study = project.study(STUDY)
+    project.run(study)
+    shutil.rmtree(project.outputs("mine", "short"))
+    printed = project.run(study)
+    assert re.findall(r"(\w+): started", printed) == ["short"]
+
+
+def test_only_runs_the_selected(project: Project) -> None:
+    study = project.study(STUDY)
+    printed = project.run(study, "--only", "sh*")
+    assert "0 of 1 complete" in printed and "long" not in printed
+    assert "1 of 1 complete" in project.run(study, "--only", "short")
+
+
+def test_override_has_outputs_of_its_own(project: Project) -> None:
+    study = project.study(STUDY)
+    project.run(study, "-p", "text", "b", "-p", "steps", "1")
+    assert read_run(project.outputs("mine+steps=1+text=b", "long"))["parameters"]["steps"] == 1
+    assert not project.outputs("mine").exists()
+    recorded = json.loads(project.outputs("mine+steps=1+text=b", "study.json").read_text())
+    assert recorded["overrides"] == {"steps": 1, "text": "b"}
+
+
+def test_outputs_of_another_study_are_refused(project: Project) -> None:
+    project.run(project.study(STUDY), "--outputs", "here")
+    assert (project.root / "here" / "short" / "run.json").exists()
+    other = project.study(STUDY, "other")
+    assert "here" in project.run(other, "--outputs", "here", status=2)
+    assert "here" in project.run("params/mine.yaml", "--outputs", "here", "-p", "steps", "1", status=2)
+
+
+def test_failure_is_kept_and_stops_nothing_else(project: Project) -> None:
+    study = project.study(STUDY + "  bad: {steps: 9, text: fail}\n")
+    printed = project.run(study, "--jobs", "1", status=1)
+    log = project.outputs("mine", "incomplete", "bad", "1", "bad.ipynb")
+    assert f"bad: RuntimeError: asked to fail ({log.relative_to(project.root)})" in printed
+    assert "1 failed" in printed and "short: 2 epochs" in printed
+    assert "RuntimeError" in log.read_text()
+    assert "unfinished" in project.run(study, "--dry-run")
+    project.edit("tiny.ipynb", 'if text == "fail":', "if False:")
+    project.run(study)
+    assert read_run(project.outputs("mine", "bad"))["attempts"] == 1  # other code: begun anew
+    assert not project.outputs("mine", "incomplete", "bad").exists()
+
+
+def test_extra_run_is_named_and_left_alone(project: Project) -> None:
+    study = project.study(STUDY)
+    project.run(study)
+    place = project.outputs("mine", "short")
+    place.rename(project.outputs("mine", "gone"))
+    printed = project.run(study)
+    assert "extra, not in the study: gone" in printed
+    assert read_run(project.outputs("mine", "gone"))["configuration"] == "short"
+
+
+def test_code_that_only_looks_different_is_the_same(project: Project) -> None:
+    study = project.study(STUDY)
+    project.run(study)
+    project.edit("tiny.ipynb", "import json, time", "# a comment\nimport json,  time")
+    project.edit("tiny.ipynb", "steps must be", "the steps must be")
+    assert "2 complete" in project.run(study, "--dry-run")
+    project.edit("tiny.ipynb", "flag: bool = False", "another: int = 3\nflag: bool = False")
+    assert "2 of 2 complete" in project.run(study)
+    project.edit("tiny.ipynb", "1 / step", "2 / step")
+    printed = project.run(study, "--dry-run")
+    assert "2 stale" in printed and "tiny.ipynb changed" in printed
+
+
+def test_changed_parameter_makes_stale_and_says_why(project: Project) -> None:
+    project.run(project.study(STUDY))
+    study = project.study(STUDY.replace("steps: 4", "steps: 4, text: new").replace("steps: 2", "steps: 1"))
+    printed = project.run(study, "--dry-run")
+    assert re.search(r"short +stale .* steps 2 -> 1\n", printed)
+    assert re.search(r"long +stale .* text  -> new\n", printed)
+    old = read_run(project.outputs("mine", "long"))
+    project.run(study)
+    assert read_run(project.outputs("mine", "long"))["parameters"]["text"] == "new" != old
+    assert rows(project.outputs("mine", "short", "history.csv")) == 1
+
+
+def test_dry_run_runs_nothing_and_predicts_from_what_ran(project: Project) -> None:
+    study = project.study(STUDY)
+    assert "no finished run to go by" in project.run(study, "--dry-run")
+    assert not project.outputs().exists()
+    project.run(study, "--only", "short")
+    printed = project.run(study, "--dry-run")
+    assert re.search(r"long +missing +0.00 +\d+\.\d", printed)
+    assert "1 complete, 1 missing" in printed or "1 missing, 1 complete" in printed
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupt_ends_kernels_and_the_next_run_goes_on(
+    project: Project, sent: signal.Signals, status: int
+) -> None:
+    study = project.study(STUDY.replace("steps: 4", "steps: 50, seconds: 0.2"))
+    process = project.start(study)
+    history = project.outputs("mine", "incomplete", "long", "1", "history.csv")
+    wait_for(lambda: rows(history) >= 3)
+    process.send_signal(sent)
+    printed, _ = process.communicate(timeout=10)
+    assert process.returncode == status
+    assert "The same command goes on from here" in printed
+    trained = rows(history)
+    time.sleep(1)
+    assert rows(history) == trained  # no kernel is left
+    assert "interrupted at epoch" in project.run(study, "--dry-run")
+    project.run(study)
+    assert read_run(project.outputs("mine", "long"))["attempts"] == 2
+
+
+def test_second_runner_is_refused_and_a_dead_one_holds_nobody(project: Project) -> None:
+    study = project.study(STUDY.replace("steps: 4", "steps: 50, seconds: 0.2"))
+    process = project.start(study)
+    wait_for(lambda: rows(project.outputs("mine", "incomplete", "long", "1", "history.csv")))
+    assert f"process {process.pid} is running this study" in project.run(study, status=2)
+    process.kill()
+    process.communicate()
+    assert "of 1 complete" in project.run(study, "--only", "short")
+
+
+@pytest.mark.parametrize("cut", ["before", "between", "after"])
+def test_promotion_cut_short_is_finished(project: Project, cut: str) -> None:
+    study = project.study(STUDY)
+    project.run(study)
+    place = project.outputs("mine", "short")
+    home = project.outputs("mine", "incomplete", "short")
+    home.mkdir()
+    # the runner was killed while it replaced `place` by the successful attempt 2
+    if cut in ("before", "between"):
+        shutil.copytree(place, home / "2")
+        run = read_run(home / "2") | {"attempts": 7}
+        (home / "2" / "run.json").write_text(json.dumps(run))
+    if cut == "between":
+        place.rename(home / "replaced")
+    if cut == "before":
+        shutil.rmtree(place)
+    if cut == "after":
+        shutil.copytree(place, home / "replaced")
+    printed = project.run(study)
+    assert "2 of 2 complete" in printed and "started" not in printed
+    assert read_run(place)["attempts"] == (1 if cut == "after" else 7)
+    assert not home.exists()
+
+
+def test_paths_with_odd_characters_work(project: Project) -> None:
+    odd = project.root / "a {b} 'c' é"
+    odd.mkdir()
+    moved = Project(odd)
+    moved.run(moved.study(STUDY))
+    assert moved.outputs("mine", "short", "run.json").exists()
+
+
+def test_strings_reach_the_notebook_as_they_are(project: Project) -> None:
+    text = "quote \" and ' and \\ {brace} # hash\nnew line é 漢 \U0001f600"
+    study = project.study(
+        "notebooks: {run: tiny.ipynb}\nconfigurations:\n  a: {text: "
+        + json.dumps(text, ensure_ascii=False)
+        + "}\n"
+    )
+    project.run(study)
+    assert json.loads(project.outputs("mine", "a", "result.json").read_text()) == {"text": text}
+
+
+def test_kernels_use_private_sockets_and_leave_none(project: Project, tmp_path: Path) -> None:
+    project.edit(
+        "tiny.ipynb",
+        "rows = [",
+        "from ipykernel import get_connection_file\n"
+        "connection = Path(get_connection_file())\n"
+        "text = ' '.join([json.loads(connection.read_text())['transport'],"
+        " oct(connection.parent.stat().st_mode)[-3:]])\nrows = [",
+    )
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    os.environ["TMPDIR"] = str(temporary)
+    try:
+        project.run(project.study(STUDY))
+    finally:
+        del os.environ["TMPDIR"]
+    result = json.loads(project.outputs("mine", "short", "result.json").read_text())
+    assert result == {"text": "ipc 700"}
+    assert list(temporary.iterdir()) == []

@@ -132,8 +132,7 @@ def resume_point(task: Task) -> Path | None:
 def run_once(task: Task) -> tuple[Path, str | None]:
     """Execute a configuration in a new attempt; return its directory and its error, if any.
 
-    The attempt is the working directory of its kernel, which writes nowhere else. It is promoted
-    by the runner that holds the study, not here, so that nobody else can replace a result.
+    Promotion is left to the runner that holds the study, so that nobody else replaces a result.
     """
     started = time.monotonic()
     attempt = begin_attempt(task)
@@ -269,8 +268,7 @@ def run_all(tasks: list[Task], executor: Executor) -> list[str]:
                     progress.advance(study)
                 elif attempts := task.attempts():
                     history = read_history(attempts[-1])
-                    at = last_words(history)
-                    progress.update(bars[task.name], completed=len(history), at=at)
+                    progress.update(bars[task.name], completed=len(history), at=last_words(history))
     return errors
 
 
@@ -287,9 +285,9 @@ def settle(task: Task, future: Future[tuple[Path, str | None]]) -> str | None:
 
 def last_words(history: list[dict[str, str]]) -> str:
     """Say how many epochs a history has, and its last loss."""
-    name = "val_loss" if history and "val_loss" in history[-1] else "loss"
-    loss = f", {name} {float(history[-1][name]):.4f}" if history and name in history[-1] else ""
-    return f"{len(history)} epochs{loss}"
+    last = history[-1] if history else {}
+    loss = [f"{name} {float(last[name]):.4f}" for name in ("val_loss", "loss") if name in last]
+    return ", ".join([f"{len(history)} epochs", *loss[:1]])
 
 
 # --- summarise ---
@@ -351,15 +349,17 @@ def hold(lease: Lease, study: Study, jobs: int) -> Iterator[Executor]:
                 click.echo("Stopped. The same command goes on from here.", err=True)
                 raise
     except Timeout:
-        holder = lock.read_text(encoding="utf-8").partition(" ")[0]
-        fail(str(lease.outputs), f"process {holder} is running this study; wait or stop it")
+        fail(
+            str(lease.outputs),
+            f"process {lock.read_text().split()[0]} is running this study; wait or stop it",
+        )
 
 
 def show_plan(tasks: list[Task], jobs: int) -> None:
     """Print what would run and why, what it costs, and how long it will take."""
     runs = [(task, read_json(task.place / "run.json")) for task in tasks]
-    known = [(task.flops, run["seconds"]) for task, run in runs if run]
-    rate = sum(flops for flops, _ in known) / sum(seconds for _, seconds in known) if known else 0
+    seconds = sum(run["seconds"] for _, run in runs if run)
+    rate = sum(task.flops for task, run in runs if run) / seconds if seconds else 0.0
     rows = [(task, state_of(task)) for task in tasks]
     width = max(len(task.name) for task in tasks)
     if len(tasks) <= 60:  # more than that are only counted

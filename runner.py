@@ -141,8 +141,8 @@ def run_once(task: Task) -> tuple[Path, str | None]:
     if not task.lease.holds():
         return attempt, "interrupted"
     run = read_json(attempt / "run.json")
-    run["seconds"] = round(run["seconds"] + time.monotonic() - started, 1)
-    write_json(attempt / "run.json", run | {"finished": True, "error": error})
+    seconds = round(run["seconds"] + time.monotonic() - started, 1)
+    write_json(attempt / "run.json", run | {"seconds": seconds, "finished": True, "error": error})
     return attempt, error
 
 
@@ -349,10 +349,8 @@ def hold(lease: Lease, study: Study, jobs: int) -> Iterator[Executor]:
                 click.echo("Stopped. The same command goes on from here.", err=True)
                 raise
     except Timeout:
-        fail(
-            str(lease.outputs),
-            f"process {lock.read_text().split()[0]} is running this study; wait or stop it",
-        )
+        holder = lock.read_text(encoding="utf-8").partition(" ")[0]
+        fail(str(lease.outputs), f"process {holder} is running this study; wait or stop it")
 
 
 def show_plan(tasks: list[Task], jobs: int) -> None:

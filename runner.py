@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 import zipfile
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -95,13 +94,13 @@ def read_run(directory: Path) -> dict[str, Any]:
 
 def damage(directory: Path, run: dict[str, Any]) -> list[str]:
     """Return the files of a complete run that are not as they were; a log may be saved again."""
-    damaged = []
-    for name, digest in run.get("files", {}).items():
+
+    def is_intact(file: Path, digest: str) -> bool:
         with suppress(OSError):
-            if hash_of((directory / name).read_bytes()) == digest or read_json(directory / name).get("cells"):
-                continue
-        damaged.append(name)
-    return damaged
+            return hash_of(file.read_bytes()) == digest or bool(read_json(file).get("cells"))
+        return False
+
+    return [name for name, digest in run.get("files", {}).items() if not is_intact(directory / name, digest)]
 
 
 def read_history(directory: Path) -> list[dict[str, str]]:
@@ -134,7 +133,7 @@ def state_of(task: Task) -> State:
 
 def is_whole(checkpoint: Path) -> bool:
     """Tell whether a checkpoint is there and its content is what was written."""
-    with suppress(OSError, zipfile.BadZipFile, EOFError, zlib.error):
+    with suppress(Exception):  # a damaged archive shows in many ways
         return zipfile.ZipFile(checkpoint).testzip() is None
     return False
 
@@ -153,12 +152,13 @@ def differences(task: Task, directory: Path, may_grow: bool = False) -> list[str
 
 
 def resume_point(task: Task) -> Path | None:
-    """Return the newest directory whose files the next attempt can go on from."""
+    """Return the newest directory that the next attempt can go on from, with a whole checkpoint if any."""
+    usable = []
     for directory in [*reversed(task.attempts()), task.place]:
         run = read_run(directory)
         if run and not differences(task, directory, may_grow=True) and HISTORY not in damage(directory, run):
-            return directory
-    return None
+            usable.append(directory)
+    return next((path for path in usable if is_whole(path / CHECKPOINT)), usable[0] if usable else None)
 
 
 # --- run one ---
@@ -185,7 +185,7 @@ def begin_attempt(task: Task) -> Path:
     attempt = task.incomplete / str(int(attempts[-1].name) + 1 if attempts else 1)
     attempt.mkdir(parents=True)
     run: dict[str, Any] = {"configuration": task.name, "parameters": task.parameters}
-    run |= {"code": next(iter(task.template.same_code)), "seconds": 0.0, "attempts": 0}
+    run |= {"code": task.template.hash, "seconds": 0.0, "attempts": 0}
     run |= {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     if start:
         before = read_run(start)
@@ -262,13 +262,12 @@ def execute(
 
 def remove_dead_sockets() -> None:
     """Remove the directories of sockets that runners left which were killed."""
+    import psutil
+
     for left in Path(tempfile.gettempdir()).glob("kernel-*-*"):
-        try:
-            os.kill(int(left.name.split("-")[1]), 0)
-        except ProcessLookupError:
+        pid = left.name.split("-")[1]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(left, ignore_errors=True)
-        except (PermissionError, ValueError):  # it lives, or this is not ours
-            pass
 
 
 def promote(task: Task, attempt: Path) -> None:
@@ -466,9 +465,8 @@ def main(
     tasks = {k: Task(k, v, asked.flops[k], *shared) for k, v in asked.configurations.items()}
     selected = [tasks[name] for name in asked.select(only)]
     for task in selected:
-        if task.place.exists() and not any(
-            (task.place / n).exists() for n in ("run.json", f"{task.name}.ipynb")
-        ):
+        traces = (task.place / "run.json", task.place / f"{task.name}.ipynb")
+        if task.place.exists() and not any(trace.exists() for trace in traces):
             fail(str(task.place), "is in the way and holds no run; move it, or rename the configuration")
     if dry_run:
         return show_plan(selected, jobs)
@@ -478,11 +476,8 @@ def main(
         for task in selected if accept else ():
             run, changed = read_run(task.place), differences(task, task.place)
             if run and changed == [f"{task.template.file} changed"]:
-                run |= {
-                    "code": next(iter(task.template.same_code)),
-                    "accepted": [*run.get("accepted", []), run["code"]],
-                }
-                write_json(task.place / "run.json", run)
+                accepted = {"accepted": [*run.get("accepted", []), run["code"]], "code": task.template.hash}
+                write_json(task.place / "run.json", run | accepted)
         todo = [task for task in selected if state_of(task).kind != "complete"]
         write_json(home / "study.json", asked.record())
         click.echo(f"{len(selected) - len(todo)} of {len(selected)} complete")

@@ -50,6 +50,11 @@ class Template:
     code: str
     same_code: dict[str, bool]  # by hash: this code, and other code that was compared with it
 
+    @property
+    def hash(self) -> str:
+        """The hash of the code."""
+        return hash_of(self.code)
+
     def is_same_code(self, code: str, log: Path) -> bool:
         """Tell whether a run with this hash of its code had the template's, but for layout."""
         if code not in self.same_code:
@@ -231,8 +236,8 @@ def read_template(path: Path) -> Template:
             fail(place, f"has no plain value as its default; {cure}")
         defaults[name] = converted(default, TYPES[declared["inferred_type_name"]], place)
     preflight, code = sources(notebook, lambda tags: "preflight" in tags), code_of(notebook)
-    same_code = {hash_of(code): True}
-    return Template(path.name, nbformat.writes(notebook), defaults, preflight, code, same_code)
+    same = {hash_of(code): True}
+    return Template(path.name, nbformat.writes(notebook), defaults, preflight, code, same)
 
 
 def hash_of(content: str | bytes) -> str:

@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -54,6 +55,7 @@ class Task:
     template: Template
     lengthens: str | None
     threads: int
+    minutes: float | None  # that an attempt may take
     lease: Lease
 
     @property
@@ -68,7 +70,8 @@ class Task:
 
     def attempts(self) -> list[Path]:
         """Return the directories of the attempts, oldest first."""
-        return sorted(self.incomplete.glob("[0-9]*"), key=lambda path: int(path.name))
+        found = (path for path in self.incomplete.glob("*") if path.name.isdecimal())
+        return sorted(found, key=lambda path: int(path.name))
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,25 @@ class State:
 
 
 # --- the state of every configuration ---
+def read_run(directory: Path) -> dict[str, Any]:
+    """Return what run.json says of a run or an attempt, empty where it is missing or damaged."""
+    run = read_json(directory / "run.json")
+    kinds: dict[str, Any] = {"parameters": dict, "code": str, "started": str, "seconds": float}
+    kinds |= {"attempts": int, "finished": bool, "error": str | None}
+    return run if all(isinstance(run.get(key, ...), kind) for key, kind in kinds.items()) else {}
+
+
+def damage(directory: Path, run: dict[str, Any]) -> list[str]:
+    """Return the files of a complete run that are not as they were; a log may be saved again."""
+
+    def is_intact(file: Path, digest: str) -> bool:
+        with suppress(OSError):
+            return hash_of(file.read_bytes()) == digest or bool(read_json(file).get("cells"))
+        return False
+
+    return [name for name, digest in run.get("files", {}).items() if not is_intact(directory / name, digest)]
+
+
 def read_history(directory: Path) -> list[dict[str, str]]:
     """Return the rows of a run's history, one an epoch, none where there is no history."""
     with suppress(OSError, csv.Error, ValueError):
@@ -90,25 +112,35 @@ def read_history(directory: Path) -> list[dict[str, str]]:
 
 def state_of(task: Task) -> State:
     """Find what is on disk for a configuration; the first state that fits."""
-    run = read_json(task.place / "run.json")
+    run = read_run(task.place)
     changes = differences(task, task.place)
+    changes += [f"{name} is damaged" for name in damage(task.place, run)]
     if run and not changes:
         return State("complete", left=0.0)
     start = resume_point(task)
     epoch, epochs = len(read_history(start or task.place)), task.parameters.get(task.lengthens or "", 0)
-    goes_on = bool(start and epochs and (start / CHECKPOINT).exists())
+    goes_on = bool(start and epochs and is_whole(start / CHECKPOINT))
     left = max(0.0, 1 - epoch / epochs) if goes_on else 1.0
     if start and start != task.place:
-        error = read_json(start / "run.json")["error"]
-        return State("unfinished", error or f"interrupted at epoch {epoch}", left)
-    if start:
-        changes.append(f"goes on from epoch {epoch}" if goes_on else f"no {CHECKPOINT}: starts over")
-    return State("stale", ", ".join(changes), left) if run else State("missing")
+        return State("unfinished", read_run(start)["error"] or f"interrupted at epoch {epoch}", left)
+    if not run:
+        return State("stale", "run.json is damaged") if task.place.exists() else State("missing")
+    changes.append(f"goes on from epoch {epoch}" if goes_on else "starts over")
+    if start and not goes_on:
+        changes[-1] += f": {CHECKPOINT} is {'damaged' if (start / CHECKPOINT).exists() else 'not here'}"
+    return State("stale", ", ".join(changes), left)
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Tell whether a checkpoint is there and its content is what was written."""
+    with suppress(Exception):  # a damaged archive shows in many ways
+        return zipfile.ZipFile(checkpoint).testzip() is None
+    return False
 
 
 def differences(task: Task, directory: Path, may_grow: bool = False) -> list[str]:
     """Say what a run was made with that is not today's; what lengthens it may have grown."""
-    run = read_json(directory / "run.json")
+    run = read_run(directory)
     was = task.template.defaults | run.get("parameters", {})
     changes = [
         f"{name} {was[name]} -> {value}"
@@ -120,12 +152,13 @@ def differences(task: Task, directory: Path, may_grow: bool = False) -> list[str
 
 
 def resume_point(task: Task) -> Path | None:
-    """Return the newest directory whose files the next attempt can go on from."""
+    """Return the newest directory that the next attempt can go on from, with a whole checkpoint if any."""
+    usable = []
     for directory in [*reversed(task.attempts()), task.place]:
-        known = (directory / "run.json").exists()
-        if known and not differences(task, directory, may_grow=True):
-            return directory
-    return None
+        run = read_run(directory)
+        if run and not differences(task, directory, may_grow=True) and HISTORY not in damage(directory, run):
+            usable.append(directory)
+    return next((path for path in usable if is_whole(path / CHECKPOINT)), usable[0] if usable else None)
 
 
 # --- run one ---
@@ -137,10 +170,10 @@ def run_once(task: Task) -> tuple[Path, str | None]:
     started = time.monotonic()
     attempt = begin_attempt(task)
     log = attempt / f"{task.name}.ipynb"
-    error = execute(log, attempt, task.parameters, task.threads, task.lease)
+    error = execute(log, attempt, task.parameters, task.threads, task.lease, task.minutes)
     if not task.lease.holds():
         return attempt, "interrupted"
-    run = read_json(attempt / "run.json")
+    run = read_run(attempt)
     seconds = round(run["seconds"] + time.monotonic() - started, 1)
     write_json(attempt / "run.json", run | {"seconds": seconds, "finished": True, "error": error})
     return attempt, error
@@ -152,13 +185,14 @@ def begin_attempt(task: Task) -> Path:
     attempt = task.incomplete / str(int(attempts[-1].name) + 1 if attempts else 1)
     attempt.mkdir(parents=True)
     run: dict[str, Any] = {"configuration": task.name, "parameters": task.parameters}
-    run |= {"code": next(iter(task.template.same_code)), "seconds": 0.0, "attempts": 0}
+    run |= {"code": task.template.hash, "seconds": 0.0, "attempts": 0}
     run |= {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     if start:
-        run |= {key: read_json(start / "run.json")[key] for key in ("seconds", "attempts", "started")}
+        before = read_run(start)
+        run |= {key: before[key] for key in ("seconds", "attempts", "started")}
         # oldest first: a history that is copied after its checkpoint is never behind it
         files = sorted(start.iterdir(), key=lambda path: path.stat().st_mtime)
-        if not read_json(start / "run.json")["finished"]:  # killed: it lived to its last file
+        if not before["finished"]:  # killed: it lived to its last file
             lived = files[-1].stat().st_mtime - (start / "run.json").stat().st_mtime
             run["seconds"] = round(run["seconds"] + lived, 1)
         for file in files:
@@ -173,15 +207,18 @@ def begin_attempt(task: Task) -> Path:
 
 
 def execute(
-    notebook: Path, directory: Path, parameters: dict[str, Any], threads: int, lease: Lease
-) -> str | None:
+    notebook: Path, directory: Path, parameters: dict[str, Any], threads: int, lease: Lease,
+    minutes: float | None = None,
+) -> str | None:  # fmt: skip
     """Execute a notebook in place, working in a directory; return its error's line, if any.
 
     The kernel talks over sockets in a directory that only this user can enter. It is killed as
-    soon as the runner that asked for it no longer holds the study.
+    soon as the runner that asked for it no longer holds the study, or when its minutes are over.
     """
     import papermill
     from jupyter_client.manager import AsyncKernelManager
+
+    deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
 
     class Kernel(AsyncKernelManager):
         def __init__(self, **options: Any) -> None:
@@ -194,22 +231,28 @@ def execute(
             return await super()._async_pre_start_kernel(env=os.environ | share, **options)
 
         async def _async_is_alive(self) -> bool:
-            if self.has_kernel and not lease.holds():
+            if self.has_kernel and (time.monotonic() > deadline or not lease.holds()):
                 await self._async_signal_kernel(signal.SIGKILL)
             return await super()._async_is_alive()
 
     # papermill formats the paths it is given, so braces in them are doubled
     path = str(notebook).replace("{", "{{").replace("}", "}}")
     options = {"kernel_manager_class": Kernel, "resources": {"metadata": {"path": str(directory)}}}
-    options["shutdown_kernel"] = "immediate"
-    error = None
-    with tempfile.TemporaryDirectory(prefix="kernel-") as private:
-        try:
-            papermill.execute_notebook(path, path, parameters, progress_bar=False, **options)
-        except papermill.PapermillExecutionError as failure:
-            error = f"{failure.ename}: {failure.evalue}"
-        except Exception as failure:  # noqa: BLE001 - one failure must not stop the others
-            error = f"{type(failure).__name__}: {failure}"
+    ready: list[bool] = []
+    options |= {"shutdown_kernel": "immediate", "on_notebook_start": lambda **_: ready.append(True)}
+    for _ in range(3):  # a kernel that does not even start is given three tries
+        error = None
+        with tempfile.TemporaryDirectory(prefix=f"kernel-{os.getpid()}-") as private:
+            try:
+                papermill.execute_notebook(path, path, parameters, progress_bar=False, **options)
+            except papermill.PapermillExecutionError as failure:
+                error = f"{failure.ename}: {failure.evalue}"
+            except Exception as failure:  # noqa: BLE001 - one failure must not stop the others
+                error = f"{type(failure).__name__}: {failure}"
+        if ready or not error or not lease.holds():
+            break
+    if error and time.monotonic() > deadline:
+        error = f"TimeoutError: took longer than {minutes:g} minutes"
     log = read_json(notebook)
     for key in ("input_path", "output_path"):
         log.get("metadata", {}).get("papermill", {}).pop(key, None)
@@ -217,8 +260,21 @@ def execute(
     return error.strip().splitlines()[0] if error else None
 
 
+def remove_dead_sockets() -> None:
+    """Remove the directories of sockets that runners left which were killed."""
+    import psutil
+
+    for left in Path(tempfile.gettempdir()).glob("kernel-*-*"):
+        pid = left.name.split("-")[1]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def promote(task: Task, attempt: Path) -> None:
     """Move a successful attempt to its final place; the old result stays until then."""
+    kept = (path for path in attempt.iterdir() if path.name not in ("run.json", CHECKPOINT))
+    files = {path.name: hash_of(path.read_bytes()) for path in kept if path.is_file()}
+    write_json(attempt / "run.json", read_run(attempt) | {"files": files})
     if task.place.exists():
         task.place.rename(task.incomplete / "replaced")
     attempt.rename(task.place)
@@ -231,7 +287,7 @@ def finish_promotion(task: Task) -> None:
     if replaced.exists() and task.place.exists():
         shutil.rmtree(task.incomplete)
     for attempt in task.attempts()[-1:]:
-        run = read_json(attempt / "run.json")
+        run = read_run(attempt)
         if run.get("finished") and not run["error"] and not differences(task, attempt):
             return promote(task, attempt)
     if replaced.exists():
@@ -263,12 +319,12 @@ def run_all(tasks: list[Task], executor: Executor) -> list[str]:
                 if future in done:
                     error = settle(pending.pop(future), future)
                     errors += [f"{task.name}: {error}"] if error else []
-                    console.print(f"{task.name}: {error or last_words(read_history(task.place))}")
+                    console.print(f"{task.name}: {error or last_words(task.place)}")
                     progress.remove_task(bars[task.name])
                     progress.advance(study)
                 elif attempts := task.attempts():
-                    history = read_history(attempts[-1])
-                    progress.update(bars[task.name], completed=len(history), at=last_words(history))
+                    epochs, at = len(read_history(attempts[-1])), last_words(attempts[-1])
+                    progress.update(bars[task.name], completed=epochs, at=at)
     return errors
 
 
@@ -279,15 +335,18 @@ def settle(task: Task, future: Future[tuple[Path, str | None]]) -> str | None:
         if not error:
             promote(task, attempt)
     except OSError as failure:  # a full disk, say: the other runs go on
-        return f"{type(failure).__name__}: {failure}"
+        attempt, error = (task.attempts() or [task.incomplete])[-1], str(failure)
     return f"{error} ({attempt / f'{task.name}.ipynb'})" if error else None
 
 
-def last_words(history: list[dict[str, str]]) -> str:
-    """Say how many epochs a history has, and its last loss."""
+def last_words(directory: Path) -> str:
+    """Say how many epochs a run has, its last loss, and whether it diverged."""
+    history = read_history(directory)
     last = history[-1] if history else {}
-    loss = [f"{name} {float(last[name]):.4f}" for name in ("val_loss", "loss") if name in last]
-    return ", ".join([f"{len(history)} epochs", *loss[:1]])
+    words = [f"{name} {last[name]:.7}" for name in ("val_loss", "loss") if name in last][:1]
+    if epoch := read_json(directory / "result.json").get("diverged"):
+        words.append(f"diverged at epoch {epoch}")
+    return ", ".join([f"{len(history)} epochs", *words])
 
 
 # --- summarise ---
@@ -313,7 +372,7 @@ def summarise(study: Study, tasks: dict[str, Task], outputs: Path, executor: Exe
     summary = outputs / study.notebooks["summary"]
     shown = [(NOTEBOOKS / summary.name).read_text(encoding="utf-8")]
     shown += [json.dumps(study.record()), *extras(tasks, outputs)]
-    shown += [f"{t.name} {state_of(t)} {read_json(t.place / 'run.json')}" for t in tasks.values()]
+    shown += [f"{t.name} {state_of(t)} {read_run(t.place)}" for t in tasks.values()]
     shows = hash_of("\n".join(shown))
     click.echo(f"summary: {summary}")
     if read_json(summary).get("metadata", {}).get("shows") == shows:
@@ -334,28 +393,35 @@ def hold(lease: Lease, study: Study, jobs: int) -> Iterator[Executor]:
     """Take the study for this runner alone; when interrupted, end its kernels and say so."""
     from filelock import FileLock, Timeout
 
-    lock, there = lease.outputs / ".lock", read_json(lease.outputs / "study.json")
+    lock, record = lease.outputs / ".lock", lease.outputs / "study.json"
+    there = read_json(record)
+    if record.exists() and not there:
+        click.echo(f"{record} is damaged: it is written anew")
     if there and (there.get("name"), there.get("overrides")) != (study.name, study.overrides):
         fail(str(lease.outputs), "holds another study or other overrides; name another directory")
-    lease.outputs.mkdir(parents=True, exist_ok=True)
     try:
+        lease.outputs.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=0), ThreadPoolExecutor(jobs) as executor:
             lock.write_text(lease.holder, encoding="utf-8")
+            remove_dead_sockets()
             try:
                 yield executor
             except BaseException:
-                lock.write_text("", encoding="utf-8")  # every kernel of this runner looks here
+                os.truncate(lock, 0)  # every kernel of this runner looks here
                 executor.shutdown(cancel_futures=True)
                 click.echo("Stopped. The same command goes on from here.", err=True)
                 raise
     except Timeout:
         holder = lock.read_text(encoding="utf-8").partition(" ")[0]
         fail(str(lease.outputs), f"process {holder} is running this study; wait or stop it")
+    except OSError as error:  # a full disk or a read-only directory
+        message = f"{error.filename or lease.outputs}: {error.strerror}"
+        raise click.ClickException(message) from error
 
 
 def show_plan(tasks: list[Task], jobs: int) -> None:
     """Print what would run and why, what it costs, and how long it will take."""
-    runs = [(task, read_json(task.place / "run.json")) for task in tasks]
+    runs = [(task, read_run(task.place)) for task in tasks]
     seconds = sum(run["seconds"] for _, run in runs if run)
     rate = sum(task.flops for task, run in runs if run) / seconds if seconds else 0.0
     rows = [(task, state_of(task)) for task in tasks]
@@ -380,10 +446,13 @@ def show_plan(tasks: list[Task], jobs: int) -> None:
               help="Override in every configuration; outputs go to <study>+NAME=VALUE.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time; default: one a core.")
 @click.option("--outputs", metavar="DIR", help="Instead of outputs/<study>.")
+@click.option("--timeout", "minutes", type=click.FloatRange(0, min_open=True), metavar="MINUTES",
+              help="End an attempt that takes longer.")  # fmt: skip
+@click.option("--accept", is_flag=True, help="Take runs of changed code as current, and record it.")
 @click.option("--dry-run", is_flag=True, help="Say what would run and why; run nothing.")
 def main(
     study: str, only: tuple[str, ...], overrides: tuple[tuple[str, str], ...],
-    jobs: int | None, outputs: str | None, dry_run: bool,
+    jobs: int | None, outputs: str | None, minutes: float | None, accept: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Run what is not complete in STUDY, then rebuild its summary."""
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -392,14 +461,23 @@ def main(
     home = Path(os.path.relpath(ROOT / (outputs or Path("outputs", asked.directory))))
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     jobs, lease = jobs or cores, Lease(home, f"{os.getpid()} {time.time_ns()}")
-    shared: Any = (asked.template, asked.lengthens, max(1, cores // jobs), lease)
+    shared: Any = (asked.template, asked.lengthens, max(1, cores // jobs), minutes, lease)
     tasks = {k: Task(k, v, asked.flops[k], *shared) for k, v in asked.configurations.items()}
     selected = [tasks[name] for name in asked.select(only)]
+    for task in selected:
+        traces = (task.place / "run.json", task.place / f"{task.name}.ipynb")
+        if task.place.exists() and not any(trace.exists() for trace in traces):
+            fail(str(task.place), "is in the way and holds no run; move it, or rename the configuration")
     if dry_run:
         return show_plan(selected, jobs)
     with hold(lease, asked, jobs) as executor:
         for task in tasks.values():
             finish_promotion(task)
+        for task in selected if accept else ():
+            run, changed = read_run(task.place), differences(task, task.place)
+            if run and changed == [f"{task.template.file} changed"]:
+                accepted = {"accepted": [*run.get("accepted", []), run["code"]], "code": task.template.hash}
+                write_json(task.place / "run.json", run | accepted)
         todo = [task for task in selected if state_of(task).kind != "complete"]
         write_json(home / "study.json", asked.record())
         click.echo(f"{len(selected) - len(todo)} of {len(selected)} complete")

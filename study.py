@@ -14,7 +14,8 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+import reprlib
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
@@ -27,6 +28,7 @@ TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text, in quotes"}
 NAME = re.compile(r"(?!\.)[A-Za-z0-9_.=,-]{1,100}")
 RESERVED = {"incomplete", "study.json", "results.csv", "elimination.png"}  # in outputs/<study>/
+LARGEST_FILE = 1_000_000  # bytes
 LARGEST_GRID = 100_000  # configurations a study
 NOT_CODE = {"parameters", "injected-parameters", "preflight", "presentation"}  # tags of cells
 
@@ -47,6 +49,11 @@ class Template:
     preflight: str
     code: str
     same_code: dict[str, bool]  # by hash: this code, and other code that was compared with it
+
+    @property
+    def hash(self) -> str:
+        """The hash of the code."""
+        return hash_of(self.code)
 
     def is_same_code(self, code: str, log: Path) -> bool:
         """Tell whether a run with this hash of its code had the template's, but for layout."""
@@ -102,7 +109,7 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     template = read_template(NOTEBOOKS / notebooks["run"])
     changed = parse_overrides(overrides, template)
     asked = mapping(document["configurations"], f"{file}: configurations")
-    asked = {name: asked[name] or {} for name in asked}
+    asked = {name: {} if own is None else own for name, own in asked.items()}
     for number, row in enumerate(sequence(document["grid"], f"{file}: grid"), 1):
         add_product(row, f"{file}: grid row {number}", asked)
     if not asked:
@@ -146,20 +153,27 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     partial.replace(path)
 
 
-def check_known(names: Iterable[Any], known: Iterable[str], place: str) -> None:
+def shorten(value: Any) -> str:
+    """Return a text of bounded length that shows a value, however large that is."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # of integers with more digits than Python converts
+        return "a number with thousands of digits"
+
+
+def check_known(names: Iterable[Any], known: Collection[str], place: str) -> None:
     """Refuse a name that is not among the known ones, with the nearest that is."""
-    known = list(known)
     for name in names:
-        if name not in known:
-            close = difflib.get_close_matches(str(name), known, 1)
-            cure = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known[:20])}"
-            fail(place, f"unknown name {name!r:.100}; {cure}")
+        if not isinstance(name, str) or name not in known:
+            close = difflib.get_close_matches(name, known, 1) if isinstance(name, str) else []
+            cure = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(list(known)[:20])}"
+            fail(place, f"unknown name {shorten(name)}; {cure}")
 
 
-def mapping(value: Any, place: str, known: Iterable[str] | None = None) -> dict[str, Any]:
+def mapping(value: Any, place: str, known: Collection[str] | None = None) -> dict[str, Any]:
     """Return a mapping from names, all of them known where that is asked, or refuse it."""
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        fail(place, f"must be a mapping, `name: value` a line, not {value!r:.100}")
+        fail(place, f"must be a mapping, `name: value` a line, not {shorten(value)}")
     if known is not None:
         check_known(value, known, place)
     return dict(value)
@@ -168,7 +182,7 @@ def mapping(value: Any, place: str, known: Iterable[str] | None = None) -> dict[
 def sequence(value: Any, place: str) -> list[Any]:
     """Return a list, or refuse what is none."""
     if not isinstance(value, list):
-        fail(place, f"must be a list, `- ...` a line, not {value!r:.100}")
+        fail(place, f"must be a list, `- ...` a line, not {shorten(value)}")
     return list(value)
 
 
@@ -177,7 +191,12 @@ def read_yaml(file: Path) -> Any:
     from ruamel.yaml import YAML
 
     try:
-        return YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        if len(text) > LARGEST_FILE:
+            fail(str(file), f"is larger than {LARGEST_FILE:,} bytes; use `grid` for many configurations")
+        return YAML(typ="safe", pure=True).load(text)
+    except StudyError:
+        raise
     except OSError as error:
         fail(str(file), f"cannot be read: {error.strerror}; name a study, as params/smoke.yaml")
     except Exception as error:  # noqa: BLE001 - ruamel.yaml lets all kinds through
@@ -217,13 +236,14 @@ def read_template(path: Path) -> Template:
             fail(place, f"has no plain value as its default; {cure}")
         defaults[name] = converted(default, TYPES[declared["inferred_type_name"]], place)
     preflight, code = sources(notebook, lambda tags: "preflight" in tags), code_of(notebook)
-    same_code = {hash_of(code): True}
-    return Template(path.name, nbformat.writes(notebook), defaults, preflight, code, same_code)
+    same = {hash_of(code): True}
+    return Template(path.name, nbformat.writes(notebook), defaults, preflight, code, same)
 
 
-def hash_of(text: str) -> str:
-    """Return a short hash of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def hash_of(content: str | bytes) -> str:
+    """Return a short hash of a text or of a file's bytes."""
+    content = content.encode() if isinstance(content, str) else content
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def sources(notebook: Any, wanted: Callable[[set[str]], bool]) -> str:
@@ -252,9 +272,13 @@ def converted(value: Any, kind: type, place: str) -> Any:
     if {type(value), kind} == {int, float} and abs(value) <= 2**53 and kind(value) == value:
         value = kind(value)
     if type(value) is not kind:
-        fail(place, f"must be {KINDS[kind]}, not {value!r:.100}")
+        fail(place, f"must be {KINDS[kind]}, not {shorten(value)}")
     if isinstance(value, float) and not math.isfinite(value):
         fail(place, f"must be a finite number, not {value}")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        fail(place, f"must be below 2**63, not {shorten(value)}")
+    if isinstance(value, str) and not value.isprintable() and re.search(r"[\ud800-\udfff]", value):
+        fail(place, f"must be valid Unicode, not {shorten(value)}")
     return value
 
 
@@ -269,7 +293,7 @@ def parse_overrides(overrides: Iterable[tuple[str, str]], template: Template) ->
         plain = type(template.defaults[name]) is not str and NAME.fullmatch(text)
         values[name] = YAML(typ="safe", pure=True).load(text) if plain else text
         if not NAME.fullmatch(text):
-            fail(f"-p {name}", f"{text!r:.100} cannot be part of a directory's name")
+            fail(f"-p {name}", f"{shorten(text)} cannot be part of a directory's name")
     return typed(values, template, "-p")
 
 
@@ -281,8 +305,8 @@ def add_product(row: Any, place: str, asked: dict[str, Any]) -> None:
     if not isinstance(pattern, str):
         fail(place, "needs a name, as in `name: mlp_{units}`")
     if set("{}") & set(re.sub(r"\{\w+\}", "", pattern)):
-        fail(place, f"the name {pattern!r:.100} may hold bare fields only, as in {{units}}")
-    check_known(re.findall(r"\{(\w+)\}", pattern), axes, f"{place}: name {pattern!r:.100}")
+        fail(place, f"the name {shorten(pattern)} may hold bare fields only, as in {{units}}")
+    check_known(re.findall(r"\{(\w+)\}", pattern), axes, f"{place}: name {shorten(pattern)}")
     size = math.prod(map(len, axes.values()))
     if size == 0 or len(asked) + size > LARGEST_GRID:
         fail(place, f"expands to {size} configurations; 1 to {LARGEST_GRID} a study are possible")
@@ -292,7 +316,7 @@ def add_product(row: Any, place: str, asked: dict[str, Any]) -> None:
         for field, value in values.items():
             name = name.replace(f"{{{field}}}", str(value))
         if name in asked:
-            fail(place, f"makes the name {name!r:.120} again; put what varies into `name`")
+            fail(place, f"makes the name {shorten(name)} again; put what varies into `name`")
         asked[name] = values
 
 
@@ -302,7 +326,7 @@ def check_names(names: Iterable[str], place: str, taken: set[str]) -> None:
     for name in names:
         if not NAME.fullmatch(name):
             cure = "use letters, digits and _ - . = , (no leading dot, at most 100)"
-            fail(place, f"the name {name!r:.120} cannot be a directory's; {cure}")
+            fail(place, f"the name {shorten(name)} cannot be a directory's; {cure}")
         if name.lower() in seen:
             fail(place, f"the name {name!r} is taken by {seen[name.lower()]!r}; choose another")
         seen[name.lower()] = name
@@ -332,7 +356,7 @@ def preflight(check: CodeType, parameters: dict[str, Any], place: str) -> dict[s
     return names
 
 
-def checked_rounds(value: Any, place: str, known: Iterable[str]) -> list[dict[str, Any]]:
+def checked_rounds(value: Any, place: str, known: Collection[str]) -> list[dict[str, Any]]:
     """Return the rounds of elimination, complete with their defaults."""
     rounds = []
     for number, each in enumerate(sequence(value, place), 1):

@@ -46,7 +46,7 @@ def test_run_leaves_its_log_and_record(project: Project) -> None:
     assert "0 of 2 complete" in printed
     # costliest first
     assert printed.index("long: started") < printed.index("short: started")
-    assert "long: 4 epochs, val_loss 0.2500" in printed
+    assert "long: 4 epochs, val_loss 0.25" in printed
     place = project.outputs("mine", "short")
     assert {path.name for path in place.iterdir()} == {
         "short.ipynb", "history.csv", "result.json", "run.json",
@@ -145,8 +145,8 @@ def test_changed_parameter_makes_stale_and_says_why(project: Project) -> None:
     project.run(project.study(STUDY))
     study = project.study(STUDY.replace("steps: 4", "steps: 4, text: new").replace("steps: 2", "steps: 1"))
     printed = project.run(study, "--dry-run")
-    assert re.search(r"short +stale .* steps 2 -> 1\n", printed)
-    assert re.search(r"long +stale .* text  -> new\n", printed)
+    assert re.search(r"short +stale .* steps 2 -> 1, starts over\n", printed)
+    assert re.search(r"long +stale .* text  -> new, starts over\n", printed)
     old = read_run(project.outputs("mine", "long"))
     project.run(study)
     assert read_run(project.outputs("mine", "long"))["parameters"]["text"] == "new" != old

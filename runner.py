@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import shutil
 import signal
@@ -25,7 +26,7 @@ from typing import Any
 
 import click
 
-from study import NOTEBOOKS, Study, Template, fail, hash_of, load_study, read_json, write_json
+from study import NOTEBOOKS, Study, Template, check_outputs, fail, hash_of, load_study, read_json, write_json
 
 ROOT = Path(__file__).resolve().parent
 CHECKPOINT, HISTORY = "model.keras", "history.csv"  # what a run goes on from, and its epochs
@@ -218,6 +219,7 @@ def execute(
     import papermill
     from jupyter_client.manager import AsyncKernelManager
 
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what fails is said by the runner
     deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
 
     class Kernel(AsyncKernelManager):
@@ -394,15 +396,13 @@ def hold(lease: Lease, study: Study, jobs: int) -> Iterator[Executor]:
     from filelock import FileLock, Timeout
 
     lock, record = lease.outputs / ".lock", lease.outputs / "study.json"
-    there = read_json(record)
-    if record.exists() and not there:
+    if record.exists() and not read_json(record):
         click.echo(f"{record} is damaged: it is written anew")
-    if there and (there.get("name"), there.get("overrides")) != (study.name, study.overrides):
-        fail(str(lease.outputs), "holds another study or other overrides; name another directory")
     try:
         lease.outputs.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=0), ThreadPoolExecutor(jobs) as executor:
             lock.write_text(lease.holder, encoding="utf-8")
+            write_json(record, study.record())
             remove_dead_sockets()
             try:
                 yield executor
@@ -463,6 +463,7 @@ def main(
     jobs, lease = jobs or cores, Lease(home, f"{os.getpid()} {time.time_ns()}")
     shared: Any = (asked.template, asked.lengthens, max(1, cores // jobs), minutes, lease)
     tasks = {k: Task(k, v, asked.flops[k], *shared) for k, v in asked.configurations.items()}
+    check_outputs(asked, home, bool(outputs))
     selected = [tasks[name] for name in asked.select(only)]
     for task in selected:
         traces = (task.place / "run.json", task.place / f"{task.name}.ipynb")
@@ -478,7 +479,8 @@ def main(
             if run and changed == [f"{task.template.file} changed"]:
                 accepted = {"accepted": [*run.get("accepted", []), run["code"]], "code": task.template.hash}
                 write_json(task.place / "run.json", run | accepted)
-        todo = [task for task in selected if state_of(task).kind != "complete"]
+        states = {task.name: state_of(task) for task in tasks.values()}
+        todo = [task for task in selected if states[task.name].kind != "complete"]
         write_json(home / "study.json", asked.record())
         click.echo(f"{len(selected) - len(todo)} of {len(selected)} complete")
         for name in extras(tasks, home):

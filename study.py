@@ -153,6 +153,19 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     partial.replace(path)
 
 
+def check_outputs(study: Study, outputs: Path, named: bool) -> None:
+    """Refuse to write where another study's runs lie, or where a named directory holds other things."""
+    there = read_json(outputs / "study.json")
+    if there and (there.get("name"), there.get("overrides")) != (study.name, study.overrides):
+        fail(str(outputs), "holds another study or other overrides; name another directory")
+    try:
+        found = {path.name for path in outputs.iterdir()} if outputs.exists() else set()
+    except OSError as error:
+        fail(str(outputs), f"cannot hold runs: {error.strerror}; name a directory")
+    if named and found - {".lock"} and "study.json" not in found:
+        fail(str(outputs), "holds other things and no study.json; name a new or an empty directory")
+
+
 def shorten(value: Any) -> str:
     """Return a text of bounded length that shows a value, however large that is."""
     try:
@@ -284,17 +297,25 @@ def converted(value: Any, kind: type, place: str) -> Any:
 
 def parse_overrides(overrides: Iterable[tuple[str, str]], template: Template) -> dict[str, Any]:
     """Return `-p NAME VALUE` pairs in the template's types, in the order of their names."""
-    from ruamel.yaml import YAML
-
-    texts = dict(sorted(overrides))
-    check_known(texts, template.defaults, "-p")
     values: dict[str, Any] = {}
-    for name, text in texts.items():
-        plain = type(template.defaults[name]) is not str and NAME.fullmatch(text)
-        values[name] = YAML(typ="safe", pure=True).load(text) if plain else text
+    for name, text in sorted(overrides):
+        check_known([name], template.defaults, "-p")
+        if name in values:
+            fail(f"-p {name}", "is given twice")
         if not NAME.fullmatch(text):
             fail(f"-p {name}", f"{shorten(text)} cannot be part of a directory's name")
+        values[name] = text if type(template.defaults[name]) is str else parse_scalar(text)
     return typed(values, template, "-p")
+
+
+def parse_scalar(text: str) -> Any:
+    """Return what YAML takes a text for, the text itself where it takes it for nothing."""
+    from ruamel.yaml import YAML
+
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except Exception:  # noqa: BLE001 - ruamel.yaml lets all kinds through
+        return text
 
 
 def add_product(row: Any, place: str, asked: dict[str, Any]) -> None:
@@ -336,9 +357,9 @@ def resolve(name: str, asked: dict[str, Any], place: str) -> dict[str, Any]:
     """Return what a configuration and those it extends say; what is nearer wins."""
     chain: dict[str, dict[str, Any]] = {}
     while name is not None:
+        check_known([name], asked, f"{place}: extends")
         if name in chain:
             fail(place, f"`extends` is circular: {' -> '.join([*chain, name])}")
-        check_known([name], asked, f"{place}: extends")
         chain[name] = mapping(asked[name], place)
         name = chain[name].pop("extends", None)
     return {key: value for link in reversed(chain.values()) for key, value in link.items()}
@@ -365,7 +386,7 @@ def checked_rounds(value: Any, place: str, known: Collection[str]) -> list[dict[
         empty |= {"metric": "val_loss", "epochs": None, "originally_dropped": []}
         row = empty | mapping(each, here, empty)
         for key, kind in [("title", str), ("metric", str), ("epochs", int)]:
-            if row[key] is not None:
+            if row[key] is not None or key != "epochs":
                 converted(row[key], kind, f"{here}: {key}")
         if not sequence(row["candidates"], f"{here}: candidates"):
             fail(f"{here}: candidates", "are missing; name two or more configurations")

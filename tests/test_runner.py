@@ -134,6 +134,8 @@ def test_code_that_only_looks_different_is_the_same(project: Project) -> None:
     project.edit("tiny.ipynb", "import json, time", "# a comment\nimport json,  time")
     project.edit("tiny.ipynb", "steps must be", "the steps must be")
     assert "2 complete" in project.run(study, "--dry-run")
+    project.run(study, "--only", "short")
+    assert len(json.loads(project.outputs("mine", "study.json").read_text())["code"]) == 2
     project.edit("tiny.ipynb", "flag: bool = False", "another: int = 3\nflag: bool = False")
     assert "2 of 2 complete" in project.run(study)
     project.edit("tiny.ipynb", "1 / step", "2 / step")

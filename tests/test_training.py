@@ -111,6 +111,31 @@ def test_summary_shows_the_study_and_opens_the_test_set(trained: Project) -> Non
     assert table.count("\n") == 4 and "final" in table
 
 
+@pytest.mark.parametrize("there", ["nothing", "half", "other"])
+def test_summary_is_a_sensible_page_whatever_is_there(trained: Project, tmp_path: Path, there: str) -> None:
+    home = tmp_path / "outputs" / "fashion_mnist"
+    home.parent.mkdir()
+    if there == "half":
+        shutil.copytree(trained.outputs("mine"), home)
+        shutil.rmtree(home / "plain")
+        (home / "incomplete" / "dropout").mkdir()
+        (home / "dropout").rename(home / "incomplete" / "dropout" / "1")
+        (home / "strange").mkdir()
+    if there == "other":
+        shutil.copytree(trained.outputs("mine"), home.parent / "mine")
+    (tmp_path / "notebooks").mkdir()
+    template = ROOT / "notebooks" / "summary.ipynb"
+    command = [sys.executable, "-m", "papermill", str(template), "out.ipynb", "--no-progress-bar"]
+    subprocess.run(command, cwd=tmp_path / "notebooks", check=True, capture_output=True)
+    text = outputs_of(nbformat.read(tmp_path / "notebooks" / "out.ipynb", as_version=4))
+    expected = {
+        "nothing": ["There is no study in"],
+        "half": ["1 of 3 configurations", "plain: missing", "dropout: unfinished, 4 epochs so far"],
+        "other": ["There is no study in", "../outputs/mine"],
+    }
+    assert all(words in text for words in [*expected[there], "The test set stays closed"]), text
+
+
 def test_no_work_leaves_all_and_a_removed_run_comes_back(trained: Project) -> None:
     summary = trained.outputs("mine", "summary.ipynb")
     before = summary.read_bytes()

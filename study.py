@@ -61,7 +61,7 @@ class Template:
             try:
                 was, now = ast.parse(code_of(read_json(log))), ast.parse(self.code)
                 self.same_code[code] = ast.dump(was) == ast.dump(now)
-            except SyntaxError:
+            except Exception:  # noqa: BLE001 - a log may be damaged in any way
                 self.same_code[code] = False
         return self.same_code[code]
 

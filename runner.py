@@ -1,177 +1,65 @@
 """Run a study: execute its template notebook once per configuration and keep every log.
 
-Reads top to bottom as the story: find the state of every configuration, run one, run all,
-summarise, command line; study.py loads and checks the study before. The file system is the state:
-a directory in its final place, outputs/<study>/<configuration>/, is complete by construction.
+Reads top to bottom as the story: run one, predict, run all, summarise, command line. Before, study.py
+loads and checks the study and finds the state of every configuration.
 """
 
 from __future__ import annotations
 
-import csv
+import heapq
 import json
 import logging
 import os
 import shutil
 import signal
+import socket
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
-from study import NOTEBOOKS, Study, Template, check_outputs, fail, hash_of, load_study, read_json, write_json
+from study import (
+    CHECKPOINT,
+    NOTEBOOKS,
+    Lease,
+    State,
+    Study,
+    Task,
+    check_outputs,
+    differences,
+    fail,
+    hash_of,
+    load_study,
+    read_history,
+    read_json,
+    read_run,
+    resume_point,
+    state_of,
+    write_json,
+)  # fmt: skip
 
 ROOT = Path(__file__).resolve().parent
-CHECKPOINT, HISTORY = "model.keras", "history.csv"  # what a run goes on from, and its epochs
-
-
-@dataclass(frozen=True)
-class Lease:
-    """The right of one runner to write a study's outputs, for as long as the lock file says so."""
-
-    outputs: Path
-    holder: str  # process id and start of the runner
-
-    def holds(self) -> bool:
-        """Tell whether the runner still holds the study."""
-        with suppress(OSError):
-            return (self.outputs / ".lock").read_text(encoding="utf-8") == self.holder
-        return True
-
-
-@dataclass(frozen=True)
-class Task:
-    """One configuration to run, with all that a worker needs for it."""
-
-    name: str
-    parameters: dict[str, Any]
-    flops: float
-    template: Template
-    lengthens: str | None
-    threads: int
-    minutes: float | None  # that an attempt may take
-    lease: Lease
-
-    @property
-    def place(self) -> Path:
-        """Where the complete run lies."""
-        return self.lease.outputs / self.name
-
-    @property
-    def incomplete(self) -> Path:
-        """Where the attempts lie that are running, interrupted or failed."""
-        return self.lease.outputs / "incomplete" / self.name
-
-    def attempts(self) -> list[Path]:
-        """Return the directories of the attempts, oldest first."""
-        found = (path for path in self.incomplete.glob("*") if path.name.isdecimal())
-        return sorted(found, key=lambda path: int(path.name))
-
-
-@dataclass(frozen=True)
-class State:
-    """What is on disk for a configuration, why it is not complete, and the share left to do."""
-
-    kind: str  # complete, unfinished, stale or missing
-    why: str = ""
-    left: float = 1.0
-
-
-# --- the state of every configuration ---
-def read_run(directory: Path) -> dict[str, Any]:
-    """Return what run.json says of a run or an attempt, empty where it is missing or damaged."""
-    run = read_json(directory / "run.json")
-    kinds: dict[str, Any] = {"parameters": dict, "code": str, "started": str, "seconds": float}
-    kinds |= {"attempts": int, "finished": bool, "error": str | None}
-    return run if all(isinstance(run.get(key, ...), kind) for key, kind in kinds.items()) else {}
-
-
-def damage(directory: Path, run: dict[str, Any]) -> list[str]:
-    """Return the files of a complete run that are not as they were; a log may be saved again."""
-
-    def is_intact(file: Path, digest: str) -> bool:
-        with suppress(OSError):
-            return hash_of(file.read_bytes()) == digest or bool(read_json(file).get("cells"))
-        return False
-
-    return [name for name, digest in run.get("files", {}).items() if not is_intact(directory / name, digest)]
-
-
-def read_history(directory: Path) -> list[dict[str, str]]:
-    """Return the rows of a run's history, one an epoch, none where there is no history."""
-    with suppress(OSError, csv.Error, ValueError):
-        return list(csv.DictReader((directory / HISTORY).read_text().splitlines()))
-    return []
-
-
-def state_of(task: Task) -> State:
-    """Find what is on disk for a configuration; the first state that fits."""
-    run = read_run(task.place)
-    changes = differences(task, task.place)
-    changes += [f"{name} is damaged" for name in damage(task.place, run)]
-    if run and not changes:
-        return State("complete", left=0.0)
-    start = resume_point(task)
-    epoch, epochs = len(read_history(start or task.place)), task.parameters.get(task.lengthens or "", 0)
-    goes_on = bool(start and epochs and is_whole(start / CHECKPOINT))
-    left = max(0.0, 1 - epoch / epochs) if goes_on else 1.0
-    if start and start != task.place:
-        return State("unfinished", read_run(start)["error"] or f"interrupted at epoch {epoch}", left)
-    if not run:
-        return State("stale", "run.json is damaged") if task.place.exists() else State("missing")
-    changes.append(f"goes on from epoch {epoch}" if goes_on else "starts over")
-    if start and not goes_on:
-        changes[-1] += f": {CHECKPOINT} is {'damaged' if (start / CHECKPOINT).exists() else 'not here'}"
-    return State("stale", ", ".join(changes), left)
-
-
-def is_whole(checkpoint: Path) -> bool:
-    """Tell whether a checkpoint is there and its content is what was written."""
-    with suppress(Exception):  # a damaged archive shows in many ways
-        return zipfile.ZipFile(checkpoint).testzip() is None
-    return False
-
-
-def differences(task: Task, directory: Path, may_grow: bool = False) -> list[str]:
-    """Say what a run was made with that is not today's; what lengthens it may have grown."""
-    run = read_run(directory)
-    was = task.template.defaults | run.get("parameters", {})
-    changes = [
-        f"{name} {was[name]} -> {value}"
-        for name, value in task.parameters.items()
-        if was[name] != value and not (may_grow and name == task.lengthens and was[name] < value)
-    ]
-    same = task.template.is_same_code(run.get("code", ""), directory / f"{task.name}.ipynb")
-    return changes + ([] if same else [f"{task.template.file} changed"])
-
-
-def resume_point(task: Task) -> Path | None:
-    """Return the newest directory that the next attempt can go on from, with a whole checkpoint if any."""
-    usable = []
-    for directory in [*reversed(task.attempts()), task.place]:
-        run = read_run(directory)
-        if run and not differences(task, directory, may_grow=True) and HISTORY not in damage(directory, run):
-            usable.append(directory)
-    return next((path for path in usable if is_whole(path / CHECKPOINT)), usable[0] if usable else None)
+MEMORY = 1.2e9  # bytes that a run takes at most, as tests/benchmark.py measures it
 
 
 # --- run one ---
-def run_once(task: Task) -> tuple[Path, str | None]:
+def run_once(task: Task, jobs: int) -> tuple[Path, str | None]:
     """Execute a configuration in a new attempt; return its directory and its error, if any.
 
     Promotion is left to the runner that holds the study, so that nobody else replaces a result.
     """
     started = time.monotonic()
-    attempt = begin_attempt(task)
+    attempt = begin_attempt(task, max(1, len(cores()) // jobs))
     log = attempt / f"{task.name}.ipynb"
-    error = execute(log, attempt, task.parameters, task.threads, task.lease, task.minutes)
+    error = execute(log, attempt, task.parameters, jobs, task.lease, task.minutes)
     if not task.lease.holds():
         return attempt, "interrupted"
     run = read_run(attempt)
@@ -180,13 +68,14 @@ def run_once(task: Task) -> tuple[Path, str | None]:
     return attempt, error
 
 
-def begin_attempt(task: Task) -> Path:
+def begin_attempt(task: Task, threads: int) -> Path:
     """Make the directory of a new attempt, with the files of the one it goes on from."""
     start, attempts = resume_point(task), task.attempts()
     attempt = task.incomplete / str(int(attempts[-1].name) + 1 if attempts else 1)
     attempt.mkdir(parents=True)
     run: dict[str, Any] = {"configuration": task.name, "parameters": task.parameters}
-    run |= {"code": task.template.hash, "seconds": 0.0, "attempts": 0}
+    run |= {"code": task.template.hash, "flops": task.flops, "cores": threads}
+    run |= {"seconds": 0.0, "attempts": 0}
     run |= {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     if start:
         before = read_run(start)
@@ -207,8 +96,55 @@ def begin_attempt(task: Task) -> Path:
     return attempt
 
 
+def cores() -> list[int]:
+    """Return the cores that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else [*range(os.cpu_count() or 1)]
+
+
+def gpus() -> list[str]:
+    """Return the GPUs that this process may use."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [gpu for gpu in visible.split(",") if gpu not in ("", "-1")]
+    with suppress(OSError, subprocess.SubprocessError):
+        query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
+        return subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout.split()
+    return []
+
+
+@contextmanager
+def share_of_host(jobs: int) -> Iterator[dict[str, str]]:
+    """Take a share of this host's cores, and a GPU; yield the environment for a kernel.
+
+    The kernel inherits the cores of this thread. What is taken here no other run takes, whosever
+    it is: a socket that is no file, and ends with this process, marks it.
+    """
+    allowed, devices = cores(), gpus()
+    threads = max(1, len(allowed) // jobs)
+    share = {"TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": "1"}
+    share |= {"OMP_NUM_THREADS": str(threads), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    with ExitStack() as held:
+
+        def take(names: Iterable[str], wanted: int) -> list[str]:
+            taken: list[str] = []
+            for name in names:
+                if len(taken) < wanted:
+                    with suppress(OSError):  # another run has it
+                        held.enter_context(socket.socket(socket.AF_UNIX)).bind(f"\0notebook-run {name}")
+                        taken.append(name)
+            return taken
+
+        if sys.platform == "linux":
+            places = [f"gpu {gpu} {i}" for i in range(-(-jobs // max(1, len(devices)))) for gpu in devices]
+            share |= [("CUDA_VISIBLE_DEVICES", place.split()[1]) for place in take(places, 1)]
+            mine = take([f"core {core}" for core in allowed], threads)
+            if len(mine) == threads:
+                os.sched_setaffinity(0, [int(place.split()[1]) for place in mine])
+                held.callback(os.sched_setaffinity, 0, allowed)
+        yield share
+
+
 def execute(
-    notebook: Path, directory: Path, parameters: dict[str, Any], threads: int, lease: Lease,
+    notebook: Path, directory: Path, parameters: dict[str, Any], jobs: int, lease: Lease,
     minutes: float | None = None,
 ) -> str | None:  # fmt: skip
     """Execute a notebook in place, working in a directory; return its error's line, if any.
@@ -228,8 +164,6 @@ def execute(
             super().__init__(transport="ipc", **connection, **options)
 
         async def _async_pre_start_kernel(self, **options: Any) -> Any:
-            share = {"TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": "1"}
-            share["OMP_NUM_THREADS"] = str(threads)
             return await super()._async_pre_start_kernel(env=os.environ | share, **options)
 
         async def _async_is_alive(self) -> bool:
@@ -244,7 +178,8 @@ def execute(
     options |= {"shutdown_kernel": "immediate", "on_notebook_start": lambda **_: ready.append(True)}
     for _ in range(3):  # a kernel that does not even start is given three tries
         error = None
-        with tempfile.TemporaryDirectory(prefix=f"kernel-{os.getpid()}-") as private:
+        sockets = tempfile.TemporaryDirectory(prefix=f"kernel-{os.getpid()}-")
+        with sockets as private, share_of_host(jobs) as share:
             try:
                 papermill.execute_notebook(path, path, parameters, progress_bar=False, **options)
             except papermill.PapermillExecutionError as failure:
@@ -296,35 +231,70 @@ def finish_promotion(task: Task) -> None:
         replaced.rename(task.place)
 
 
+# --- predict ---
+def predict(tasks: dict[str, Task], states: dict[str, State], jobs: int) -> dict[str, float]:
+    """Return the seconds that each configuration has left, empty where no run has finished.
+
+    A run takes a time to start and a time a FLOP, in seconds of one core, as fitted to the finished
+    runs of this study, or to those of the same code in other outputs where this one has none. Runs
+    of less than a hundredth of the costliest say nothing about it.
+    """
+    left = {name: state.left * tasks[name].flops for name, state in states.items() if state.left}
+    code, least = next(iter(tasks.values())).template.hash, max(left.values(), default=0.0) / 100
+    own = (read_run(task.place) for task in tasks.values())
+    others = (read_run(path.parent) for path in ROOT.glob("outputs/*/*/run.json"))
+    found = [run for run in own if run and run["flops"] >= least]
+    found = found or [run for run in others if run.get("code") == code and run["flops"] >= least]
+    flops, seconds = [run["flops"] for run in found], [run["seconds"] * run["cores"] for run in found]
+    rate, start = statistics.linear_regression(flops, seconds) if len(set(flops)) > 1 else (0.0, 0.0)
+    if rate <= 0 or start < 0:
+        rate, start = sum(seconds) / (sum(flops) or 1), 0.0
+    threads = max(1, len(cores()) // jobs)
+    return {name: (start + rate * todo) / threads for name, todo in left.items() if found}
+
+
+def makespan(seconds: Iterable[float], jobs: int) -> float:
+    """Return how long runs take together, a number of them at a time, the longest first."""
+    ends = [0.0] * jobs
+    for each in sorted(seconds, reverse=True):
+        heapq.heapreplace(ends, ends[0] + each)
+    return max(ends)
+
+
 # --- run all ---
-def run_all(tasks: list[Task], executor: Executor) -> list[str]:
-    """Run tasks, costliest first, and promote what succeeds; return the errors of the others."""
+def run_all(tasks: list[Task], seconds: dict[str, float], executor: Executor, jobs: int) -> list[str]:
+    """Run tasks, the last first, and promote what succeeds; return the errors of the others."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TimeRemainingColumn
 
-    tasks = sorted(tasks, key=lambda task: task.flops * state_of(task).left, reverse=True)
-    pending = {executor.submit(run_once, task): task for task in tasks}
+    waiting = tasks.copy()
+    pending: dict[Future[tuple[Path, str | None]], Task] = {}
     errors: list[str] = []
     bars: dict[str, Any] = {}
+    started: dict[str, float] = {}
     console = Console(highlight=False, markup=False, soft_wrap=True)
     columns = ("{task.description}", BarColumn(), "{task.fields[at]}", TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         study = progress.add_task("study", total=len(tasks), at="")
-        while pending:
+        while waiting or pending:
+            while waiting and len(pending) < jobs:
+                task = waiting.pop()
+                total = task.parameters.get(task.lengthens or "")
+                bars[task.name] = progress.add_task(task.name, total=total, at="")
+                console.print(f"{task.name}: started")
+                started[task.name] = time.monotonic()
+                pending[executor.submit(run_once, task, jobs)] = task
             done, _ = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
-            for future in [future for future in pending if future in done or future.running()]:
-                task = pending[future]
-                if task.name not in bars:
-                    total = task.parameters.get(task.lengthens or "")
-                    bars[task.name] = progress.add_task(task.name, total=total, at="")
-                    console.print(f"{task.name}: started")
-                if future in done:
-                    error = settle(pending.pop(future), future)
-                    errors += [f"{task.name}: {error}"] if error else []
-                    console.print(f"{task.name}: {error or last_words(task.place)}")
-                    progress.remove_task(bars[task.name])
-                    progress.advance(study)
-                elif attempts := task.attempts():
+            for future, task in [(future, pending.pop(future)) for future in done]:
+                error = settle(task, future)
+                beside = f", {(time.monotonic() - started[task.name]) / 60:.1f} minutes"
+                beside += f" ({seconds[task.name] / 60:.1f} predicted)" if seconds else ""
+                errors += [f"{task.name}: {error}"] if error else []
+                console.print(f"{task.name}: {error or last_words(task.place) + beside}")
+                progress.remove_task(bars.pop(task.name))
+                progress.advance(study)
+            for task in pending.values():
+                if attempts := task.attempts():
                     epochs, at = len(read_history(attempts[-1])), last_words(attempts[-1])
                     progress.update(bars[task.name], completed=epochs, at=at)
     return errors
@@ -352,14 +322,14 @@ def last_words(directory: Path) -> str:
 
 
 # --- summarise ---
-def execute_beside(role: str, study: Study, task: Task, executor: Executor, shows: str = "") -> list[str]:
+def execute_beside(role: str, study: Study, lease: Lease, executor: Executor, shows: str = "") -> list[str]:
     """Execute the prepare or the summary notebook, then move it to its place; return its error."""
-    place = task.lease.outputs / study.notebooks[role]
+    place = lease.outputs / study.notebooks[role]
     log = place.with_name("incomplete") / place.name
     log.parent.mkdir(exist_ok=True)
     shutil.copyfile(NOTEBOOKS / log.name, log)
     given = {"outputs": "."} if role == "summary" else {}
-    error = executor.submit(execute, log, place.parent, given, task.threads, task.lease).result()
+    error = executor.submit(execute, log, place.parent, given, 1, lease).result()
     if error:
         return [f"{log.name}: {error} ({log})"]
     notebook = read_json(log)
@@ -369,17 +339,19 @@ def execute_beside(role: str, study: Study, task: Task, executor: Executor, show
     return []
 
 
-def summarise(study: Study, tasks: dict[str, Task], outputs: Path, executor: Executor) -> list[str]:
+def summarise(
+    study: Study, tasks: dict[str, Task], states: dict[str, State], lease: Lease, executor: Executor
+) -> list[str]:
     """Execute the summary again if anything that it shows has changed; return its error."""
-    summary = outputs / study.notebooks["summary"]
+    summary = lease.outputs / study.notebooks["summary"]
     shown = [(NOTEBOOKS / summary.name).read_text(encoding="utf-8")]
-    shown += [json.dumps(study.record()), *extras(tasks, outputs)]
-    shown += [f"{t.name} {state_of(t)} {read_run(t.place)}" for t in tasks.values()]
+    shown += [json.dumps(study.record()), *extras(tasks, lease.outputs)]
+    shown += [f"{name} {state} {read_run(tasks[name].place)}" for name, state in states.items()]
     shows = hash_of("\n".join(shown))
     click.echo(f"summary: {summary}")
     if read_json(summary).get("metadata", {}).get("shows") == shows:
         return []
-    return execute_beside("summary", study, next(iter(tasks.values())), executor, shows)
+    return execute_beside("summary", study, lease, executor, shows)
 
 
 def extras(tasks: dict[str, Task], outputs: Path) -> list[str]:
@@ -402,7 +374,6 @@ def hold(lease: Lease, study: Study, jobs: int) -> Iterator[Executor]:
         lease.outputs.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=0), ThreadPoolExecutor(jobs) as executor:
             lock.write_text(lease.holder, encoding="utf-8")
-            write_json(record, study.record())
             remove_dead_sockets()
             try:
                 yield executor
@@ -419,24 +390,32 @@ def hold(lease: Lease, study: Study, jobs: int) -> Iterator[Executor]:
         raise click.ClickException(message) from error
 
 
-def show_plan(tasks: list[Task], jobs: int) -> None:
+def show_plan(tasks: dict[str, Task], states: dict[str, State], jobs: int, seconds: dict[str, float]) -> None:
     """Print what would run and why, what it costs, and how long it will take."""
-    runs = [(task, read_run(task.place)) for task in tasks]
-    seconds = sum(run["seconds"] for _, run in runs if run)
-    rate = sum(task.flops for task, run in runs if run) / seconds if seconds else 0.0
-    rows = [(task, state_of(task)) for task in tasks]
-    width = max(len(task.name) for task in tasks)
-    if len(tasks) <= 60:  # more than that are only counted
+    if len(states) <= 60:  # more than that are only counted
+        width = max(map(len, states))
         click.echo(f"{'configuration':{width}}  {'state':10}    TFLOP  minutes  why")
-        for task, state in rows:
-            flops = task.flops * state.left
-            minutes = f"{flops / rate / 60:7.1f}" if rate else "      ?"
-            cells = [f"{task.name:{width}}", f"{state.kind:10}", f"{flops / 1e12:7.2f}", minutes]
-            click.echo("  ".join([*cells, state.why]).rstrip())
-    kinds, total = [state.kind for _, state in rows], sum(t.flops * s.left for t, s in rows)
+        for name, state in states.items():
+            minutes = f"{seconds.get(name, 0.0) / 60:7.1f}" if seconds or not state.left else "      ?"
+            cells = [f"{name:{width}}", f"{state.kind:10}", f"{tasks[name].flops * state.left / 1e12:7.2f}"]
+            click.echo("  ".join([*cells, minutes, state.why]).rstrip())
+    kinds = [state.kind for state in states.values()]
     click.echo(", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)))
-    when = f"about {total / rate / 60 / jobs:.0f} minutes" if rate else "no finished run to go by"
-    click.echo(f"{total / 1e12:.2f} TFLOP to do, {jobs} at a time: {when}")
+    total = sum(tasks[name].flops * state.left for name, state in states.items())
+    click.echo(f"{total / 1e12:.2f} TFLOP to do, {jobs} at a time: {in_words(seconds, jobs)}")
+
+
+def in_words(seconds: dict[str, float], jobs: int) -> str:
+    """Say how long runs are predicted to take together."""
+    minutes = makespan(seconds.values(), jobs) / 60
+    return f"about {minutes:.1f} minutes" if seconds else "no finished run to predict from"
+
+
+def default_jobs() -> int:
+    """Return the number of runs at a time: one a GPU, else one a core, fewer where memory is short."""
+    import psutil
+
+    return len(gpus()) or max(1, min(len(cores()), int(psutil.virtual_memory().available // MEMORY)))
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -459,9 +438,8 @@ def main(
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     asked = load_study(Path(os.path.relpath(ROOT / study)), overrides)
     home = Path(os.path.relpath(ROOT / (outputs or Path("outputs", asked.directory))))
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    jobs, lease = jobs or cores, Lease(home, f"{os.getpid()} {time.time_ns()}")
-    shared: Any = (asked.template, asked.lengthens, max(1, cores // jobs), minutes, lease)
+    jobs, lease = jobs or default_jobs(), Lease(home, f"{os.getpid()} {time.time_ns()}")
+    shared: Any = (asked.template, asked.lengthens, minutes, lease)
     tasks = {k: Task(k, v, asked.flops[k], *shared) for k, v in asked.configurations.items()}
     check_outputs(asked, home, bool(outputs))
     selected = [tasks[name] for name in asked.select(only)]
@@ -470,7 +448,8 @@ def main(
         if task.place.exists() and not any(trace.exists() for trace in traces):
             fail(str(task.place), "is in the way and holds no run; move it, or rename the configuration")
     if dry_run:
-        return show_plan(selected, jobs)
+        states = {task.name: state_of(task) for task in selected}
+        return show_plan(tasks, states, jobs, predict(tasks, states, jobs))
     with hold(lease, asked, jobs) as executor:
         for task in tasks.values():
             finish_promotion(task)
@@ -481,15 +460,22 @@ def main(
                 write_json(task.place / "run.json", run | accepted)
         states = {task.name: state_of(task) for task in tasks.values()}
         todo = [task for task in selected if states[task.name].kind != "complete"]
+        todo.sort(key=lambda task: task.flops * states[task.name].left)  # the last one runs first
         write_json(home / "study.json", asked.record())
         click.echo(f"{len(selected) - len(todo)} of {len(selected)} complete")
         for name in extras(tasks, home):
             click.echo(f"extra, not in the study: {name}")
         prepare = todo and "prepare" in asked.notebooks
-        errors = execute_beside("prepare", asked, todo[0], executor) if prepare else []
-        if not errors:
-            errors += run_all(todo, executor) if todo else []
-            errors += summarise(asked, tasks, home, executor) if "summary" in asked.notebooks else []
+        errors = execute_beside("prepare", asked, lease, executor) if prepare else []
+        if todo and not errors:
+            seconds = predict(tasks, {task.name: states[task.name] for task in todo}, jobs)
+            started = time.monotonic()
+            errors += run_all(todo, seconds, executor, jobs)
+            took = f"{(time.monotonic() - started) / 60:.1f} minutes"
+            click.echo(f"{len(todo)} runs took {took}; predicted: {in_words(seconds, jobs)}")
+            states |= {task.name: state_of(task) for task in todo}
+        if "summary" in asked.notebooks and not (prepare and errors):
+            errors += summarise(asked, tasks, states, lease, executor)
     if errors:
         message = "\n  ".join([f"{len(errors)} failed", *errors])
         raise click.ClickException(message)

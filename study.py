@@ -1,12 +1,15 @@
-"""Load a study file, check all of it before anything runs, and record what was asked.
+"""Load a study file, check all of it before anything runs, and find what is there of it.
 
 A study is data: what it says is converted to the types that its template notebook declares,
-refused where it makes no sense, and handed over as one resolved configuration a run.
+refused where it makes no sense, and handed over as one resolved configuration a run. The file
+system is the state: a directory in its final place, outputs/<study>/<configuration>/, is complete
+by construction.
 """
 
 from __future__ import annotations
 
 import ast
+import csv
 import difflib
 import fnmatch
 import hashlib
@@ -15,7 +18,9 @@ import json
 import math
 import re
 import reprlib
+import zipfile
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
@@ -28,6 +33,7 @@ TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text, in quotes"}
 NAME = re.compile(r"(?!\.)[A-Za-z0-9_.=,-]{1,100}")
 RESERVED = {"incomplete", "study.json", "results.csv", "elimination.png"}  # in outputs/<study>/
+CHECKPOINT, HISTORY = "model.keras", "history.csv"  # what a run goes on from, and its epochs
 LARGEST_FILE = 1_000_000  # bytes
 LARGEST_GRID = 100_000  # configurations a study
 NOT_CODE = {"parameters", "injected-parameters", "preflight", "presentation"}  # tags of cells
@@ -397,3 +403,133 @@ def checked_rounds(value: Any, place: str, known: Collection[str]) -> list[dict[
         check_known(dropped, row["candidates"], f"{here}: originally_dropped")
         rounds.append(row)
     return rounds
+
+
+# --- the state of every configuration ---
+@dataclass(frozen=True)
+class Lease:
+    """The right of one runner to write a study's outputs, for as long as the lock file says so."""
+
+    outputs: Path
+    holder: str  # process id and start of the runner
+
+    def holds(self) -> bool:
+        """Tell whether the runner still holds the study."""
+        with suppress(OSError):
+            return (self.outputs / ".lock").read_text(encoding="utf-8") == self.holder
+        return True
+
+
+@dataclass(frozen=True)
+class Task:
+    """One configuration to run, with all that a worker needs for it."""
+
+    name: str
+    parameters: dict[str, Any]
+    flops: float
+    template: Template
+    lengthens: str | None
+    minutes: float | None  # that an attempt may take
+    lease: Lease
+
+    @property
+    def place(self) -> Path:
+        """Where the complete run lies."""
+        return self.lease.outputs / self.name
+
+    @property
+    def incomplete(self) -> Path:
+        """Where the attempts lie that are running, interrupted or failed."""
+        return self.lease.outputs / "incomplete" / self.name
+
+    def attempts(self) -> list[Path]:
+        """Return the directories of the attempts, oldest first."""
+        found = (path for path in self.incomplete.glob("*") if path.name.isdecimal())
+        return sorted(found, key=lambda path: int(path.name))
+
+
+@dataclass(frozen=True)
+class State:
+    """What is on disk for a configuration, why it is not complete, and the share left to do."""
+
+    kind: str  # complete, unfinished, stale or missing
+    why: str = ""
+    left: float = 1.0
+
+
+def read_run(directory: Path) -> dict[str, Any]:
+    """Return what run.json says of a run or an attempt, empty where it is missing or damaged."""
+    run = read_json(directory / "run.json")
+    kinds: dict[str, Any] = {"parameters": dict, "code": str, "started": str, "seconds": float}
+    kinds |= {"attempts": int, "finished": bool, "error": str | None}
+    kinds |= {"flops": float, "cores": int}
+    return run if all(isinstance(run.get(key, ...), kind) for key, kind in kinds.items()) else {}
+
+
+def damage(directory: Path, run: dict[str, Any]) -> list[str]:
+    """Return the files of a complete run that are not as they were; a log may be saved again."""
+
+    def is_intact(file: Path, digest: str) -> bool:
+        with suppress(OSError):
+            return hash_of(file.read_bytes()) == digest or bool(read_json(file).get("cells"))
+        return False
+
+    return [name for name, digest in run.get("files", {}).items() if not is_intact(directory / name, digest)]
+
+
+def read_history(directory: Path) -> list[dict[str, str]]:
+    """Return the rows of a run's history, one an epoch, none where there is no history."""
+    with suppress(OSError, csv.Error, ValueError):
+        return list(csv.DictReader((directory / HISTORY).read_text().splitlines()))
+    return []
+
+
+def state_of(task: Task) -> State:
+    """Find what is on disk for a configuration; the first state that fits."""
+    run = read_run(task.place)
+    changes = differences(task, task.place)
+    changes += [f"{name} is damaged" for name in damage(task.place, run)]
+    if run and not changes:
+        return State("complete", left=0.0)
+    start = resume_point(task)
+    epoch, epochs = len(read_history(start or task.place)), task.parameters.get(task.lengthens or "", 0)
+    goes_on = bool(start and epochs and is_whole(start / CHECKPOINT))
+    left = max(0.0, 1 - epoch / epochs) if goes_on else 1.0
+    if start and start != task.place:
+        return State("unfinished", read_run(start)["error"] or f"interrupted at epoch {epoch}", left)
+    if not run:
+        return State("stale", "run.json is damaged") if task.place.exists() else State("missing")
+    changes.append(f"goes on from epoch {epoch}" if goes_on else "starts over")
+    if start and not goes_on:
+        changes[-1] += f": {CHECKPOINT} is {'damaged' if (start / CHECKPOINT).exists() else 'not here'}"
+    return State("stale", ", ".join(changes), left)
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Tell whether a checkpoint is there and its content is what was written."""
+    with suppress(Exception):  # a damaged archive shows in many ways
+        return zipfile.ZipFile(checkpoint).testzip() is None
+    return False
+
+
+def differences(task: Task, directory: Path, may_grow: bool = False) -> list[str]:
+    """Say what a run was made with that is not today's; what lengthens it may have grown."""
+    run = read_run(directory)
+    was = task.template.defaults | run.get("parameters", {})
+    changes = [
+        f"{name} {was[name]} -> {value}"
+        for name, value in task.parameters.items()
+        if was[name] != value and not (may_grow and name == task.lengthens and was[name] < value)
+    ]
+    same = task.template.is_same_code(run.get("code", ""), directory / f"{task.name}.ipynb")
+    return changes + ([] if same else [f"{task.template.file} changed"])
+
+
+def resume_point(task: Task) -> Path | None:
+    """Return the newest directory that the next attempt can go on from, with a whole checkpoint if any."""
+    usable = []
+    for directory in [*reversed(task.attempts()), task.place]:
+        run = read_run(directory)
+        if run and not differences(task, directory, may_grow=True) and HISTORY not in damage(directory, run):
+            usable.append(directory)
+    return next((path for path in usable if is_whole(path / CHECKPOINT)), usable[0] if usable else None)

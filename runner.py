@@ -408,7 +408,7 @@ def show_plan(tasks: dict[str, Task], states: dict[str, State], jobs: int, secon
 def in_words(seconds: dict[str, float], jobs: int) -> str:
     """Say how long runs are predicted to take together."""
     minutes = makespan(seconds.values(), jobs) / 60
-    return f"about {minutes:.1f} minutes" if seconds else "no finished run to predict from"
+    return f"about {minutes:.1f} minutes" if seconds else "no finished run to go by"
 
 
 def default_jobs() -> int:

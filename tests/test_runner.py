@@ -257,3 +257,102 @@ def test_kernels_use_private_sockets_and_leave_none(project: Project, tmp_path: 
     result = json.loads(project.outputs("mine", "short", "result.json").read_text())
     assert result == {"text": "ipc 700"}
     assert list(temporary.iterdir()) == []
+
+
+# --- shares of the machine ---
+TOGETHER = """
+notebooks: {run: tiny.ipynb}
+defaults: {steps: 1}
+configurations: {a: , b: , c: }
+"""
+
+
+def meet_and_tell(project: Project, expression: str, runs: int) -> None:
+    """Let runs wait for each other, then write what an expression gives in them into result.json."""
+    meeting = project.root / "meeting"
+    meeting.mkdir()
+    project.edit(
+        "tiny.ipynb",
+        'Path("result.json").write_text(json.dumps({"text": text}))',
+        f"import os\nmeeting = Path({str(meeting)!r})\n"
+        "(meeting / Path.cwd().parent.name).touch()\n"
+        f"while len(list(meeting.iterdir())) < {runs}:\n    time.sleep(0.05)\n"
+        f'Path("result.json").write_text(json.dumps({expression}))',
+    )
+
+
+def results(project: Project, names: str) -> list:
+    """Return what result.json says in runs with names of one letter."""
+    return [json.loads(project.outputs("mine", name, "result.json").read_text()) for name in names]
+
+
+def test_each_run_has_a_gpu_of_its_own(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.write_text("#!/bin/sh\nprintf 'GPU-aa\\nGPU-bb\\nGPU-cc\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    told = "[os.environ['CUDA_VISIBLE_DEVICES'], os.environ['TF_FORCE_GPU_ALLOW_GROWTH']]"
+    meet_and_tell(project, told, runs=3)
+    study = project.study(TOGETHER)
+    assert "3 at a time" in project.run(study, "--dry-run")
+    project.run(study)
+    assert sorted(results(project, "abc")) == [[f"GPU-{name}", "true"] for name in ("aa", "bb", "cc")]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    assert "2 at a time" in project.run(study, "--dry-run")
+
+
+@pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: [0])(0)) < 2, reason="needs two cores")
+def test_each_run_has_cores_of_its_own(project: Project) -> None:
+    meet_and_tell(project, "[sorted(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS']]", runs=2)
+    allowed = sorted(os.sched_getaffinity(0))
+    project.run(project.study(TOGETHER), "--only", "[ab]", "--jobs", "2")
+    (one, threads), (other, _) = results(project, "ab")
+    assert len(one) == len(other) == int(threads) == len(allowed) // 2
+    assert not set(one) & set(other)
+    project.run("params/mine.yaml", "--only", "c", "--jobs", "1")
+    assert results(project, "c") == [[allowed, str(len(allowed))]]
+
+
+def test_runs_at_a_time_are_fewer_where_memory_is_short(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    cores = len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
+    study = project.study(TOGETHER)
+    assert f" {cores} at a time" in project.run(study, "--dry-run")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import psutil, types\n"
+        "psutil.virtual_memory = lambda: types.SimpleNamespace(available=1.5e9)  # one run fits\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert " 1 at a time" in project.run(study, "--dry-run")
+    assert " 3 at a time" in project.run(study, "--dry-run", "--jobs", "3")
+
+
+def test_prediction_stands_beside_the_measured_time(project: Project) -> None:
+    study = project.study(STUDY + "  other: {steps: 3}\n")
+    printed = project.run(study, "--only", "short", "--only", "long")
+    assert re.search(r"2 runs took \d+\.\d minutes; predicted: no finished run to go by", printed)
+    printed = project.run(study)
+    assert re.search(r"other: 3 epochs.*, \d+\.\d minutes \(\d+\.\d predicted\)\n", printed), printed
+    assert re.search(r"1 runs took \d+\.\d minutes; predicted: about \d+\.\d minutes", printed)
+    # another study of the same template goes by these; one that costs a hundred times as much does not
+    assert "about" in project.run(project.study(STUDY, "second"), "--dry-run")
+    costly = project.study(STUDY.replace("steps: 4", "steps: 4000"), "third")
+    assert "no finished run to go by" in project.run(costly, "--dry-run")
+
+
+def test_ten_thousand_configurations_are_planned_and_counted(project: Project) -> None:
+    study = project.study(
+        "notebooks: {run: tiny.ipynb}\ngrid:\n"
+        f"  - {{name: 'g_{{steps}}_{{seconds}}', steps: {list(range(1, 101))}, seconds: {list(range(100))}}}\n"
+    )
+    printed = project.run(study, "--dry-run")
+    assert "10000 missing" in printed and len(printed.splitlines()) == 2
+    printed = project.run(study, "--only", "g_1_0", "--only", "g_2_0")
+    assert "0 of 2 complete" in printed
+    assert "2 complete, 9998 missing" in project.run(study, "--dry-run")

@@ -93,6 +93,23 @@ def test_history_separates_the_penalty_from_the_cross_entropy(trained: Project) 
     assert columns["val_accuracy"][-1] > 0.75  # it did learn
 
 
+def test_number_of_jobs_changes_no_result(trained: Project) -> None:
+    # one run at a time has all cores, two have one each
+    trained.run("params/mine.yaml", "--jobs", "1", "--outputs", "alone", "--only", "dropout")
+    alone = trained.root / "alone" / "dropout" / "history.csv"
+    assert alone.read_bytes() == (trained.outputs("mine", "dropout") / "history.csv").read_bytes()
+
+
+def test_mixed_bfloat16_learns_as_well(trained: Project) -> None:
+    trained.run("params/mine.yaml", "-p", "precision", "mixed_bfloat16", "--only", "plain")
+    histories = [
+        trained.outputs(f"mine{mixed}", "plain", "history.csv") for mixed in ("", "+precision=mixed_bfloat16")
+    ]
+    exact, mixed = (np.genfromtxt(path, delimiter=",", names=True) for path in histories)
+    assert not np.array_equal(exact["val_loss"], mixed["val_loss"])
+    assert abs(exact["val_accuracy"][-1] - mixed["val_accuracy"][-1]) < 0.05  # after four epochs
+
+
 def test_refit_trains_on_all_images_without_validation(trained: Project) -> None:
     place = trained.outputs("mine", "final")
     assert "60,000 training images in 118 batches of up to 512, no validation" in outputs_of(executed(place))

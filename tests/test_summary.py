@@ -255,7 +255,11 @@ def test_agreement_is_counted_without_the_overview(page: Page) -> None:
 
 def test_factors_are_compared_with_all_else_equal(page: Page) -> None:
     # along l2 good, near, far, wild and tie; wild has 12 epochs, so these are what is compared
-    assert "- Raising units: of 1 steps 0 are better and 0 worse by more than the noise; mean" in page.text
+    assert "- Raising l2: of 3 steps 1 better and 0 worse by more than the noise; mean change" in page.text
+    assert (
+        "- Raising units: of 1 steps 0 better and 0 worse by more than the noise; mean change +0.0050"
+        in page.text
+    )
     assert "By the first 12 epochs' val_loss, with a noise of" in page.text
 
 

@@ -25,11 +25,11 @@ VERSIONS = {"device": "x86_64", "versions": {"python": "3.11", "keras": "3"}}
 class Planted:
     """A study's outputs as runs would have left them, with histories made up."""
 
-    def __init__(self, root: Path, study: str) -> None:
-        self.root, self.outputs = root, root / "outputs" / "mine"
+    def __init__(self, root: Path, study: str, name: str = "mine") -> None:
+        self.root, self.outputs = root, root / "outputs" / name
         (root / "params").mkdir()
         (root / "notebooks").mkdir()
-        file = root / "params" / "mine.yaml"
+        file = root / "params" / f"{name}.yaml"
         file.write_text(study, encoding="utf-8")
         self.record = load_study(file).record()
         self.outputs.mkdir(parents=True)

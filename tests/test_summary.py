@@ -181,7 +181,7 @@ def test_sections_and_rounds_are_headings_in_order(page: Page) -> None:
 
 
 def test_table_of_all_runs_shows_what_each_came_to(page: Page, planted: Planted) -> None:
-    rows = page.rows(page.text[page.text.index("| configuration | hidden") :])
+    rows = page.rows(page.text[page.text.index("| configuration | weights") :])
     assert list(rows) == list(planted.record["configurations"])
     near = rows["near"]
     assert (near["l2"], near["weights"], near["epochs"], near["minutes"]) == ("0.1", "16,000", "20", "1.0")
@@ -383,7 +383,7 @@ def test_damaged_files_are_named_and_never_end_the_page(complete: Planted, tmp_p
     assert "- six: missing" in page.text
     for name in ("run_empty", "run_types"):
         assert re.search(rf"- \[{name}\].*: stale at epoch 20: ", page.text), name
-    rows = page.rows(page.text[page.text.index("| configuration | units") :])
+    rows = page.rows(page.text[page.text.index("| configuration | weights") :])
     assert rows["history_cut"]["epochs"] == "1" and rows["history_binary"]["epochs"] == "0"
     assert "**The rule drops nothing**" in page.part("1 · Settled")
     assert "The test set stays closed" in page.text

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 
 import nbformat
 import pytest
 from conftest import ROOT
 from nbformat.v4 import new_markdown_cell, new_notebook
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, TimeoutError, sync_playwright
 from test_runner import wait_for
 from test_summary import Planted, flat
 
@@ -105,8 +106,13 @@ def run_all(page: Page, lab: str, notebook: str, last: str) -> None:
     page.goto(f"{lab}/lab/tree/notebooks/{notebook}?reset")  # nothing else is open
     idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")
     idle.wait_for()
-    page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
-    page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
+    page.get_by_text("| Idle").wait_for()  # the status bar says so later, and means it
+    for _ in range(3):  # as a person would who sees that nothing happens
+        page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
+        page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
+        with suppress(TimeoutError):
+            page.locator(".jp-OutputArea-output").first.wait_for(timeout=20_000)
+            break
     # the prompts of folded cells do not show that they are done, the last output does
     page.locator(".jp-OutputArea-output", has_text=last).wait_for()
     idle.wait_for()

@@ -121,9 +121,11 @@ class Watch:
         self.begun: dict[str, float] = {}
         self.ends: dict[str, set[float]] = {}
         self.peak = 0  # bytes of the largest kernel
+        self.looks = 0
 
     def look(self) -> None:
-        """Look once at all runs below the directory, and at the kernels of this process."""
+        """Look at all runs below the directory and, now and then, at the kernels of this process."""
+        self.looks += 1
         for path in [*self.root.glob("**/history.csv"), *self.root.glob("**/incomplete/*/[0-9]*")]:
             with suppress(OSError):
                 directory = path if path.is_dir() else path.parent
@@ -131,7 +133,7 @@ class Watch:
                 self.begun.setdefault(name, time.time())
                 if not path.is_dir():
                     self.ends.setdefault(name, set()).add(path.stat().st_mtime)
-        for process in psutil.Process().children(recursive=True):
+        for process in psutil.Process().children(recursive=True) if self.looks % 20 == 0 else ():
             with suppress(psutil.Error):
                 if "ipykernel_launcher" in process.cmdline():
                     self.peak = max(self.peak, process.memory_info().rss)
@@ -158,7 +160,7 @@ def watching(root: Path) -> Iterator[Watch]:
     watch, over = Watch(root), threading.Event()
 
     def look_on() -> None:
-        while not over.wait(0.05):
+        while not over.wait(0.1):  # seldom enough to leave the cores to the runs
             watch.look()
 
     thread = threading.Thread(target=look_on)

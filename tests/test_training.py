@@ -122,7 +122,7 @@ def test_summary_shows_the_study_and_opens_the_test_set(trained: Project) -> Non
     assert "3 of 3 configurations are complete" in text
     assert "The original dropped dropout." in text
     assert "Test accuracy: 0." in text
-    assert text.count("image/png") == 3  # a round, the overview, the confusion matrix
+    assert text.count("image/png") == 4  # a round, the factors, the confusions, the mistakes
     assert (place / "elimination.png").stat().st_size > 10_000
     table = (place / "results.csv").read_text()
     assert table.count("\n") == 4 and "final" in table
@@ -147,7 +147,7 @@ def test_summary_is_a_sensible_page_whatever_is_there(trained: Project, tmp_path
     text = outputs_of(nbformat.read(tmp_path / "notebooks" / "out.ipynb", as_version=4))
     expected = {
         "nothing": ["There is no study in"],
-        "half": ["1 of 3 configurations", "plain: missing", "dropout: unfinished, 4 epochs so far"],
+        "half": ["1 of 3 configurations", "plain: missing", "dropout.ipynb): unfinished at epoch 4"],
         "other": ["There is no study in", "../outputs/mine"],
     }
     assert all(words in text for words in [*expected[there], "The test set stays closed"]), text

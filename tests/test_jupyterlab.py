@@ -1,0 +1,157 @@
+"""The notebooks as a person opens them: a real JupyterLab in a real browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+
+import nbformat
+import pytest
+from conftest import ROOT
+from nbformat.v4 import new_markdown_cell, new_notebook
+from playwright.sync_api import Page, TimeoutError, sync_playwright
+from test_runner import wait_for
+from test_summary import Planted, flat
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here; .ci/run installs it")
+
+STUDY = """
+notebooks: {run: train.ipynb}
+defaults: {epochs: 20}
+configurations: {small: {units: 16}, large: {units: 32}, again: {units: 16, seed: 1}, deep: {hidden_layers: 9}}
+rounds:
+  - {title: Width, candidates: [small, large], originally_dropped: [large]}
+  - {title: Depth, candidates: [small, deep]}
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a JupyterLab with the notebooks and a planted study, and its settings at first start."""
+    root = tmp_path_factory.mktemp("lab")
+    study = Planted(root, STUDY, "fashion_mnist")
+    for name, end in [("small", 0.3), ("large", 0.4), ("again", 0.31)]:
+        place = study.run(name, flat(end))
+        nbformat.write(
+            new_notebook(cells=[new_markdown_cell(f"# The log of {name}")]), place / f"{name}.ipynb"
+        )
+    study.run("deep", [0.4] * 5, attempt=1)
+    for name in ("summary", "train"):
+        shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", root / "notebooks")
+    train = root / "notebooks" / "train.ipynb"
+    text = train.read_text(encoding="utf-8")
+    for long, short in [("epochs: int = 200", "epochs: int = 2"), ("units: int = 128", "units: int = 8")]:
+        assert long in text  # 128 units for 200 epochs would take minutes
+        text = text.replace(long, short)
+    train.write_text(text, encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    home = {
+        f"JUPYTER{name}_DIR": str(root / name)
+        for name in ("_CONFIG", "_DATA", "LAB_SETTINGS", "LAB_WORKSPACES")
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--IdentityProvider.token=",
+    ]
+    command += [
+        f"--port={address.rpartition(':')[2]}",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={root}",
+    ]
+    with (root / "server.log").open("w") as log:
+        server = subprocess.Popen(command, cwd=root, env=os.environ | home, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: answers(f"{address}/api"))
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def answers(address: str) -> bool:
+    """Tell whether a server answers."""
+    try:
+        return urllib.request.urlopen(address, timeout=5).status == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def browser(lab: str) -> Iterator[Page]:
+    """A page of a browser at the size of a laptop's screen."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        page = chromium.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(60_000)
+        yield page
+        chromium.close()
+
+
+def run_all(page: Page, lab: str, notebook: str, last: str) -> None:
+    """Open a notebook in its place, run all its cells from the menu once its kernel is idle, and wait."""
+    page.goto(f"{lab}/lab/tree/notebooks/{notebook}?reset")  # nothing else is open
+    idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")
+    idle.wait_for()
+    page.get_by_text("| Idle").wait_for()  # the status bar says so later, and means it
+    for _ in range(3):  # as a person would who sees that nothing happens
+        page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
+        page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
+        with suppress(TimeoutError):
+            page.locator(".jp-OutputArea-output").first.wait_for(timeout=20_000)
+            break
+    # the prompts of folded cells do not show that they are done, the last output does
+    page.locator(".jp-OutputArea-output", has_text=last).wait_for()
+    idle.wait_for()
+
+
+def errors(page: Page) -> list[str]:
+    """Return what cells said on the standard error stream, and the errors they ended with."""
+    return (
+        page.locator("[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts()
+        + page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
+    )
+
+
+def test_summary_runs_and_leads_to_the_logs(lab: str, browser: Page) -> None:
+    run_all(browser, lab, "summary.ipynb", last="Conclusion")
+    assert errors(browser) == []
+    figures = browser.locator(".jp-OutputArea-output img")
+    assert figures.count() == 5  # two rounds, all rounds, the factors, the replicates
+    for figure in figures.all():
+        assert figure.evaluate("image => image.complete && image.naturalWidth > 500")
+    browser.locator("li[data-id='table-of-contents']").click()
+    browser.locator(".jp-tocItem-content").first.wait_for()
+    contents = browser.locator(".jp-tocItem-content").all_inner_texts()
+    sections = ["Load the runs", "All runs", "Elimination", "1 · Width", "2 · Depth", "All rounds together"]
+    sections += [
+        "The factors",
+        "What the criterion hides",
+        "Which one is best",
+        "Final test evaluation",
+        "Conclusion",
+    ]
+    assert [title.strip() for title in contents] == ["Which network is best?", *sections]
+    browser.locator(".jp-RenderedMarkdown table a", has_text="again").first.click()
+    browser.locator(".jp-RenderedMarkdown h1", has_text="The log of again").wait_for()
+
+
+def test_train_runs_with_its_defaults_shortened(lab: str, browser: Page) -> None:
+    run_all(browser, lab, "train.ipynb", last="weights: 6")
+    assert errors(browser) == []
+    text = browser.locator(".jp-Notebook").text_content()
+    assert "Log of a run without the runner" in text and "Trained 2 epochs here" in text
+    assert browser.locator(".jp-OutputArea-output img").count() == 1

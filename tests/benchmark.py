@@ -32,7 +32,7 @@ import psutil
 from conftest import ROOT, Project
 
 sys.path.insert(0, str(ROOT))
-from study import load_study
+from study import hash_of, load_study
 
 # hidden_layers, units, dropout, epochs: some seconds of steady training each
 KINDS = {
@@ -225,6 +225,34 @@ def measure_round() -> dict[str, Any]:
         found["imports"] = timed([sys.executable, "-c", "import tensorflow, keras, sklearn"])
         found["no_work"] = timed(project.command(study))
         found["papermill"] = timed([sys.executable, "-c", "import papermill"])
+        found |= plan_ten_thousand(project, project.outputs("mine", "5x128_0"))
+    return found
+
+
+def plan_ten_thousand(project: Project, run: Path) -> dict[str, float]:
+    """Return the seconds that planning 10,000 runs takes, all missing and all complete, and the memory."""
+    study = project.study(
+        "notebooks: {run: train.ipynb}\ngrid:\n"
+        f"  - {{name: 'g_{{units}}_{{seed}}', units: {[*range(1, 101)]}, seed: {[*range(100)]}}}\n",
+        "many",
+    )
+    found = {"plan_missing": timed(project.command(study, "--dry-run"))}
+    log, history, result = (
+        (run / name).read_bytes() for name in (f"{run.name}.ipynb", "history.csv", "result.json")
+    )
+    said = json.loads((run / "run.json").read_text())
+    for name, parameters in load_study(project.root / study).configurations.items():
+        place = project.outputs("many", name)
+        place.mkdir(parents=True)
+        files = {f"{name}.ipynb": log, "history.csv": history, "result.json": result}
+        for file, content in files.items():
+            (place / file).write_bytes(content)
+        hashes = {file: hash_of(content) for file, content in files.items()}
+        (place / "run.json").write_text(json.dumps(said | {"parameters": parameters, "files": hashes}))
+    found["plan_complete"] = timed(project.command(study, "--dry-run"))
+    peak = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], capture_output=True, check=True);"
+    peak += " print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    found["plan_memory"] = int(python(peak, *project.command(study))) * 1024 / 1e6
     return found
 
 
@@ -302,9 +330,12 @@ def main() -> None:
         "peak_memory_gb": max(median("memory_c"), median("memory_c_mixed")),
         "saving_share": median("saving"),
         "no_work_ratio": median("no_work") / median("papermill"),
+        "plan_10000_missing_seconds": median("plan_missing") - median("papermill"),
+        "plan_10000_complete_seconds": median("plan_complete") - median("papermill"),
+        "plan_10000_memory_mb": median("plan_memory"),
     }
     for name, value in results.items():
-        print(f"{name:26}{value:8.3f}")
+        print(f"{name:28}{value:8.3f}")
     if arguments.json:
         arguments.json.write_text(json.dumps(results | {"rounds": rounds}, indent=1) + "\n")
 

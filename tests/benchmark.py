@@ -7,7 +7,7 @@ costs most nearly the same. They are trained (a) as the original did it, one aft
 process with Keras's defaults; (b) in a plain loop of papermill over our template; (c) by runner.py,
 two of each so that the cores have the same to do, in float32 and in mixed_bfloat16; and compared with
 (d) the limit: their matrix products at the rate of sgemm on all cores together. All figures are
-medians of the rounds. About ten minutes a round on two cores, with nothing else running.
+medians of the rounds. About seven minutes a round on two cores; nothing else may run.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from study import hash_of, load_study
 
 # hidden_layers, units, dropout, epochs: some seconds of steady training each
 KINDS = {
-    "5x128": (5, 128, 0.0, 16),
-    "5x256": (5, 256, 0.0, 8),
-    "10x512": (10, 512, 0.0, 4),
-    "20x128": (20, 128, 0.2, 6),
+    "5x128": (5, 128, 0.0, 10),
+    "5x256": (5, 256, 0.0, 6),
+    "10x512": (10, 512, 0.0, 3),
+    "20x128": (20, 128, 0.2, 4),
 }
 STUDY = "notebooks: {run: train.ipynb}\nconfigurations:\n" + "".join(
     f"  {kind}_{seed}: {{hidden_layers: {layers}, units: {units}, dropout: {dropout},"

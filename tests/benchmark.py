@@ -133,7 +133,7 @@ class Watch:
                 self.begun.setdefault(name, time.time())
                 if not path.is_dir():
                     self.ends.setdefault(name, set()).add(path.stat().st_mtime)
-        for process in psutil.Process().children(recursive=True) if self.looks % 20 == 0 else ():
+        for process in psutil.Process().children(recursive=True) if self.looks % 5 == 0 else ():
             with suppress(psutil.Error):
                 if "ipykernel_launcher" in process.cmdline():
                     self.peak = max(self.peak, process.memory_info().rss)
@@ -155,12 +155,12 @@ def epoch_of(runs: list[Any]) -> float:
 
 
 @contextmanager
-def watching(root: Path) -> Iterator[Watch]:
-    """Watch the runs below a directory while they are made."""
+def watching(root: Path, every: float = 0.4) -> Iterator[Watch]:
+    """Watch the runs below a directory while they are made, seldom enough to leave the cores to them."""
     watch, over = Watch(root), threading.Event()
 
     def look_on() -> None:
-        while not over.wait(0.1):  # seldom enough to leave the cores to the runs
+        while not over.wait(every):
             watch.look()
 
     thread = threading.Thread(target=look_on)
@@ -219,7 +219,7 @@ def measure_round() -> dict[str, Any]:
         with watching(project.root / "one") as watch:
             subprocess.run(one, check=True, capture_output=True)
         found["one"] = watch.seconds()
-        with watching(project.root / "start") as watch:
+        with watching(project.root / "start", every=0.05) as watch:
             project.run(study, "--jobs", "1", "--outputs", "start", "--only", "5x128_0")
         found["start_up"] = watch.start_up("5x128_0")
         found["imports"] = timed([sys.executable, "-c", "import tensorflow, keras, sklearn"])

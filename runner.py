@@ -1,19 +1,17 @@
 """Run a study: execute its template notebook once per configuration and keep every log.
 
-Reads top to bottom as the story: run one, predict, run all, summarise, command line. Before, study.py
-loads and checks the study and finds the state of every configuration.
+Reads top to bottom as the story: run one, run all, summarise, command line. Before, study.py
+loads and checks the study, finds the state of every configuration, and predicts what is left.
 """
 
 from __future__ import annotations
 
-import heapq
 import json
 import logging
 import os
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -37,11 +35,14 @@ from study import (
     differences,
     fail,
     hash_of,
+    in_words,
     load_study,
+    predict,
     read_history,
     read_json,
     read_run,
     resume_point,
+    show_plan,
     state_of,
     write_json,
 )  # fmt: skip
@@ -57,7 +58,7 @@ def run_once(task: Task, jobs: int) -> tuple[Path, str | None]:
     Promotion is left to the runner that holds the study, so that nobody else replaces a result.
     """
     started = time.monotonic()
-    attempt = begin_attempt(task, max(1, len(cores()) // jobs))
+    attempt = begin_attempt(task, cores_of_run(jobs))
     log = attempt / f"{task.name}.ipynb"
     error = execute(log, attempt, task.parameters, jobs, task.lease, task.minutes)
     if not task.lease.holds():
@@ -101,6 +102,11 @@ def cores() -> list[int]:
     return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else [*range(os.cpu_count() or 1)]
 
 
+def cores_of_run(jobs: int) -> int:
+    """Return the number of cores that each of the runs at a time has."""
+    return max(1, len(cores()) // jobs)
+
+
 def gpus() -> list[str]:
     """Return the GPUs that this process may use."""
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
@@ -119,7 +125,7 @@ def share_of_host(jobs: int) -> Iterator[dict[str, str]]:
     it is: a socket that is no file, and ends with this process, marks it.
     """
     allowed, devices = cores(), gpus()
-    threads = max(1, len(allowed) // jobs)
+    threads = cores_of_run(jobs)
     share = {"TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": "1"}
     share |= {"OMP_NUM_THREADS": str(threads), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     with ExitStack() as held:
@@ -229,36 +235,6 @@ def finish_promotion(task: Task) -> None:
             return promote(task, attempt)
     if replaced.exists():
         replaced.rename(task.place)
-
-
-# --- predict ---
-def predict(tasks: dict[str, Task], states: dict[str, State], jobs: int) -> dict[str, float]:
-    """Return the seconds that each configuration has left, empty where no run has finished.
-
-    A run takes a time to start and a time a FLOP, in seconds of one core, as fitted to the finished
-    runs of this study, or to those of the same code in other outputs where this one has none. Runs
-    of less than a hundredth of the costliest say nothing about it.
-    """
-    left = {name: state.left * tasks[name].flops for name, state in states.items() if state.left}
-    code, least = next(iter(tasks.values())).template.hash, max(left.values(), default=0.0) / 100
-    own = (read_run(task.place) for task in tasks.values())
-    others = (read_run(path.parent) for path in ROOT.glob("outputs/*/*/run.json"))
-    found = [run for run in own if run and run["flops"] >= least]
-    found = found or [run for run in others if run.get("code") == code and run["flops"] >= least]
-    flops, seconds = [run["flops"] for run in found], [run["seconds"] * run["cores"] for run in found]
-    rate, start = statistics.linear_regression(flops, seconds) if len(set(flops)) > 1 else (0.0, 0.0)
-    if rate <= 0 or start < 0:
-        rate, start = sum(seconds) / (sum(flops) or 1), 0.0
-    threads = max(1, len(cores()) // jobs)
-    return {name: (start + rate * todo) / threads for name, todo in left.items() if found}
-
-
-def makespan(seconds: Iterable[float], jobs: int) -> float:
-    """Return how long runs take together, a number of them at a time, the longest first."""
-    ends = [0.0] * jobs
-    for each in sorted(seconds, reverse=True):
-        heapq.heapreplace(ends, ends[0] + each)
-    return max(ends)
 
 
 # --- run all ---
@@ -390,27 +366,6 @@ def hold(lease: Lease, study: Study, jobs: int) -> Iterator[Executor]:
         raise click.ClickException(message) from error
 
 
-def show_plan(tasks: dict[str, Task], states: dict[str, State], jobs: int, seconds: dict[str, float]) -> None:
-    """Print what would run and why, what it costs, and how long it will take."""
-    if len(states) <= 60:  # more than that are only counted
-        width = max(map(len, states))
-        click.echo(f"{'configuration':{width}}  {'state':10}    TFLOP  minutes  why")
-        for name, state in states.items():
-            minutes = f"{seconds.get(name, 0.0) / 60:7.1f}" if seconds or not state.left else "      ?"
-            cells = [f"{name:{width}}", f"{state.kind:10}", f"{tasks[name].flops * state.left / 1e12:7.2f}"]
-            click.echo("  ".join([*cells, minutes, state.why]).rstrip())
-    kinds = [state.kind for state in states.values()]
-    click.echo(", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)))
-    total = sum(tasks[name].flops * state.left for name, state in states.items())
-    click.echo(f"{total / 1e12:.2f} TFLOP to do, {jobs} at a time: {in_words(seconds, jobs)}")
-
-
-def in_words(seconds: dict[str, float], jobs: int) -> str:
-    """Say how long runs are predicted to take together."""
-    minutes = makespan(seconds.values(), jobs) / 60
-    return f"about {minutes:.1f} minutes" if seconds else "no finished run to go by"
-
-
 def default_jobs() -> int:
     """Return the number of runs at a time: one a GPU, else one a core, fewer where memory is short."""
     import psutil
@@ -449,7 +404,7 @@ def main(
             fail(str(task.place), "is in the way and holds no run; move it, or rename the configuration")
     if dry_run:
         states = {task.name: state_of(task) for task in selected}
-        return show_plan(tasks, states, jobs, predict(tasks, states, jobs))
+        return show_plan(tasks, states, jobs, predict(tasks, states, cores_of_run(jobs)))
     with hold(lease, asked, jobs) as executor:
         for task in tasks.values():
             finish_promotion(task)
@@ -468,7 +423,7 @@ def main(
         prepare = todo and "prepare" in asked.notebooks
         errors = execute_beside("prepare", asked, lease, executor) if prepare else []
         if todo and not errors:
-            seconds = predict(tasks, {task.name: states[task.name] for task in todo}, jobs)
+            seconds = predict(tasks, {task.name: states[task.name] for task in todo}, cores_of_run(jobs))
             started = time.monotonic()
             errors += run_all(todo, seconds, executor, jobs)
             took = f"{(time.monotonic() - started) / 60:.1f} minutes"

@@ -1,4 +1,4 @@
-"""Load a study file, check all of it before anything runs, and find what is there of it.
+"""Load a study file, check all of it before anything runs, find what is there of it, predict the rest.
 
 A study is data: what it says is converted to the types that its template notebook declares,
 refused where it makes no sense, and handed over as one resolved configuration a run. The file
@@ -13,11 +13,13 @@ import csv
 import difflib
 import fnmatch
 import hashlib
+import heapq
 import itertools
 import json
 import math
 import re
 import reprlib
+import statistics
 import zipfile
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
@@ -533,3 +535,53 @@ def resume_point(task: Task) -> Path | None:
         if run and not differences(task, directory, may_grow=True) and HISTORY not in damage(directory, run):
             usable.append(directory)
     return next((path for path in usable if is_whole(path / CHECKPOINT)), usable[0] if usable else None)
+
+
+# --- what it would take ---
+def predict(tasks: dict[str, Task], states: dict[str, State], threads: int) -> dict[str, float]:
+    """Return the seconds that each configuration has left, empty where no run has finished.
+
+    A run takes a time to start and a time a FLOP, in seconds of one core, as fitted to the finished
+    runs of this study, or to those of the same code in other outputs where this one has none. Runs
+    of less than a hundredth of the costliest say nothing about it.
+    """
+    left = {name: state.left * tasks[name].flops for name, state in states.items() if state.left}
+    code, least = next(iter(tasks.values())).template.hash, max(left.values(), default=0.0) / 100
+    own = (read_run(task.place) for task in tasks.values())
+    others = (read_run(path.parent) for path in NOTEBOOKS.parent.glob("outputs/*/*/run.json"))
+    found = [run for run in own if run and run["flops"] >= least]
+    found = found or [run for run in others if run.get("code") == code and run["flops"] >= least]
+    flops, seconds = [run["flops"] for run in found], [run["seconds"] * run["cores"] for run in found]
+    rate, start = statistics.linear_regression(flops, seconds) if len(set(flops)) > 1 else (0.0, 0.0)
+    if rate <= 0 or start < 0:
+        rate, start = sum(seconds) / (sum(flops) or 1), 0.0
+    return {name: (start + rate * todo) / threads for name, todo in left.items() if found}
+
+
+def makespan(seconds: Iterable[float], jobs: int) -> float:
+    """Return how long runs take together, a number of them at a time, the longest first."""
+    ends = [0.0] * jobs
+    for each in sorted(seconds, reverse=True):
+        heapq.heapreplace(ends, ends[0] + each)
+    return max(ends)
+
+
+def show_plan(tasks: dict[str, Task], states: dict[str, State], jobs: int, seconds: dict[str, float]) -> None:
+    """Print what would run and why, what it costs, and how long it will take."""
+    if len(states) <= 60:  # more than that are only counted
+        width = max(map(len, states))
+        click.echo(f"{'configuration':{width}}  {'state':10}    TFLOP  minutes  why")
+        for name, state in states.items():
+            minutes = f"{seconds.get(name, 0.0) / 60:7.1f}" if seconds or not state.left else "      ?"
+            cells = [f"{name:{width}}", f"{state.kind:10}", f"{tasks[name].flops * state.left / 1e12:7.2f}"]
+            click.echo("  ".join([*cells, minutes, state.why]).rstrip())
+    kinds = [state.kind for state in states.values()]
+    click.echo(", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)))
+    total = sum(tasks[name].flops * state.left for name, state in states.items())
+    click.echo(f"{total / 1e12:.2f} TFLOP to do, {jobs} at a time: {in_words(seconds, jobs)}")
+
+
+def in_words(seconds: dict[str, float], jobs: int) -> str:
+    """Say how long runs are predicted to take together."""
+    minutes = makespan(seconds.values(), jobs) / 60
+    return f"about {minutes:.1f} minutes" if seconds else "no finished run to go by"

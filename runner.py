@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,32 +17,37 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, suppress
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import click
 
 from study import (
-    CHECKPOINT,
     NOTEBOOKS,
     Lease,
     State,
     Study,
     Task,
+    begin_attempt,
     check_outputs,
     differences,
     fail,
+    finish_promotion,
     hash_of,
     in_words,
     load_study,
     predict,
+    promote,
     read_history,
     read_json,
     read_run,
-    resume_point,
     show_plan,
     state_of,
     write_json,
@@ -52,49 +58,83 @@ MEMORY = 1.2e9  # bytes that a run takes at most, as tests/benchmark.py measures
 
 
 # --- run one ---
-def run_once(task: Task, jobs: int) -> tuple[Path, str | None]:
-    """Execute a configuration in a new attempt; return its directory and its error, if any.
+def run_once(task: Task, slots: dict[str, int]) -> tuple[str, Path | None, str | None]:
+    """Execute a configuration in a new attempt; return the host, the attempt and its error, if any.
 
-    Promotion is left to the runner that holds the study, so that nobody else replaces a result.
+    There is no attempt where the host cannot run anything. Promotion is left to the runner that
+    holds the study, so that nobody else replaces a result.
     """
+    host, threads = ("", 1) if "" in slots else this_worker()
+    jobs = slots.get(host, threads)
+    if error := misfit(task.lease, task.versions) or prepare(task, host, jobs):
+        return host, None, error
     started = time.monotonic()
     attempt = begin_attempt(task, cores_of_run(jobs))
-    log = attempt / f"{task.name}.ipynb"
-    error = execute(log, attempt, task.parameters, jobs, task.lease, task.minutes)
-    if not task.lease.holds():
-        return attempt, "interrupted"
+    log, awaited = attempt / f"{task.name}.ipynb", partial(task.awaits, attempt)
+    error = execute(log, attempt, task.parameters, jobs, awaited, task.minutes)
+    if not awaited():
+        return host, attempt, "interrupted"
     run = read_run(attempt)
     seconds = round(run["seconds"] + time.monotonic() - started, 1)
     write_json(attempt / "run.json", run | {"seconds": seconds, "finished": True, "error": error})
-    return attempt, error
+    return host, attempt, error
 
 
-def begin_attempt(task: Task, threads: int) -> Path:
-    """Make the directory of a new attempt, with the files of the one it goes on from."""
-    start, attempts = resume_point(task), task.attempts()
-    attempt = task.incomplete / str(int(attempts[-1].name) + 1 if attempts else 1)
-    attempt.mkdir(parents=True)
-    run: dict[str, Any] = {"configuration": task.name, "parameters": task.parameters}
-    run |= {"code": task.template.hash, "flops": task.flops, "cores": threads}
-    run |= {"seconds": 0.0, "attempts": 0}
-    run |= {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    if start:
-        before = read_run(start)
-        run |= {key: before[key] for key in ("seconds", "attempts", "started")}
-        # oldest first: a history that is copied after its checkpoint is never behind it
-        files = sorted(start.iterdir(), key=lambda path: path.stat().st_mtime)
-        if not before["finished"]:  # killed: it lived to its last file
-            lived = files[-1].stat().st_mtime - (start / "run.json").stat().st_mtime
-            run["seconds"] = round(run["seconds"] + lived, 1)
-        for file in files:
-            if file.is_file() and file.suffix != ".ipynb" and file.name != "run.json":
-                shutil.copy2(file, attempt / file.name)
-    (attempt / f"{task.name}.ipynb").write_text(task.template.text, encoding="utf-8")
-    run |= {"attempts": run["attempts"] + 1, "finished": False, "error": None}
-    write_json(attempt / "run.json", run)  # last: from now on the attempt counts
-    for old in attempts[:-1]:
-        shutil.rmtree(old)
-    return attempt
+def this_worker() -> tuple[str, int]:
+    """Return the host and the threads of the Dask worker that this runs on."""
+    from distributed import get_worker
+
+    return host_of(get_worker().address), get_worker().state.nthreads
+
+
+def host_of(address: str) -> str:
+    """Return the host in the address of a Dask worker."""
+    return urlsplit(address).hostname or address
+
+
+def misfit(lease: Lease, versions: dict[str, str]) -> str | None:
+    """Say why this host cannot run anything: its libraries, or outputs that it does not see."""
+    there = installed(versions)
+    differ = [
+        f"{name} {there[name]}, not {versions[name]}" for name in there if there[name] != versions[name]
+    ]
+    if differ:
+        return f"has {'; '.join(differ)}: install requirements.txt there"
+    for _ in range(10):  # networks' caches take their time
+        if lease.holds(unseen=False):
+            return None
+        time.sleep(0.5)
+    return f"does not see {lease.outputs}: share it with the runner, under the same path"
+
+
+def installed(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of libraries."""
+    found = dict.fromkeys(names, "missing")
+    for name in found:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def prepare(task: Task, host: str, jobs: int) -> str | None:
+    """Execute the prepare notebook, once a host and runner; return its error, if any."""
+    from filelock import FileLock
+
+    if not task.prepare:
+        return None
+    name, text = task.prepare
+    log = task.lease.outputs / "incomplete" / f"{host} {name}".strip()
+    log.parent.mkdir(exist_ok=True)
+    with FileLock(lock := log.with_suffix(".lock")):  # which holds the outcome
+        holder, _, error = lock.read_text(encoding="utf-8").partition("\n")
+        if holder != task.lease.holder:
+            remove_dead_sockets()
+            log.write_text(text, encoding="utf-8")
+            error = execute(log, task.lease.outputs, {}, jobs, task.lease.holds) or ""
+            if not error and not (place := task.lease.outputs / name).exists():
+                log.rename(place)
+            lock.write_text(f"{task.lease.holder}\n{error}", encoding="utf-8")
+    return f"{name}: {error} ({log})" if error else None
 
 
 def cores() -> list[int]:
@@ -150,13 +190,13 @@ def share_of_host(jobs: int) -> Iterator[dict[str, str]]:
 
 
 def execute(
-    notebook: Path, directory: Path, parameters: dict[str, Any], jobs: int, lease: Lease,
+    notebook: Path, directory: Path, parameters: dict[str, Any], jobs: int, awaited: Callable[[], bool],
     minutes: float | None = None,
 ) -> str | None:  # fmt: skip
     """Execute a notebook in place, working in a directory; return its error's line, if any.
 
     The kernel talks over sockets in a directory that only this user can enter. It is killed as
-    soon as the runner that asked for it no longer holds the study, or when its minutes are over.
+    soon as nobody awaits it any more, or when its minutes are over.
     """
     import papermill
     from jupyter_client.manager import AsyncKernelManager
@@ -173,7 +213,7 @@ def execute(
             return await super()._async_pre_start_kernel(env=os.environ | share, **options)
 
         async def _async_is_alive(self) -> bool:
-            if self.has_kernel and (time.monotonic() > deadline or not lease.holds()):
+            if self.has_kernel and (time.monotonic() > deadline or not awaited()):
                 await self._async_signal_kernel(signal.SIGKILL)
             return await super()._async_is_alive()
 
@@ -192,7 +232,7 @@ def execute(
                 error = f"{failure.ename}: {failure.evalue}"
             except Exception as failure:  # noqa: BLE001 - one failure must not stop the others
                 error = f"{type(failure).__name__}: {failure}"
-        if ready or not error or not lease.holds():
+        if ready or not error or not awaited():
             break
     if error and time.monotonic() > deadline:
         error = f"TimeoutError: took longer than {minutes:g} minutes"
@@ -213,39 +253,16 @@ def remove_dead_sockets() -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def promote(task: Task, attempt: Path) -> None:
-    """Move a successful attempt to its final place; the old result stays until then."""
-    kept = (path for path in attempt.iterdir() if path.name not in ("run.json", CHECKPOINT))
-    files = {path.name: hash_of(path.read_bytes()) for path in kept if path.is_file()}
-    write_json(attempt / "run.json", read_run(attempt) | {"files": files})
-    if task.place.exists():
-        task.place.rename(task.incomplete / "replaced")
-    attempt.rename(task.place)
-    shutil.rmtree(task.incomplete)
-
-
-def finish_promotion(task: Task) -> None:
-    """Complete a promotion that was cut short, at whatever point."""
-    replaced = task.incomplete / "replaced"
-    if replaced.exists() and task.place.exists():
-        shutil.rmtree(task.incomplete)
-    for attempt in task.attempts()[-1:]:
-        run = read_run(attempt)
-        if run.get("finished") and not run["error"] and not differences(task, attempt):
-            return promote(task, attempt)
-    if replaced.exists():
-        replaced.rename(task.place)
-
-
 # --- run all ---
-def run_all(tasks: list[Task], seconds: dict[str, float], executor: Executor, jobs: int) -> list[str]:
+def run_all(tasks: list[Task], seconds: dict[str, float], pool: Pool) -> list[str]:
     """Run tasks, the last first, and promote what succeeds; return the errors of the others."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TimeRemainingColumn
 
     waiting = tasks.copy()
-    pending: dict[Future[tuple[Path, str | None]], Task] = {}
+    pending: dict[Future[Any], Task] = {}
     errors: list[str] = []
+    unfit: dict[str, str] = {}  # hosts that cannot run anything, and why
     bars: dict[str, Any] = {}
     started: dict[str, float] = {}
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -253,21 +270,29 @@ def run_all(tasks: list[Task], seconds: dict[str, float], executor: Executor, jo
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         study = progress.add_task("study", total=len(tasks), at="")
         while waiting or pending:
-            while waiting and len(pending) < jobs:
+            slots = {host: number for host, number in pool.slots().items() if host not in unfit}
+            if unfit and not slots and not pending:
+                raise click.ClickException("\n  ".join(["no host can run this", *errors, *unfit.values()]))
+            while waiting and len(pending) < sum(slots.values()):
                 task = waiting.pop()
                 total = task.parameters.get(task.lengthens or "")
                 bars[task.name] = progress.add_task(task.name, total=total, at="")
                 console.print(f"{task.name}: started")
                 started[task.name] = time.monotonic()
-                pending[executor.submit(run_once, task, jobs)] = task
+                pending[pool.submit([*slots] if unfit else None, run_once, task, slots)] = task
             done, _ = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
             for future, task in [(future, pending.pop(future)) for future in done]:
-                error = settle(task, future)
+                progress.remove_task(bars.pop(task.name))
+                host, error = settle(task, future)
+                if host is not None:
+                    unfit[host] = f"{host} {error}".strip()
+                    console.print(f"{task.name}: {unfit[host]}; waits for another host")
+                    waiting.append(task)
+                    continue
                 beside = f", {(time.monotonic() - started[task.name]) / 60:.1f} minutes"
                 beside += f" ({seconds[task.name] / 60:.1f} predicted)" if seconds else ""
                 errors += [f"{task.name}: {error}"] if error else []
                 console.print(f"{task.name}: {error or last_words(task.place) + beside}")
-                progress.remove_task(bars.pop(task.name))
                 progress.advance(study)
             for task in pending.values():
                 if attempts := task.attempts():
@@ -276,15 +301,21 @@ def run_all(tasks: list[Task], seconds: dict[str, float], executor: Executor, jo
     return errors
 
 
-def settle(task: Task, future: Future[tuple[Path, str | None]]) -> str | None:
-    """Promote a run that succeeded; return the error, with the log's path, of one that did not."""
+def settle(task: Task, future: Future[Any]) -> tuple[str | None, str | None]:
+    """Promote a run that succeeded; return the host if it cannot run anything, and the error, if any."""
+    attempt = (task.attempts() or [task.incomplete])[-1]
     try:
-        attempt, error = future.result()
+        host, found, error = future.result()
+        if not found:
+            return host, error
+        attempt = task.incomplete / found.name
         if not error:
             promote(task, attempt)
-    except OSError as failure:  # a full disk, say: the other runs go on
-        attempt, error = (task.attempts() or [task.incomplete])[-1], str(failure)
-    return f"{error} ({attempt / f'{task.name}.ipynb'})" if error else None
+    except Exception as failure:  # noqa: BLE001 - a full disk, or dead workers: the other runs go on
+        error = f"{type(failure).__name__}: {failure}"
+        with suppress(OSError):
+            write_json(attempt / "run.json", read_run(attempt) | {"error": error})
+    return None, f"{error} ({attempt / f'{task.name}.ipynb'})" if error else None
 
 
 def last_words(directory: Path) -> str:
@@ -298,25 +329,8 @@ def last_words(directory: Path) -> str:
 
 
 # --- summarise ---
-def execute_beside(role: str, study: Study, lease: Lease, executor: Executor, shows: str = "") -> list[str]:
-    """Execute the prepare or the summary notebook, then move it to its place; return its error."""
-    place = lease.outputs / study.notebooks[role]
-    log = place.with_name("incomplete") / place.name
-    log.parent.mkdir(exist_ok=True)
-    shutil.copyfile(NOTEBOOKS / log.name, log)
-    given = {"outputs": "."} if role == "summary" else {}
-    error = executor.submit(execute, log, place.parent, given, 1, lease).result()
-    if error:
-        return [f"{log.name}: {error} ({log})"]
-    notebook = read_json(log)
-    write_json(log, notebook | {"metadata": notebook["metadata"] | {"shows": shows}})
-    if role == "summary" or not place.exists():
-        log.replace(place)
-    return []
-
-
 def summarise(
-    study: Study, tasks: dict[str, Task], states: dict[str, State], lease: Lease, executor: Executor
+    study: Study, tasks: dict[str, Task], states: dict[str, State], lease: Lease, pool: Pool
 ) -> list[str]:
     """Execute the summary again if anything that it shows has changed; return its error."""
     summary = lease.outputs / study.notebooks["summary"]
@@ -327,7 +341,16 @@ def summarise(
     click.echo(f"summary: {summary}")
     if read_json(summary).get("metadata", {}).get("shows") == shows:
         return []
-    return execute_beside("summary", study, lease, executor, shows)
+    log = summary.with_name("incomplete") / summary.name
+    log.parent.mkdir(exist_ok=True)
+    shutil.copyfile(NOTEBOOKS / log.name, log)
+    places = log.resolve(), lease.outputs.resolve()
+    if error := pool.submit(None, execute, *places, {"outputs": "."}, 1, lease.holds).result():
+        return [f"{log.name}: {error} ({log})"]
+    notebook = read_json(log)
+    write_json(log, notebook | {"metadata": notebook["metadata"] | {"shows": shows}})
+    log.replace(summary)
+    return []
 
 
 def extras(tasks: dict[str, Task], outputs: Path) -> list[str]:
@@ -338,8 +361,75 @@ def extras(tasks: dict[str, Task], outputs: Path) -> list[str]:
 
 
 # --- command line ---
+class Pool(NamedTuple):
+    """Where runs can go: this machine, or the hosts of a Dask cluster."""
+
+    submit: Callable[..., Future[Any]]  # to these hosts, or any if None: a function, with arguments
+    slots: Callable[[], dict[str, int]]  # the runs at a time of each host; this machine is ""
+
+
 @contextmanager
-def hold(lease: Lease, study: Study, jobs: int) -> Iterator[Executor]:
+def here(jobs: int) -> Iterator[Pool]:
+    """Run a number of runs at a time on this machine."""
+    with ThreadPoolExecutor(jobs) as executor:
+        try:
+            yield Pool(lambda _, *call: executor.submit(*call), lambda: {"": jobs})
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Pool]:
+    """Run on a Dask cluster, as many at a time as its workers have threads."""
+    import cloudpickle
+    from distributed import Client
+    from distributed.comm.core import CommClosedError
+
+    place = f"--scheduler {address}"
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what fails is said here
+    cloudpickle.register_pickle_by_value(sys.modules[Lease.__module__])  # no worker has study.py
+
+    def slots() -> dict[str, int]:
+        threads = client.nthreads()
+        if not threads and not said:
+            said.append(True)
+            click.echo(f"{place}: waiting for workers")
+        hosts = {host_of(worker) for worker in threads}
+        return {h: sum(n for worker, n in threads.items() if host_of(worker) == h) for h in hosts}
+
+    said: list[bool] = []
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about versions, which are compared here
+            client = Client(address, timeout=10, set_as_default=False)
+    except Exception as error:  # noqa: BLE001 - an address, a network and TLS fail in many ways
+        fail(place, f"cannot be reached: {error}")
+    with client:
+        found = client.get_versions()
+        mine = pickles_of(found["client"])
+        for worker, packages in found["workers"].items():
+            if pickles_of(packages) != mine:
+                fail(place, f"{worker} has {pickles_of(packages)}, this runner {mine}: they must be the same")
+        for worker, answer in client.run(misfit, lease, versions, on_error="return").items():
+            if isinstance(answer, str):
+                fail(place, f"{host_of(worker)} {answer}")
+        try:
+            yield Pool(
+                lambda hosts, *call: client.get_executor(workers=hosts, pure=False).submit(*call), slots
+            )
+        except (CancelledError, CommClosedError, TimeoutError) as error:
+            message = f"{place}: is lost; nothing that was trained is, and the same command goes on"
+            raise click.ClickException(message) from error
+
+
+def pickles_of(versions: Any) -> str:
+    """Return the versions that two processes must share to understand each other."""
+    packages = versions["packages"]
+    python = ".".join(packages["python"].split(".")[:2])
+    return f"Python {python}, distributed {packages['distributed']}"
+
+
+@contextmanager
+def hold(lease: Lease, study: Study, pool: AbstractContextManager[Pool]) -> Iterator[Pool]:
     """Take the study for this runner alone; when interrupted, end its kernels and say so."""
     from filelock import FileLock, Timeout
 
@@ -348,16 +438,17 @@ def hold(lease: Lease, study: Study, jobs: int) -> Iterator[Executor]:
         click.echo(f"{record} is damaged: it is written anew")
     try:
         lease.outputs.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock, timeout=0), ThreadPoolExecutor(jobs) as executor:
+        with FileLock(lock, timeout=0):
             lock.write_text(lease.holder, encoding="utf-8")
             remove_dead_sockets()
-            try:
-                yield executor
-            except BaseException:
-                os.truncate(lock, 0)  # every kernel of this runner looks here
-                executor.shutdown(cancel_futures=True)
-                click.echo("Stopped. The same command goes on from here.", err=True)
-                raise
+            with pool as entered:
+                try:
+                    yield entered
+                except BaseException as end:
+                    os.truncate(lock, 0)  # every kernel of this runner looks here
+                    if isinstance(end, SystemExit):
+                        click.echo("Stopped. The same command goes on from here.", err=True)
+                    raise
     except Timeout:
         holder = lock.read_text(encoding="utf-8").partition(" ")[0]
         fail(str(lease.outputs), f"process {holder} is running this study; wait or stop it")
@@ -379,6 +470,7 @@ def default_jobs() -> int:
 @click.option("-p", "--parameter", "overrides", nargs=2, multiple=True, metavar="NAME VALUE",
               help="Override in every configuration; outputs go to <study>+NAME=VALUE.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time; default: one a core.")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster, a run a worker's thread.")
 @click.option("--outputs", metavar="DIR", help="Instead of outputs/<study>.")
 @click.option("--timeout", "minutes", type=click.FloatRange(0, min_open=True), metavar="MINUTES",
               help="End an attempt that takes longer.")  # fmt: skip
@@ -386,15 +478,22 @@ def default_jobs() -> int:
 @click.option("--dry-run", is_flag=True, help="Say what would run and why; run nothing.")
 def main(
     study: str, only: tuple[str, ...], overrides: tuple[tuple[str, str], ...],
-    jobs: int | None, outputs: str | None, minutes: float | None, accept: bool, dry_run: bool,
+    jobs: int | None, scheduler: str | None, outputs: str | None, minutes: float | None, accept: bool,
+    dry_run: bool,
 ) -> None:  # fmt: skip
     """Run what is not complete in STUDY, then rebuild its summary."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
+    if jobs and scheduler:
+        fail("--jobs", "goes without --scheduler: workers' threads say how many runs they take")
     asked = load_study(Path(os.path.relpath(ROOT / study)), overrides)
     home = Path(os.path.relpath(ROOT / (outputs or Path("outputs", asked.directory))))
     jobs, lease = jobs or default_jobs(), Lease(home, f"{os.getpid()} {time.time_ns()}")
-    shared: Any = (asked.template, asked.lengthens, minutes, lease)
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8").partition("# to test")[0]
+    versions = installed(re.findall(r"^([\w.-]+)==", text, re.MULTILINE)) if scheduler else {}
+    before = asked.notebooks.get("prepare")
+    prepare = (before, (NOTEBOOKS / before).read_text(encoding="utf-8")) if before else None
+    shared: Any = (asked.template, asked.lengthens, minutes, lease, prepare, versions)
     tasks = {k: Task(k, v, asked.flops[k], *shared) for k, v in asked.configurations.items()}
     check_outputs(asked, home, bool(outputs))
     selected = [tasks[name] for name in asked.select(only)]
@@ -405,7 +504,8 @@ def main(
     if dry_run:
         states = {task.name: state_of(task) for task in selected}
         return show_plan(tasks, states, jobs, predict(tasks, states, cores_of_run(jobs)))
-    with hold(lease, asked, jobs) as executor:
+    place = cluster(scheduler, lease, versions) if scheduler else here(jobs)
+    with hold(lease, asked, place) as pool:
         for task in tasks.values():
             finish_promotion(task)
         for task in selected if accept else ():
@@ -420,17 +520,18 @@ def main(
         click.echo(f"{len(selected) - len(todo)} of {len(selected)} complete")
         for name in extras(tasks, home):
             click.echo(f"extra, not in the study: {name}")
-        prepare = todo and "prepare" in asked.notebooks
-        errors = execute_beside("prepare", asked, lease, executor) if prepare else []
-        if todo and not errors:
-            seconds = predict(tasks, {task.name: states[task.name] for task in todo}, cores_of_run(jobs))
+        errors = []
+        if todo:
+            jobs = sum(pool.slots().values()) or 1
+            left = {task.name: states[task.name] for task in todo}
+            seconds = predict(tasks, left, cores_of_run(jobs))
             started = time.monotonic()
-            errors += run_all(todo, seconds, executor, jobs)
+            errors += run_all(todo, seconds, pool)
             took = f"{(time.monotonic() - started) / 60:.1f} minutes"
             click.echo(f"{len(todo)} runs took {took}; predicted: {in_words(seconds, jobs)}")
             states |= {task.name: state_of(task) for task in todo}
-        if "summary" in asked.notebooks and not (prepare and errors):
-            errors += summarise(asked, tasks, states, lease, executor)
+        if "summary" in asked.notebooks:
+            errors += summarise(asked, tasks, states, lease, pool)
     if errors:
         message = "\n  ".join([f"{len(errors)} failed", *errors])
         raise click.ClickException(message)

@@ -19,7 +19,9 @@ import json
 import math
 import re
 import reprlib
+import shutil
 import statistics
+import time
 import zipfile
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
@@ -415,11 +417,15 @@ class Lease:
     outputs: Path
     holder: str  # process id and start of the runner
 
-    def holds(self) -> bool:
-        """Tell whether the runner still holds the study."""
+    def holds(self, unseen: bool = True) -> bool:
+        """Tell whether the runner still holds the study; `unseen` where that cannot be seen."""
         with suppress(OSError):
             return (self.outputs / ".lock").read_text(encoding="utf-8") == self.holder
-        return True
+        return unseen
+
+    def __reduce__(self) -> tuple[type[Lease], tuple[Path, str]]:
+        """Travel to other hosts with a path that holds there."""
+        return Lease, (self.outputs.resolve(), self.holder)
 
 
 @dataclass(frozen=True)
@@ -433,6 +439,8 @@ class Task:
     lengthens: str | None
     minutes: float | None  # that an attempt may take
     lease: Lease
+    prepare: tuple[str, str] | None  # file and text of the notebook that a host executes before
+    versions: dict[str, str]  # of the libraries that a host must have
 
     @property
     def place(self) -> Path:
@@ -448,6 +456,12 @@ class Task:
         """Return the directories of the attempts, oldest first."""
         found = (path for path in self.incomplete.glob("*") if path.name.isdecimal())
         return sorted(found, key=lambda path: int(path.name))
+
+    def awaits(self, attempt: Path) -> bool:
+        """Tell whether the runner still waits for an attempt: it holds the study, and none is newer."""
+        with suppress(OSError):
+            return self.lease.holds() and self.attempts()[-1:] == [attempt]
+        return True
 
 
 @dataclass(frozen=True)
@@ -535,6 +549,59 @@ def resume_point(task: Task) -> Path | None:
         if run and not differences(task, directory, may_grow=True) and HISTORY not in damage(directory, run):
             usable.append(directory)
     return next((path for path in usable if is_whole(path / CHECKPOINT)), usable[0] if usable else None)
+
+
+# --- from attempt to result ---
+def begin_attempt(task: Task, threads: int) -> Path:
+    """Make the directory of a new attempt, with the files of the one it goes on from."""
+    start, attempts = resume_point(task), task.attempts()
+    attempt = task.incomplete / str(int(attempts[-1].name) + 1 if attempts else 1)
+    attempt.mkdir(parents=True)
+    run: dict[str, Any] = {"configuration": task.name, "parameters": task.parameters}
+    run |= {"code": task.template.hash, "flops": task.flops, "cores": threads}
+    run |= {"seconds": 0.0, "attempts": 0}
+    run |= {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    if start:
+        before = read_run(start)
+        run |= {key: before[key] for key in ("seconds", "attempts", "started")}
+        # oldest first: a history that is copied after its checkpoint is never behind it
+        files = sorted(start.iterdir(), key=lambda path: path.stat().st_mtime)
+        if not before["finished"]:  # killed: it lived to its last file
+            lived = files[-1].stat().st_mtime - (start / "run.json").stat().st_mtime
+            run["seconds"] = round(run["seconds"] + lived, 1)
+        for file in files:
+            if file.is_file() and file.suffix != ".ipynb" and file.name != "run.json":
+                shutil.copy2(file, attempt / file.name)
+    (attempt / f"{task.name}.ipynb").write_text(task.template.text, encoding="utf-8")
+    run |= {"attempts": run["attempts"] + 1, "finished": False, "error": None}
+    write_json(attempt / "run.json", run)  # last: from now on the attempt counts
+    for old in attempts[:-1]:
+        shutil.rmtree(old)
+    return attempt
+
+
+def promote(task: Task, attempt: Path) -> None:
+    """Move a successful attempt to its final place; the old result stays until then."""
+    kept = (path for path in attempt.iterdir() if path.name not in ("run.json", CHECKPOINT))
+    files = {path.name: hash_of(path.read_bytes()) for path in kept if path.is_file()}
+    write_json(attempt / "run.json", read_run(attempt) | {"files": files})
+    if task.place.exists():
+        task.place.rename(task.incomplete / "replaced")
+    attempt.rename(task.place)
+    shutil.rmtree(task.incomplete)
+
+
+def finish_promotion(task: Task) -> None:
+    """Complete a promotion that was cut short, at whatever point."""
+    replaced = task.incomplete / "replaced"
+    if replaced.exists() and task.place.exists():
+        shutil.rmtree(task.incomplete)
+    for attempt in task.attempts()[-1:]:
+        run = read_run(attempt)
+        if run.get("finished") and not run["error"] and not differences(task, attempt):
+            return promote(task, attempt)
+    if replaced.exists():
+        replaced.rename(task.place)
 
 
 # --- what it would take ---

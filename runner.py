@@ -6,6 +6,7 @@ loads and checks the study, finds the state of every configuration, and predicts
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -18,11 +19,11 @@ import sys
 import tempfile
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -38,11 +39,15 @@ from study import (
     begin_attempt,
     check_outputs,
     differences,
+    extras,
     fail,
     finish_promotion,
     hash_of,
     in_words,
+    installed,
+    last_words,
     load_study,
+    misfit,
     predict,
     promote,
     read_history,
@@ -90,30 +95,6 @@ def this_worker() -> tuple[str, int]:
 def host_of(address: str) -> str:
     """Return the host in the address of a Dask worker."""
     return urlsplit(address).hostname or address
-
-
-def misfit(lease: Lease, versions: dict[str, str]) -> str | None:
-    """Say why this host cannot run anything: its libraries, or outputs that it does not see."""
-    there = installed(versions)
-    differ = [
-        f"{name} {there[name]}, not {versions[name]}" for name in there if there[name] != versions[name]
-    ]
-    if differ:
-        return f"has {'; '.join(differ)}: install requirements.txt there"
-    for _ in range(10):  # networks' caches take their time
-        if lease.holds(unseen=False):
-            return None
-        time.sleep(0.5)
-    return f"does not see {lease.outputs}: share it with the runner, under the same path"
-
-
-def installed(names: Iterable[str]) -> dict[str, str]:
-    """Return the versions of libraries."""
-    found = dict.fromkeys(names, "missing")
-    for name in found:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
 
 
 def prepare(task: Task, host: str, jobs: int) -> str | None:
@@ -318,16 +299,6 @@ def settle(task: Task, future: Future[Any]) -> tuple[str | None, str | None]:
     return None, f"{error} ({attempt / f'{task.name}.ipynb'})" if error else None
 
 
-def last_words(directory: Path) -> str:
-    """Say how many epochs a run has, its last loss, and whether it diverged."""
-    history = read_history(directory)
-    last = history[-1] if history else {}
-    words = [f"{name} {last[name]:.7}" for name in ("val_loss", "loss") if name in last][:1]
-    if epoch := read_json(directory / "result.json").get("diverged"):
-        words.append(f"diverged at epoch {epoch}")
-    return ", ".join([f"{len(history)} epochs", *words])
-
-
 # --- summarise ---
 def summarise(
     study: Study, tasks: dict[str, Task], states: dict[str, State], lease: Lease, pool: Pool
@@ -353,13 +324,6 @@ def summarise(
     return []
 
 
-def extras(tasks: dict[str, Task], outputs: Path) -> list[str]:
-    """Return the names of runs on disk that the study does not have."""
-    found = {path.parent.name for path in outputs.glob("*/run.json")}
-    found |= {path.parent.parent.name for path in outputs.glob("incomplete/*/*/run.json")}
-    return sorted(found - set(tasks))
-
-
 # --- command line ---
 class Pool(NamedTuple):
     """Where runs can go: this machine, or the hosts of a Dask cluster."""
@@ -382,34 +346,40 @@ def here(jobs: int) -> Iterator[Pool]:
 def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Pool]:
     """Run on a Dask cluster, as many at a time as its workers have threads."""
     import cloudpickle
-    from distributed import Client
-    from distributed.comm.core import CommClosedError
+    from distributed import Client, Security
+    from distributed.comm import CommClosedError, connect
 
     place = f"--scheduler {address}"
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what fails is said here
     cloudpickle.register_pickle_by_value(sys.modules[Lease.__module__])  # no worker has study.py
 
     def slots() -> dict[str, int]:
-        threads = client.nthreads()
+        threads: Counter[str] = Counter()
+        for worker, number in client.nthreads().items():
+            threads[host_of(worker)] += number
         if not threads and not said:
             said.append(True)
             click.echo(f"{place}: waiting for workers")
-        hosts = {host_of(worker) for worker in threads}
-        return {h: sum(n for worker, n in threads.items() if host_of(worker) == h) for h in hosts}
+        return threads
+
+    async def reach() -> None:  # first, since a Client that cannot be made takes long to end
+        comm = await connect(address, timeout=10, **Security().get_connection_args("client"))
+        await comm.close()
 
     said: list[bool] = []
     try:
-        with warnings.catch_warnings(action="ignore"):  # about versions, which are compared here
-            client = Client(address, timeout=10, set_as_default=False)
+        asyncio.run(reach())
     except Exception as error:  # noqa: BLE001 - an address, a network and TLS fail in many ways
         fail(place, f"cannot be reached: {error}")
+    with warnings.catch_warnings(action="ignore"):  # about versions, which are compared below
+        client = Client(address, timeout=10, set_as_default=False)
     with client:
         found = client.get_versions()
         mine = pickles_of(found["client"])
         for worker, packages in found["workers"].items():
             if pickles_of(packages) != mine:
                 fail(place, f"{worker} has {pickles_of(packages)}, this runner {mine}: they must be the same")
-        for worker, answer in client.run(misfit, lease, versions, on_error="return").items():
+        for worker, answer in client.run(lambda: misfit(lease, versions)).items():
             if isinstance(answer, str):
                 fail(place, f"{host_of(worker)} {answer}")
         try:

@@ -26,6 +26,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import CodeType
 from typing import Any, NoReturn
@@ -551,6 +552,23 @@ def resume_point(task: Task) -> Path | None:
     return next((path for path in usable if is_whole(path / CHECKPOINT)), usable[0] if usable else None)
 
 
+def last_words(directory: Path) -> str:
+    """Say how many epochs a run has, its last loss, and whether it diverged."""
+    history = read_history(directory)
+    last = history[-1] if history else {}
+    words = [f"{name} {last[name]:.7}" for name in ("val_loss", "loss") if name in last][:1]
+    if epoch := read_json(directory / "result.json").get("diverged"):
+        words.append(f"diverged at epoch {epoch}")
+    return ", ".join([f"{len(history)} epochs", *words])
+
+
+def extras(tasks: dict[str, Task], outputs: Path) -> list[str]:
+    """Return the names of runs on disk that the study does not have."""
+    found = {path.parent.name for path in outputs.glob("*/run.json")}
+    found |= {path.parent.parent.name for path in outputs.glob("incomplete/*/*/run.json")}
+    return sorted(found - set(tasks))
+
+
 # --- from attempt to result ---
 def begin_attempt(task: Task, threads: int) -> Path:
     """Make the directory of a new attempt, with the files of the one it goes on from."""
@@ -652,3 +670,28 @@ def in_words(seconds: dict[str, float], jobs: int) -> str:
     """Say how long runs are predicted to take together."""
     minutes = makespan(seconds.values(), jobs) / 60
     return f"about {minutes:.1f} minutes" if seconds else "no finished run to go by"
+
+
+# --- what a host must have ---
+def misfit(lease: Lease, versions: dict[str, str]) -> str | None:
+    """Say why this host cannot run anything: its libraries, or outputs that it does not see."""
+    there = installed(versions)
+    differ = [
+        f"{name} {there[name]}, not {versions[name]}" for name in there if there[name] != versions[name]
+    ]
+    if differ:
+        return f"has {'; '.join(differ)}: install requirements.txt there"
+    for _ in range(10):  # networks' caches take their time
+        if lease.holds(unseen=False):
+            return None
+        time.sleep(0.5)
+    return f"does not see {lease.outputs}: share it with the runner, under the same path"
+
+
+def installed(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of libraries."""
+    found = dict.fromkeys(names, "missing")
+    for name in found:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

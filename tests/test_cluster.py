@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 
 import nbformat
@@ -103,8 +104,9 @@ def project(project: Project) -> Project:
 
 
 def kernels_of(process: psutil.Process) -> list[psutil.Process]:
-    """Return the kernels that a worker has started."""
-    return [each for each in process.children(recursive=True) if "ipykernel_launcher" in each.cmdline()]
+    """Return the kernels of a worker that are running."""
+    found = [each for each in process.children(recursive=True) if each.status() != psutil.STATUS_ZOMBIE]
+    return [each for each in found if "ipykernel_launcher" in each.cmdline()]
 
 
 def test_study_runs_over_two_workers(project: Project, cluster: Cluster) -> None:
@@ -238,6 +240,8 @@ def test_other_libraries_on_workers_are_said(
 ) -> None:
     metadata = tmp_path / "site" / f"{library}-0.1.dist-info" / "METADATA"
     metadata.parent.mkdir(parents=True)
+    real = distribution(library).read_text("entry_points.txt")  # Dask's commands, for one
+    (metadata.parent / "entry_points.txt").write_text(real or "")
     metadata.write_text(f"Metadata-Version: 2.1\nName: {library}\nVersion: 0.1\n")
     cluster.worker(PYTHONPATH=str(tmp_path / "site"))
     printed = project.run(project.study(STUDY), "--scheduler", cluster.address, status=2)

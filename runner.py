@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 import os
-import re
 import shutil
 import signal
 import socket
@@ -53,6 +52,7 @@ from study import (
     read_history,
     read_json,
     read_run,
+    required,
     show_plan,
     state_of,
     write_json,
@@ -261,13 +261,15 @@ def run_all(tasks: list[Task], seconds: dict[str, float], pool: Pool) -> list[st
                 console.print(f"{task.name}: started")
                 started[task.name] = time.monotonic()
                 pending[pool.submit([*slots] if unfit else None, run_once, task, slots)] = task
+            time.sleep(0 if pending else 1)  # as where there is no worker
             done, _ = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
             for future, task in [(future, pending.pop(future)) for future in done]:
                 progress.remove_task(bars.pop(task.name))
                 host, error = settle(task, future)
                 if host is not None:
+                    if host not in unfit and slots.keys() - {host}:
+                        console.print(f"{host} {error}; not used")
                     unfit[host] = f"{host} {error}".strip()
-                    console.print(f"{task.name}: {unfit[host]}; waits for another host")
                     waiting.append(task)
                     continue
                 beside = f", {(time.monotonic() - started[task.name]) / 60:.1f} minutes"
@@ -285,6 +287,7 @@ def run_all(tasks: list[Task], seconds: dict[str, float], pool: Pool) -> list[st
 def settle(task: Task, future: Future[Any]) -> tuple[str | None, str | None]:
     """Promote a run that succeeded; return the host if it cannot run anything, and the error, if any."""
     attempt = (task.attempts() or [task.incomplete])[-1]
+    future.exception()  # raises CancelledError where the scheduler is lost
     try:
         host, found, error = future.result()
         if not found:
@@ -333,7 +336,7 @@ class Pool(NamedTuple):
 
 
 @contextmanager
-def here(jobs: int) -> Iterator[Pool]:
+def this_machine(jobs: int) -> Iterator[Pool]:
     """Run a number of runs at a time on this machine."""
     with ThreadPoolExecutor(jobs) as executor:
         try:
@@ -357,8 +360,7 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
         threads: Counter[str] = Counter()
         for worker, number in client.nthreads().items():
             threads[host_of(worker)] += number
-        if not threads and not said:
-            said.append(True)
+        if not threads and next(unsaid, False):
             click.echo(f"{place}: waiting for workers")
         return threads
 
@@ -366,20 +368,18 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
         comm = await connect(address, timeout=10, **Security().get_connection_args("client"))
         await comm.close()
 
-    said: list[bool] = []
+    unsaid = iter([True])
     try:
         asyncio.run(reach())
     except Exception as error:  # noqa: BLE001 - an address, a network and TLS fail in many ways
         fail(place, f"cannot be reached: {error}")
-    with warnings.catch_warnings(action="ignore"):  # about versions, which are compared below
-        client = Client(address, timeout=10, set_as_default=False)
-    with client:
-        found = client.get_versions()
-        mine = pickles_of(found["client"])
-        for worker, packages in found["workers"].items():
-            if pickles_of(packages) != mine:
-                fail(place, f"{worker} has {pickles_of(packages)}, this runner {mine}: they must be the same")
-        for worker, answer in client.run(lambda: misfit(lease, versions)).items():
+    warnings.filterwarnings("ignore", "Mismatched versions")  # which are compared here
+    with Client(address, timeout=10, set_as_default=False) as client:
+        ours = [str(number) for number in sys.version_info[:2]]  # functions travel only between equals
+        for worker, there in client.get_versions()["workers"].items():
+            if (python := there["packages"]["python"]).split(".")[:2] != ours:
+                fail(place, f"{host_of(worker)} has Python {python}, not {'.'.join(ours)}")
+        for worker, answer in client.run(lambda: misfit(lease, versions), on_error="return").items():
             if isinstance(answer, str):
                 fail(place, f"{host_of(worker)} {answer}")
         try:
@@ -387,15 +387,7 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
                 lambda hosts, *call: client.get_executor(workers=hosts, pure=False).submit(*call), slots
             )
         except (CancelledError, CommClosedError, TimeoutError) as error:
-            message = f"{place}: is lost; nothing that was trained is, and the same command goes on"
-            raise click.ClickException(message) from error
-
-
-def pickles_of(versions: Any) -> str:
-    """Return the versions that two processes must share to understand each other."""
-    packages = versions["packages"]
-    python = ".".join(packages["python"].split(".")[:2])
-    return f"Python {python}, distributed {packages['distributed']}"
+            raise click.ClickException(f"{place}: is lost; the same command goes on from here") from error
 
 
 @contextmanager
@@ -459,11 +451,8 @@ def main(
     asked = load_study(Path(os.path.relpath(ROOT / study)), overrides)
     home = Path(os.path.relpath(ROOT / (outputs or Path("outputs", asked.directory))))
     jobs, lease = jobs or default_jobs(), Lease(home, f"{os.getpid()} {time.time_ns()}")
-    text = (ROOT / "requirements.txt").read_text(encoding="utf-8").partition("# to test")[0]
-    versions = installed(re.findall(r"^([\w.-]+)==", text, re.MULTILINE)) if scheduler else {}
-    before = asked.notebooks.get("prepare")
-    prepare = (before, (NOTEBOOKS / before).read_text(encoding="utf-8")) if before else None
-    shared: Any = (asked.template, asked.lengthens, minutes, lease, prepare, versions)
+    versions = installed(required()) if scheduler else {}
+    shared: Any = (asked.template, asked.lengthens, minutes, lease, asked.prepare, versions)
     tasks = {k: Task(k, v, asked.flops[k], *shared) for k, v in asked.configurations.items()}
     check_outputs(asked, home, bool(outputs))
     selected = [tasks[name] for name in asked.select(only)]
@@ -474,7 +463,7 @@ def main(
     if dry_run:
         states = {task.name: state_of(task) for task in selected}
         return show_plan(tasks, states, jobs, predict(tasks, states, cores_of_run(jobs)))
-    place = cluster(scheduler, lease, versions) if scheduler else here(jobs)
+    place = cluster(scheduler, lease, versions) if scheduler else this_machine(jobs)
     with hold(lease, asked, place) as pool:
         for task in tasks.values():
             finish_promotion(task)
@@ -493,8 +482,7 @@ def main(
         errors = []
         if todo:
             jobs = sum(pool.slots().values()) or 1
-            left = {task.name: states[task.name] for task in todo}
-            seconds = predict(tasks, left, cores_of_run(jobs))
+            seconds = predict(tasks, {task.name: states[task.name] for task in todo}, cores_of_run(jobs))
             started = time.monotonic()
             errors += run_all(todo, seconds, pool)
             took = f"{(time.monotonic() - started) / 60:.1f} minutes"

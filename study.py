@@ -96,6 +96,12 @@ class Study:
         """The name of the study's outputs: its own, and the overrides."""
         return "+".join([self.name, *(f"{k}={value}" for k, value in self.overrides.items())])
 
+    @property
+    def prepare(self) -> tuple[str, str] | None:
+        """The file and the text of the notebook that a host executes before its first run."""
+        file = self.notebooks.get("prepare")
+        return (file, (NOTEBOOKS / file).read_text(encoding="utf-8")) if file else None
+
     def select(self, patterns: Iterable[str]) -> list[str]:
         """Return the names of the configurations that match a pattern, all if there is none."""
         for pattern in patterns:
@@ -440,7 +446,7 @@ class Task:
     lengthens: str | None
     minutes: float | None  # that an attempt may take
     lease: Lease
-    prepare: tuple[str, str] | None  # file and text of the notebook that a host executes before
+    prepare: tuple[str, str] | None  # the study's
     versions: dict[str, str]  # of the libraries that a host must have
 
     @property
@@ -686,6 +692,12 @@ def misfit(lease: Lease, versions: dict[str, str]) -> str | None:
             return None
         time.sleep(0.5)
     return f"does not see {lease.outputs}: share it with the runner, under the same path"
+
+
+def required() -> list[str]:
+    """Return the names of the libraries that requirements.txt asks for to run."""
+    text = (NOTEBOOKS.parent / "requirements.txt").read_text(encoding="utf-8").partition("# to test")[0]
+    return re.findall(r"^([\w.-]+)==", text, re.MULTILINE)
 
 
 def installed(names: Iterable[str]) -> dict[str, str]:

@@ -374,20 +374,19 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
     except Exception as error:  # noqa: BLE001 - an address, a network and TLS fail in many ways
         fail(place, f"cannot be reached: {error}")
     warnings.filterwarnings("ignore", "Mismatched versions")  # which are compared here
-    with Client(address, timeout=10, set_as_default=False) as client:
-        ours = [str(number) for number in sys.version_info[:2]]  # functions travel only between equals
-        for worker, there in client.get_versions()["workers"].items():
-            if (python := there["packages"]["python"]).split(".")[:2] != ours:
-                fail(place, f"{host_of(worker)} has Python {python}, not {'.'.join(ours)}")
-        for worker, answer in client.run(lambda: misfit(lease, versions), on_error="return").items():
-            if isinstance(answer, str):
-                fail(place, f"{host_of(worker)} {answer}")
-        try:
-            yield Pool(
-                lambda hosts, *call: client.get_executor(workers=hosts, pure=False).submit(*call), slots
-            )
-        except (CancelledError, CommClosedError, TimeoutError) as error:
-            raise click.ClickException(f"{place}: is lost; the same command goes on from here") from error
+    try:
+        with Client(address, timeout=10, set_as_default=False) as client:
+            ours = [str(number) for number in sys.version_info[:2]]  # functions travel only between equals
+            for worker, there in client.get_versions()["workers"].items():
+                if (python := there["packages"]["python"]).split(".")[:2] != ours:
+                    fail(place, f"{host_of(worker)} has Python {python}, not {'.'.join(ours)}")
+            for worker, answer in client.run(lambda: misfit(lease, versions), on_error="return").items():
+                if isinstance(answer, str):
+                    fail(place, f"{host_of(worker)} {answer}")
+            to = partial(client.get_executor, pure=False)
+            yield Pool(lambda hosts, *call: to(workers=hosts).submit(*call), slots)
+    except (CancelledError, CommClosedError, TimeoutError) as error:
+        raise click.ClickException(f"{place}: is lost; the same command goes on from here") from error
 
 
 @contextmanager

@@ -353,7 +353,7 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
     from distributed.comm import CommClosedError, connect
 
     place = f"--scheduler {address}"
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what fails is said here
+    logging.disable()  # of Dask: what fails is said here
     cloudpickle.register_pickle_by_value(sys.modules[Lease.__module__])  # no worker has study.py
 
     def slots() -> dict[str, int]:

@@ -297,8 +297,9 @@ def settle(task: Task, future: Future[Any]) -> tuple[str | None, str | None]:
             promote(task, attempt)
     except Exception as failure:  # noqa: BLE001 - a full disk, or dead workers: the other runs go on
         error = f"{type(failure).__name__}: {failure}"
-        with suppress(OSError):
-            write_json(attempt / "run.json", read_run(attempt) | {"error": error})
+        if run := read_run(attempt):
+            with suppress(OSError):
+                write_json(attempt / "run.json", run | {"error": error})
     return None, f"{error} ({attempt / f'{task.name}.ipynb'})" if error else None
 
 

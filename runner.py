@@ -1,47 +1,59 @@
 """Run a study: execute its template notebook once per configuration and keep every log.
 
-Reads top to bottom as the story: run one, predict, run all, summarise, command line. Before, study.py
-loads and checks the study and finds the state of every configuration.
+Reads top to bottom as the story: run one, run all, summarise, command line. Before, study.py
+loads and checks the study, finds the state of every configuration, and predicts what is left.
 """
 
 from __future__ import annotations
 
-import heapq
+import asyncio
 import json
 import logging
 import os
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, suppress
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import click
 
 from study import (
-    CHECKPOINT,
     NOTEBOOKS,
     Lease,
     State,
     Study,
     Task,
+    begin_attempt,
     check_outputs,
     differences,
+    extras,
     fail,
+    finish_promotion,
     hash_of,
+    in_words,
+    installed,
+    last_words,
     load_study,
+    misfit,
+    predict,
+    promote,
     read_history,
     read_json,
     read_run,
-    resume_point,
+    required,
+    show_plan,
     state_of,
     write_json,
 )  # fmt: skip
@@ -51,54 +63,69 @@ MEMORY = 1.2e9  # bytes that a run takes at most, as tests/benchmark.py measures
 
 
 # --- run one ---
-def run_once(task: Task, jobs: int) -> tuple[Path, str | None]:
-    """Execute a configuration in a new attempt; return its directory and its error, if any.
+def run_once(task: Task, slots: dict[str, int]) -> tuple[str, Path | None, str | None]:
+    """Execute a configuration in a new attempt; return the host, the attempt and its error, if any.
 
-    Promotion is left to the runner that holds the study, so that nobody else replaces a result.
+    There is no attempt where the host cannot run anything. Promotion is left to the runner that
+    holds the study, so that nobody else replaces a result.
     """
+    host, threads = ("", 1) if "" in slots else this_worker()
+    jobs = slots.get(host, threads)
+    if error := misfit(task.lease, task.versions) or prepare(task, host, jobs):
+        return host, None, error
     started = time.monotonic()
-    attempt = begin_attempt(task, max(1, len(cores()) // jobs))
-    log = attempt / f"{task.name}.ipynb"
-    error = execute(log, attempt, task.parameters, jobs, task.lease, task.minutes)
-    if not task.lease.holds():
-        return attempt, "interrupted"
+    attempt = begin_attempt(task, cores_of_run(jobs))
+    log, awaited = attempt / f"{task.name}.ipynb", partial(task.awaits, attempt)
+    error = execute(log, attempt, task.parameters, jobs, awaited, task.minutes)
+    if not awaited():
+        return host, attempt, "interrupted"
     run = read_run(attempt)
     seconds = round(run["seconds"] + time.monotonic() - started, 1)
     write_json(attempt / "run.json", run | {"seconds": seconds, "finished": True, "error": error})
-    return attempt, error
+    return host, attempt, error
 
 
-def begin_attempt(task: Task, threads: int) -> Path:
-    """Make the directory of a new attempt, with the files of the one it goes on from."""
-    start, attempts = resume_point(task), task.attempts()
-    attempt = task.incomplete / str(int(attempts[-1].name) + 1 if attempts else 1)
-    attempt.mkdir(parents=True)
-    run: dict[str, Any] = {"configuration": task.name, "parameters": task.parameters}
-    run |= {"code": task.template.hash, "flops": task.flops, "cores": threads}
-    run |= {"seconds": 0.0, "attempts": 0}
-    run |= {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    if start:
-        before = read_run(start)
-        run |= {key: before[key] for key in ("seconds", "attempts", "started")}
-        # oldest first: a history that is copied after its checkpoint is never behind it
-        files = sorted(start.iterdir(), key=lambda path: path.stat().st_mtime)
-        if not before["finished"]:  # killed: it lived to its last file
-            lived = files[-1].stat().st_mtime - (start / "run.json").stat().st_mtime
-            run["seconds"] = round(run["seconds"] + lived, 1)
-        for file in files:
-            if file.is_file() and file.suffix != ".ipynb" and file.name != "run.json":
-                shutil.copy2(file, attempt / file.name)
-    (attempt / f"{task.name}.ipynb").write_text(task.template.text, encoding="utf-8")
-    run |= {"attempts": run["attempts"] + 1, "finished": False, "error": None}
-    write_json(attempt / "run.json", run)  # last: from now on the attempt counts
-    for old in attempts[:-1]:
-        shutil.rmtree(old)
-    return attempt
+def this_worker() -> tuple[str, int]:
+    """Return the host and the threads of the Dask worker that this runs on."""
+    from distributed import get_worker
+
+    return host_of(get_worker().address), get_worker().state.nthreads
+
+
+def host_of(address: str) -> str:
+    """Return the host in the address of a Dask worker."""
+    return urlsplit(address).hostname or address
+
+
+def prepare(task: Task, host: str, jobs: int) -> str | None:
+    """Execute the prepare notebook, once a host and runner; return its error, if any."""
+    from filelock import FileLock
+
+    if not task.prepare:
+        return None
+    name, text = task.prepare
+    log = task.lease.outputs / "incomplete" / f"{host} {name}".strip()
+    log.parent.mkdir(exist_ok=True)
+    with FileLock(lock := log.with_suffix(".lock")):  # which holds the outcome
+        holder, _, error = lock.read_text(encoding="utf-8").partition("\n")
+        if holder != task.lease.holder:
+            remove_dead_sockets()
+            log.write_text(text, encoding="utf-8")
+            error = execute(log, task.lease.outputs, {}, jobs, task.lease.holds) or ""
+            if not error and not (place := task.lease.outputs / name).exists():
+                log.rename(place)
+            lock.write_text(f"{task.lease.holder}\n{error}", encoding="utf-8")
+    return f"{name}: {error} ({log})" if error else None
 
 
 def cores() -> list[int]:
     """Return the cores that this process may use."""
     return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else [*range(os.cpu_count() or 1)]
+
+
+def cores_of_run(jobs: int) -> int:
+    """Return the number of cores that each of the runs at a time has."""
+    return max(1, len(cores()) // jobs)
 
 
 def gpus() -> list[str]:
@@ -119,7 +146,7 @@ def share_of_host(jobs: int) -> Iterator[dict[str, str]]:
     it is: a socket that is no file, and ends with this process, marks it.
     """
     allowed, devices = cores(), gpus()
-    threads = max(1, len(allowed) // jobs)
+    threads = cores_of_run(jobs)
     share = {"TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": "1"}
     share |= {"OMP_NUM_THREADS": str(threads), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     with ExitStack() as held:
@@ -144,13 +171,13 @@ def share_of_host(jobs: int) -> Iterator[dict[str, str]]:
 
 
 def execute(
-    notebook: Path, directory: Path, parameters: dict[str, Any], jobs: int, lease: Lease,
+    notebook: Path, directory: Path, parameters: dict[str, Any], jobs: int, awaited: Callable[[], bool],
     minutes: float | None = None,
 ) -> str | None:  # fmt: skip
     """Execute a notebook in place, working in a directory; return its error's line, if any.
 
     The kernel talks over sockets in a directory that only this user can enter. It is killed as
-    soon as the runner that asked for it no longer holds the study, or when its minutes are over.
+    soon as nobody awaits it any more, or when its minutes are over.
     """
     import papermill
     from jupyter_client.manager import AsyncKernelManager
@@ -167,7 +194,7 @@ def execute(
             return await super()._async_pre_start_kernel(env=os.environ | share, **options)
 
         async def _async_is_alive(self) -> bool:
-            if self.has_kernel and (time.monotonic() > deadline or not lease.holds()):
+            if self.has_kernel and (time.monotonic() > deadline or not awaited()):
                 await self._async_signal_kernel(signal.SIGKILL)
             return await super()._async_is_alive()
 
@@ -186,7 +213,7 @@ def execute(
                 error = f"{failure.ename}: {failure.evalue}"
             except Exception as failure:  # noqa: BLE001 - one failure must not stop the others
                 error = f"{type(failure).__name__}: {failure}"
-        if ready or not error or not lease.holds():
+        if ready or not error or not awaited():
             break
     if error and time.monotonic() > deadline:
         error = f"TimeoutError: took longer than {minutes:g} minutes"
@@ -207,69 +234,16 @@ def remove_dead_sockets() -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def promote(task: Task, attempt: Path) -> None:
-    """Move a successful attempt to its final place; the old result stays until then."""
-    kept = (path for path in attempt.iterdir() if path.name not in ("run.json", CHECKPOINT))
-    files = {path.name: hash_of(path.read_bytes()) for path in kept if path.is_file()}
-    write_json(attempt / "run.json", read_run(attempt) | {"files": files})
-    if task.place.exists():
-        task.place.rename(task.incomplete / "replaced")
-    attempt.rename(task.place)
-    shutil.rmtree(task.incomplete)
-
-
-def finish_promotion(task: Task) -> None:
-    """Complete a promotion that was cut short, at whatever point."""
-    replaced = task.incomplete / "replaced"
-    if replaced.exists() and task.place.exists():
-        shutil.rmtree(task.incomplete)
-    for attempt in task.attempts()[-1:]:
-        run = read_run(attempt)
-        if run.get("finished") and not run["error"] and not differences(task, attempt):
-            return promote(task, attempt)
-    if replaced.exists():
-        replaced.rename(task.place)
-
-
-# --- predict ---
-def predict(tasks: dict[str, Task], states: dict[str, State], jobs: int) -> dict[str, float]:
-    """Return the seconds that each configuration has left, empty where no run has finished.
-
-    A run takes a time to start and a time a FLOP, in seconds of one core, as fitted to the finished
-    runs of this study, or to those of the same code in other outputs where this one has none. Runs
-    of less than a hundredth of the costliest say nothing about it.
-    """
-    left = {name: state.left * tasks[name].flops for name, state in states.items() if state.left}
-    code, least = next(iter(tasks.values())).template.hash, max(left.values(), default=0.0) / 100
-    own = (read_run(task.place) for task in tasks.values())
-    others = (read_run(path.parent) for path in ROOT.glob("outputs/*/*/run.json"))
-    found = [run for run in own if run and run["flops"] >= least]
-    found = found or [run for run in others if run.get("code") == code and run["flops"] >= least]
-    flops, seconds = [run["flops"] for run in found], [run["seconds"] * run["cores"] for run in found]
-    rate, start = statistics.linear_regression(flops, seconds) if len(set(flops)) > 1 else (0.0, 0.0)
-    if rate <= 0 or start < 0:
-        rate, start = sum(seconds) / (sum(flops) or 1), 0.0
-    threads = max(1, len(cores()) // jobs)
-    return {name: (start + rate * todo) / threads for name, todo in left.items() if found}
-
-
-def makespan(seconds: Iterable[float], jobs: int) -> float:
-    """Return how long runs take together, a number of them at a time, the longest first."""
-    ends = [0.0] * jobs
-    for each in sorted(seconds, reverse=True):
-        heapq.heapreplace(ends, ends[0] + each)
-    return max(ends)
-
-
 # --- run all ---
-def run_all(tasks: list[Task], seconds: dict[str, float], executor: Executor, jobs: int) -> list[str]:
+def run_all(tasks: list[Task], seconds: dict[str, float], pool: Pool) -> list[str]:
     """Run tasks, the last first, and promote what succeeds; return the errors of the others."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TimeRemainingColumn
 
     waiting = tasks.copy()
-    pending: dict[Future[tuple[Path, str | None]], Task] = {}
+    pending: dict[Future[Any], Task] = {}
     errors: list[str] = []
+    unfit: dict[str, str] = {}  # hosts that cannot run anything, and why
     bars: dict[str, Any] = {}
     started: dict[str, float] = {}
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -277,21 +251,31 @@ def run_all(tasks: list[Task], seconds: dict[str, float], executor: Executor, jo
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         study = progress.add_task("study", total=len(tasks), at="")
         while waiting or pending:
-            while waiting and len(pending) < jobs:
+            slots = {host: number for host, number in pool.slots().items() if host not in unfit}
+            if unfit and not slots and not pending:
+                raise click.ClickException("\n  ".join(["no host can run this", *errors, *unfit.values()]))
+            while waiting and len(pending) < sum(slots.values()):
                 task = waiting.pop()
                 total = task.parameters.get(task.lengthens or "")
                 bars[task.name] = progress.add_task(task.name, total=total, at="")
                 console.print(f"{task.name}: started")
                 started[task.name] = time.monotonic()
-                pending[executor.submit(run_once, task, jobs)] = task
+                pending[pool.submit([*slots] if unfit else None, run_once, task, slots)] = task
+            time.sleep(0 if pending else 1)  # as where there is no worker
             done, _ = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
             for future, task in [(future, pending.pop(future)) for future in done]:
-                error = settle(task, future)
+                progress.remove_task(bars.pop(task.name))
+                host, error = settle(task, future)
+                if host is not None:
+                    if host not in unfit and slots.keys() - {host}:
+                        console.print(f"{host} {error}; not used")
+                    unfit[host] = f"{host} {error}".strip()
+                    waiting.append(task)
+                    continue
                 beside = f", {(time.monotonic() - started[task.name]) / 60:.1f} minutes"
                 beside += f" ({seconds[task.name] / 60:.1f} predicted)" if seconds else ""
                 errors += [f"{task.name}: {error}"] if error else []
                 console.print(f"{task.name}: {error or last_words(task.place) + beside}")
-                progress.remove_task(bars.pop(task.name))
                 progress.advance(study)
             for task in pending.values():
                 if attempts := task.attempts():
@@ -300,47 +284,28 @@ def run_all(tasks: list[Task], seconds: dict[str, float], executor: Executor, jo
     return errors
 
 
-def settle(task: Task, future: Future[tuple[Path, str | None]]) -> str | None:
-    """Promote a run that succeeded; return the error, with the log's path, of one that did not."""
+def settle(task: Task, future: Future[Any]) -> tuple[str | None, str | None]:
+    """Promote a run that succeeded; return the host if it cannot run anything, and the error, if any."""
+    attempt = (task.attempts() or [task.incomplete])[-1]
+    future.exception()  # raises CancelledError where the scheduler is lost
     try:
-        attempt, error = future.result()
+        host, found, error = future.result()
+        if not found:
+            return host, error
+        attempt = task.incomplete / found.name
         if not error:
             promote(task, attempt)
-    except OSError as failure:  # a full disk, say: the other runs go on
-        attempt, error = (task.attempts() or [task.incomplete])[-1], str(failure)
-    return f"{error} ({attempt / f'{task.name}.ipynb'})" if error else None
-
-
-def last_words(directory: Path) -> str:
-    """Say how many epochs a run has, its last loss, and whether it diverged."""
-    history = read_history(directory)
-    last = history[-1] if history else {}
-    words = [f"{name} {last[name]:.7}" for name in ("val_loss", "loss") if name in last][:1]
-    if epoch := read_json(directory / "result.json").get("diverged"):
-        words.append(f"diverged at epoch {epoch}")
-    return ", ".join([f"{len(history)} epochs", *words])
+    except Exception as failure:  # noqa: BLE001 - a full disk, or dead workers: the other runs go on
+        error = f"{type(failure).__name__}: {failure}"
+        if run := read_run(attempt):
+            with suppress(OSError):
+                write_json(attempt / "run.json", run | {"error": error})
+    return None, f"{error} ({attempt / f'{task.name}.ipynb'})" if error else None
 
 
 # --- summarise ---
-def execute_beside(role: str, study: Study, lease: Lease, executor: Executor, shows: str = "") -> list[str]:
-    """Execute the prepare or the summary notebook, then move it to its place; return its error."""
-    place = lease.outputs / study.notebooks[role]
-    log = place.with_name("incomplete") / place.name
-    log.parent.mkdir(exist_ok=True)
-    shutil.copyfile(NOTEBOOKS / log.name, log)
-    given = {"outputs": "."} if role == "summary" else {}
-    error = executor.submit(execute, log, place.parent, given, 1, lease).result()
-    if error:
-        return [f"{log.name}: {error} ({log})"]
-    notebook = read_json(log)
-    write_json(log, notebook | {"metadata": notebook["metadata"] | {"shows": shows}})
-    if role == "summary" or not place.exists():
-        log.replace(place)
-    return []
-
-
 def summarise(
-    study: Study, tasks: dict[str, Task], states: dict[str, State], lease: Lease, executor: Executor
+    study: Study, tasks: dict[str, Task], states: dict[str, State], lease: Lease, pool: Pool
 ) -> list[str]:
     """Execute the summary again if anything that it shows has changed; return its error."""
     summary = lease.outputs / study.notebooks["summary"]
@@ -351,19 +316,82 @@ def summarise(
     click.echo(f"summary: {summary}")
     if read_json(summary).get("metadata", {}).get("shows") == shows:
         return []
-    return execute_beside("summary", study, lease, executor, shows)
-
-
-def extras(tasks: dict[str, Task], outputs: Path) -> list[str]:
-    """Return the names of runs on disk that the study does not have."""
-    found = {path.parent.name for path in outputs.glob("*/run.json")}
-    found |= {path.parent.parent.name for path in outputs.glob("incomplete/*/*/run.json")}
-    return sorted(found - set(tasks))
+    log = summary.with_name("incomplete") / summary.name
+    log.parent.mkdir(exist_ok=True)
+    shutil.copyfile(NOTEBOOKS / log.name, log)
+    places = log.resolve(), lease.outputs.resolve()
+    if error := pool.submit(None, execute, *places, {"outputs": "."}, 1, lease.holds).result():
+        return [f"{log.name}: {error} ({log})"]
+    notebook = read_json(log)
+    write_json(log, notebook | {"metadata": notebook["metadata"] | {"shows": shows}})
+    log.replace(summary)
+    return []
 
 
 # --- command line ---
+class Pool(NamedTuple):
+    """Where runs can go: this machine, or the hosts of a Dask cluster."""
+
+    submit: Callable[..., Future[Any]]  # to these hosts, or any if None: a function, with arguments
+    slots: Callable[[], dict[str, int]]  # the runs at a time of each host; this machine is ""
+
+
 @contextmanager
-def hold(lease: Lease, study: Study, jobs: int) -> Iterator[Executor]:
+def this_machine(jobs: int) -> Iterator[Pool]:
+    """Run a number of runs at a time on this machine."""
+    with ThreadPoolExecutor(jobs) as executor:
+        try:
+            yield Pool(lambda _, *call: executor.submit(*call), lambda: {"": jobs})
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Pool]:
+    """Run on a Dask cluster, as many at a time as its workers have threads."""
+    import cloudpickle
+    from distributed import Client, Security
+    from distributed.comm import CommClosedError, connect
+
+    place = f"--scheduler {address}"
+    logging.disable()  # of Dask: what fails is said here
+    cloudpickle.register_pickle_by_value(sys.modules[Lease.__module__])  # no worker has study.py
+
+    def slots() -> dict[str, int]:
+        threads: Counter[str] = Counter()
+        for worker, number in client.nthreads().items():
+            threads[host_of(worker)] += number
+        if not threads and next(unsaid, False):
+            click.echo(f"{place}: waiting for workers")
+        return threads
+
+    async def reach() -> None:  # first, since a Client that cannot be made takes long to end
+        comm = await connect(address, timeout=10, **Security().get_connection_args("client"))
+        await comm.close()
+
+    unsaid = iter([True])
+    try:
+        asyncio.run(reach())
+    except Exception as error:  # noqa: BLE001 - an address, a network and TLS fail in many ways
+        fail(place, f"cannot be reached: {error}")
+    warnings.filterwarnings("ignore", "Mismatched versions")  # which are compared here
+    try:
+        with Client(address, timeout=10, set_as_default=False) as client:
+            ours = [str(number) for number in sys.version_info[:2]]  # functions travel only between equals
+            for worker, there in client.get_versions()["workers"].items():
+                if (python := there["packages"]["python"]).split(".")[:2] != ours:
+                    fail(place, f"{host_of(worker)} has Python {python}, not {'.'.join(ours)}")
+            for worker, answer in client.run(lambda: misfit(lease, versions), on_error="return").items():
+                if isinstance(answer, str):
+                    fail(place, f"{host_of(worker)} {answer}")
+            to = partial(client.get_executor, pure=False)
+            yield Pool(lambda hosts, *call: to(workers=hosts).submit(*call), slots)
+    except (CancelledError, CommClosedError, TimeoutError) as error:
+        raise click.ClickException(f"{place}: is lost; the same command goes on from here") from error
+
+
+@contextmanager
+def hold(lease: Lease, study: Study, pool: AbstractContextManager[Pool]) -> Iterator[Pool]:
     """Take the study for this runner alone; when interrupted, end its kernels and say so."""
     from filelock import FileLock, Timeout
 
@@ -372,43 +400,23 @@ def hold(lease: Lease, study: Study, jobs: int) -> Iterator[Executor]:
         click.echo(f"{record} is damaged: it is written anew")
     try:
         lease.outputs.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock, timeout=0), ThreadPoolExecutor(jobs) as executor:
+        with FileLock(lock, timeout=0):
             lock.write_text(lease.holder, encoding="utf-8")
             remove_dead_sockets()
-            try:
-                yield executor
-            except BaseException:
-                os.truncate(lock, 0)  # every kernel of this runner looks here
-                executor.shutdown(cancel_futures=True)
-                click.echo("Stopped. The same command goes on from here.", err=True)
-                raise
+            with pool as entered:
+                try:
+                    yield entered
+                except BaseException as end:
+                    os.truncate(lock, 0)  # every kernel of this runner looks here
+                    if isinstance(end, SystemExit):
+                        click.echo("Stopped. The same command goes on from here.", err=True)
+                    raise
     except Timeout:
         holder = lock.read_text(encoding="utf-8").partition(" ")[0]
         fail(str(lease.outputs), f"process {holder} is running this study; wait or stop it")
     except OSError as error:  # a full disk or a read-only directory
         message = f"{error.filename or lease.outputs}: {error.strerror}"
         raise click.ClickException(message) from error
-
-
-def show_plan(tasks: dict[str, Task], states: dict[str, State], jobs: int, seconds: dict[str, float]) -> None:
-    """Print what would run and why, what it costs, and how long it will take."""
-    if len(states) <= 60:  # more than that are only counted
-        width = max(map(len, states))
-        click.echo(f"{'configuration':{width}}  {'state':10}    TFLOP  minutes  why")
-        for name, state in states.items():
-            minutes = f"{seconds.get(name, 0.0) / 60:7.1f}" if seconds or not state.left else "      ?"
-            cells = [f"{name:{width}}", f"{state.kind:10}", f"{tasks[name].flops * state.left / 1e12:7.2f}"]
-            click.echo("  ".join([*cells, minutes, state.why]).rstrip())
-    kinds = [state.kind for state in states.values()]
-    click.echo(", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)))
-    total = sum(tasks[name].flops * state.left for name, state in states.items())
-    click.echo(f"{total / 1e12:.2f} TFLOP to do, {jobs} at a time: {in_words(seconds, jobs)}")
-
-
-def in_words(seconds: dict[str, float], jobs: int) -> str:
-    """Say how long runs are predicted to take together."""
-    minutes = makespan(seconds.values(), jobs) / 60
-    return f"about {minutes:.1f} minutes" if seconds else "no finished run to go by"
 
 
 def default_jobs() -> int:
@@ -424,6 +432,7 @@ def default_jobs() -> int:
 @click.option("-p", "--parameter", "overrides", nargs=2, multiple=True, metavar="NAME VALUE",
               help="Override in every configuration; outputs go to <study>+NAME=VALUE.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time; default: one a core.")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster, a run a worker's thread.")
 @click.option("--outputs", metavar="DIR", help="Instead of outputs/<study>.")
 @click.option("--timeout", "minutes", type=click.FloatRange(0, min_open=True), metavar="MINUTES",
               help="End an attempt that takes longer.")  # fmt: skip
@@ -431,15 +440,19 @@ def default_jobs() -> int:
 @click.option("--dry-run", is_flag=True, help="Say what would run and why; run nothing.")
 def main(
     study: str, only: tuple[str, ...], overrides: tuple[tuple[str, str], ...],
-    jobs: int | None, outputs: str | None, minutes: float | None, accept: bool, dry_run: bool,
+    jobs: int | None, scheduler: str | None, outputs: str | None, minutes: float | None, accept: bool,
+    dry_run: bool,
 ) -> None:  # fmt: skip
     """Run what is not complete in STUDY, then rebuild its summary."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
+    if jobs and scheduler:
+        fail("--jobs", "goes without --scheduler: workers' threads say how many runs they take")
     asked = load_study(Path(os.path.relpath(ROOT / study)), overrides)
     home = Path(os.path.relpath(ROOT / (outputs or Path("outputs", asked.directory))))
     jobs, lease = jobs or default_jobs(), Lease(home, f"{os.getpid()} {time.time_ns()}")
-    shared: Any = (asked.template, asked.lengthens, minutes, lease)
+    versions = installed(required()) if scheduler else {}
+    shared: Any = (asked.template, asked.lengthens, minutes, lease, asked.prepare, versions)
     tasks = {k: Task(k, v, asked.flops[k], *shared) for k, v in asked.configurations.items()}
     check_outputs(asked, home, bool(outputs))
     selected = [tasks[name] for name in asked.select(only)]
@@ -449,8 +462,9 @@ def main(
             fail(str(task.place), "is in the way and holds no run; move it, or rename the configuration")
     if dry_run:
         states = {task.name: state_of(task) for task in selected}
-        return show_plan(tasks, states, jobs, predict(tasks, states, jobs))
-    with hold(lease, asked, jobs) as executor:
+        return show_plan(tasks, states, jobs, predict(tasks, states, cores_of_run(jobs)))
+    place = cluster(scheduler, lease, versions) if scheduler else this_machine(jobs)
+    with hold(lease, asked, place) as pool:
         for task in tasks.values():
             finish_promotion(task)
         for task in selected if accept else ():
@@ -465,17 +479,17 @@ def main(
         click.echo(f"{len(selected) - len(todo)} of {len(selected)} complete")
         for name in extras(tasks, home):
             click.echo(f"extra, not in the study: {name}")
-        prepare = todo and "prepare" in asked.notebooks
-        errors = execute_beside("prepare", asked, lease, executor) if prepare else []
-        if todo and not errors:
-            seconds = predict(tasks, {task.name: states[task.name] for task in todo}, jobs)
+        errors = []
+        if todo:
+            jobs = sum(pool.slots().values()) or 1
+            seconds = predict(tasks, {task.name: states[task.name] for task in todo}, cores_of_run(jobs))
             started = time.monotonic()
-            errors += run_all(todo, seconds, executor, jobs)
+            errors += run_all(todo, seconds, pool)
             took = f"{(time.monotonic() - started) / 60:.1f} minutes"
             click.echo(f"{len(todo)} runs took {took}; predicted: {in_words(seconds, jobs)}")
             states |= {task.name: state_of(task) for task in todo}
-        if "summary" in asked.notebooks and not (prepare and errors):
-            errors += summarise(asked, tasks, states, lease, executor)
+        if "summary" in asked.notebooks:
+            errors += summarise(asked, tasks, states, lease, pool)
     if errors:
         message = "\n  ".join([f"{len(errors)} failed", *errors])
         raise click.ClickException(message)

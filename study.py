@@ -1,4 +1,4 @@
-"""Load a study file, check all of it before anything runs, and find what is there of it.
+"""Load a study file, check all of it before anything runs, find what is there of it, predict the rest.
 
 A study is data: what it says is converted to the types that its template notebook declares,
 refused where it makes no sense, and handed over as one resolved configuration a run. The file
@@ -13,15 +13,20 @@ import csv
 import difflib
 import fnmatch
 import hashlib
+import heapq
 import itertools
 import json
 import math
 import re
 import reprlib
+import shutil
+import statistics
+import time
 import zipfile
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import CodeType
 from typing import Any, NoReturn
@@ -90,6 +95,12 @@ class Study:
     def directory(self) -> str:
         """The name of the study's outputs: its own, and the overrides."""
         return "+".join([self.name, *(f"{k}={value}" for k, value in self.overrides.items())])
+
+    @property
+    def prepare(self) -> tuple[str, str] | None:
+        """The file and the text of the notebook that a host executes before its first run."""
+        file = self.notebooks.get("prepare")
+        return (file, (NOTEBOOKS / file).read_text(encoding="utf-8")) if file else None
 
     def select(self, patterns: Iterable[str]) -> list[str]:
         """Return the names of the configurations that match a pattern, all if there is none."""
@@ -413,11 +424,15 @@ class Lease:
     outputs: Path
     holder: str  # process id and start of the runner
 
-    def holds(self) -> bool:
-        """Tell whether the runner still holds the study."""
+    def holds(self, unseen: bool = True) -> bool:
+        """Tell whether the runner still holds the study; `unseen` where that cannot be seen."""
         with suppress(OSError):
             return (self.outputs / ".lock").read_text(encoding="utf-8") == self.holder
-        return True
+        return unseen
+
+    def __reduce__(self) -> tuple[type[Lease], tuple[Path, str]]:
+        """Travel to other hosts with a path that holds there."""
+        return Lease, (self.outputs.resolve(), self.holder)
 
 
 @dataclass(frozen=True)
@@ -431,6 +446,8 @@ class Task:
     lengthens: str | None
     minutes: float | None  # that an attempt may take
     lease: Lease
+    prepare: tuple[str, str] | None  # the study's
+    versions: dict[str, str]  # of the libraries that a host must have
 
     @property
     def place(self) -> Path:
@@ -446,6 +463,12 @@ class Task:
         """Return the directories of the attempts, oldest first."""
         found = (path for path in self.incomplete.glob("*") if path.name.isdecimal())
         return sorted(found, key=lambda path: int(path.name))
+
+    def awaits(self, attempt: Path) -> bool:
+        """Tell whether the runner still waits for an attempt: it holds the study, and none is newer."""
+        with suppress(OSError):
+            return self.lease.holds() and self.attempts()[-1:] == [attempt]
+        return True
 
 
 @dataclass(frozen=True)
@@ -533,3 +556,154 @@ def resume_point(task: Task) -> Path | None:
         if run and not differences(task, directory, may_grow=True) and HISTORY not in damage(directory, run):
             usable.append(directory)
     return next((path for path in usable if is_whole(path / CHECKPOINT)), usable[0] if usable else None)
+
+
+def last_words(directory: Path) -> str:
+    """Say how many epochs a run has, its last loss, and whether it diverged."""
+    history = read_history(directory)
+    last = history[-1] if history else {}
+    words = [f"{name} {last[name]:.7}" for name in ("val_loss", "loss") if name in last][:1]
+    if epoch := read_json(directory / "result.json").get("diverged"):
+        words.append(f"diverged at epoch {epoch}")
+    return ", ".join([f"{len(history)} epochs", *words])
+
+
+def extras(tasks: dict[str, Task], outputs: Path) -> list[str]:
+    """Return the names of runs on disk that the study does not have."""
+    found = {path.parent.name for path in outputs.glob("*/run.json")}
+    found |= {path.parent.parent.name for path in outputs.glob("incomplete/*/*/run.json")}
+    return sorted(found - set(tasks))
+
+
+# --- from attempt to result ---
+def begin_attempt(task: Task, threads: int) -> Path:
+    """Make the directory of a new attempt, with the files of the one it goes on from."""
+    start, attempts = resume_point(task), task.attempts()
+    attempt = task.incomplete / str(int(attempts[-1].name) + 1 if attempts else 1)
+    attempt.mkdir(parents=True)
+    run: dict[str, Any] = {"configuration": task.name, "parameters": task.parameters}
+    run |= {"code": task.template.hash, "flops": task.flops, "cores": threads}
+    run |= {"seconds": 0.0, "attempts": 0}
+    run |= {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    if start:
+        before = read_run(start)
+        run |= {key: before[key] for key in ("seconds", "attempts", "started")}
+        # oldest first: a history that is copied after its checkpoint is never behind it
+        files = sorted(start.iterdir(), key=lambda path: path.stat().st_mtime)
+        if not before["finished"]:  # killed: it lived to its last file
+            lived = files[-1].stat().st_mtime - (start / "run.json").stat().st_mtime
+            run["seconds"] = round(run["seconds"] + lived, 1)
+        for file in files:
+            if file.is_file() and file.suffix != ".ipynb" and file.name != "run.json":
+                shutil.copy2(file, attempt / file.name)
+    (attempt / f"{task.name}.ipynb").write_text(task.template.text, encoding="utf-8")
+    run |= {"attempts": run["attempts"] + 1, "finished": False, "error": None}
+    write_json(attempt / "run.json", run)  # last: from now on the attempt counts
+    for old in attempts[:-1]:
+        shutil.rmtree(old)
+    return attempt
+
+
+def promote(task: Task, attempt: Path) -> None:
+    """Move a successful attempt to its final place; the old result stays until then."""
+    kept = (path for path in attempt.iterdir() if path.name not in ("run.json", CHECKPOINT))
+    files = {path.name: hash_of(path.read_bytes()) for path in kept if path.is_file()}
+    write_json(attempt / "run.json", read_run(attempt) | {"files": files})
+    if task.place.exists():
+        task.place.rename(task.incomplete / "replaced")
+    attempt.rename(task.place)
+    shutil.rmtree(task.incomplete)
+
+
+def finish_promotion(task: Task) -> None:
+    """Complete a promotion that was cut short, at whatever point."""
+    replaced = task.incomplete / "replaced"
+    if replaced.exists() and task.place.exists():
+        shutil.rmtree(task.incomplete)
+    for attempt in task.attempts()[-1:]:
+        run = read_run(attempt)
+        if run.get("finished") and not run["error"] and not differences(task, attempt):
+            return promote(task, attempt)
+    if replaced.exists():
+        replaced.rename(task.place)
+
+
+# --- what it would take ---
+def predict(tasks: dict[str, Task], states: dict[str, State], threads: int) -> dict[str, float]:
+    """Return the seconds that each configuration has left, empty where no run has finished.
+
+    A run takes a time to start and a time a FLOP, in seconds of one core, as fitted to the finished
+    runs of this study, or to those of the same code in other outputs where this one has none. Runs
+    of less than a hundredth of the costliest say nothing about it.
+    """
+    left = {name: state.left * tasks[name].flops for name, state in states.items() if state.left}
+    code, least = next(iter(tasks.values())).template.hash, max(left.values(), default=0.0) / 100
+    own = (read_run(task.place) for task in tasks.values())
+    others = (read_run(path.parent) for path in NOTEBOOKS.parent.glob("outputs/*/*/run.json"))
+    found = [run for run in own if run and run["flops"] >= least]
+    found = found or [run for run in others if run.get("code") == code and run["flops"] >= least]
+    flops, seconds = [run["flops"] for run in found], [run["seconds"] * run["cores"] for run in found]
+    rate, start = statistics.linear_regression(flops, seconds) if len(set(flops)) > 1 else (0.0, 0.0)
+    if rate <= 0 or start < 0:
+        rate, start = sum(seconds) / (sum(flops) or 1), 0.0
+    return {name: (start + rate * todo) / threads for name, todo in left.items() if found}
+
+
+def makespan(seconds: Iterable[float], jobs: int) -> float:
+    """Return how long runs take together, a number of them at a time, the longest first."""
+    ends = [0.0] * jobs
+    for each in sorted(seconds, reverse=True):
+        heapq.heapreplace(ends, ends[0] + each)
+    return max(ends)
+
+
+def show_plan(tasks: dict[str, Task], states: dict[str, State], jobs: int, seconds: dict[str, float]) -> None:
+    """Print what would run and why, what it costs, and how long it will take."""
+    if len(states) <= 60:  # more than that are only counted
+        width = max(map(len, states))
+        click.echo(f"{'configuration':{width}}  {'state':10}    TFLOP  minutes  why")
+        for name, state in states.items():
+            minutes = f"{seconds.get(name, 0.0) / 60:7.1f}" if seconds or not state.left else "      ?"
+            cells = [f"{name:{width}}", f"{state.kind:10}", f"{tasks[name].flops * state.left / 1e12:7.2f}"]
+            click.echo("  ".join([*cells, minutes, state.why]).rstrip())
+    kinds = [state.kind for state in states.values()]
+    click.echo(", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)))
+    total = sum(tasks[name].flops * state.left for name, state in states.items())
+    click.echo(f"{total / 1e12:.2f} TFLOP to do, {jobs} at a time: {in_words(seconds, jobs)}")
+
+
+def in_words(seconds: dict[str, float], jobs: int) -> str:
+    """Say how long runs are predicted to take together."""
+    minutes = makespan(seconds.values(), jobs) / 60
+    return f"about {minutes:.1f} minutes" if seconds else "no finished run to go by"
+
+
+# --- what a host must have ---
+def misfit(lease: Lease, versions: dict[str, str]) -> str | None:
+    """Say why this host cannot run anything: its libraries, or outputs that it does not see."""
+    there = installed(versions)
+    differ = [
+        f"{name} {there[name]}, not {versions[name]}" for name in there if there[name] != versions[name]
+    ]
+    if differ:
+        return f"has {'; '.join(differ)}: install requirements.txt there"
+    for _ in range(10):  # networks' caches take their time
+        if lease.holds(unseen=False):
+            return None
+        time.sleep(0.5)
+    return f"does not see {lease.outputs}: share it with the runner, under the same path"
+
+
+def required() -> list[str]:
+    """Return the names of the libraries that requirements.txt asks for to run."""
+    text = (NOTEBOOKS.parent / "requirements.txt").read_text(encoding="utf-8").partition("# to test")[0]
+    return re.findall(r"^([\w.-]+)==", text, re.MULTILINE)
+
+
+def installed(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of libraries."""
+    found = dict.fromkeys(names, "missing")
+    for name in found:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

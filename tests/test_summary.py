@@ -451,6 +451,12 @@ def code_of(notebook: Path) -> list[str]:
     return [cell.source for cell in cells if cell.cell_type == "code"]
 
 
+def test_notebook_is_as_long_as_one_can_read() -> None:
+    cells = nbformat.read(ROOT / "notebooks" / "summary.ipynb", as_version=4).cells
+    code = [cell.source.count("\n") + 1 for cell in cells if cell.cell_type == "code"]
+    assert len(cells) <= 30 and len(cells) - len(code) >= 13 and max(code) <= 25
+
+
 def reads_test_labels(source: str) -> bool:
     """Tell whether code keeps what load_data gives for the test set, or reads its labels' file."""
     if "load_data" not in source and "t10k-labels" not in source:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
@@ -35,9 +37,10 @@ from study import (
     State,
     Study,
     Task,
+    accept_code,
     begin_attempt,
     check_outputs,
-    differences,
+    check_place,
     extras,
     fail,
     finish_promotion,
@@ -261,8 +264,7 @@ def run_all(tasks: list[Task], seconds: dict[str, float], pool: Pool) -> list[st
                 console.print(f"{task.name}: started")
                 started[task.name] = time.monotonic()
                 pending[pool.submit([*slots] if unfit else None, run_once, task, slots)] = task
-            time.sleep(0 if pending else 1)  # as where there is no worker
-            done, _ = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
+            done, _ = wait(pending or [Future()], timeout=1, return_when=FIRST_COMPLETED)
             for future, task in [(future, pending.pop(future)) for future in done]:
                 progress.remove_task(bars.pop(task.name))
                 host, error = settle(task, future)
@@ -365,6 +367,13 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
             click.echo(f"{place}: waiting for workers")
         return threads
 
+    def packed(*call: Any) -> bytes:  # small, since Dask keeps logs of what it sends
+        return zlib.compress(cloudpickle.dumps(call))
+
+    def unpack_and_call(call: bytes) -> Any:
+        function, *arguments = pickle.loads(zlib.decompress(call))
+        return function(*arguments)
+
     async def reach() -> None:  # first, since a Client that cannot be made takes long to end
         comm = await connect(address, timeout=10, **Security().get_connection_args("client"))
         await comm.close()
@@ -377,15 +386,15 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
     warnings.filterwarnings("ignore", "Mismatched versions")  # which are compared here
     try:
         with Client(address, timeout=10, set_as_default=False) as client:
-            ours = [str(number) for number in sys.version_info[:2]]  # functions travel only between equals
-            for worker, there in client.get_versions()["workers"].items():
-                if (python := there["packages"]["python"]).split(".")[:2] != ours:
-                    fail(place, f"{host_of(worker)} has Python {python}, not {'.'.join(ours)}")
-            for worker, answer in client.run(lambda: misfit(lease, versions), on_error="return").items():
+            for worker, there in client.get_versions()["workers"].items():  # functions travel between equals
+                if (python := there["packages"]["python"]).split(".")[:2] != sys.version.split(".")[:2]:
+                    fail(place, f"{host_of(worker)} has Python {python}, not {sys.version.split()[0]}")
+            answers = client.run(unpack_and_call, packed(misfit, lease, versions), on_error="return")
+            for worker, answer in answers.items():
                 if isinstance(answer, str):
                     fail(place, f"{host_of(worker)} {answer}")
             to = partial(client.get_executor, pure=False)
-            yield Pool(lambda hosts, *call: to(workers=hosts).submit(*call), slots)
+            yield Pool(lambda hosts, *call: to(workers=hosts).submit(unpack_and_call, packed(*call)), slots)
     except (CancelledError, CommClosedError, TimeoutError) as error:
         raise click.ClickException(f"{place}: is lost; the same command goes on from here") from error
 
@@ -415,8 +424,7 @@ def hold(lease: Lease, study: Study, pool: AbstractContextManager[Pool]) -> Iter
         holder = lock.read_text(encoding="utf-8").partition(" ")[0]
         fail(str(lease.outputs), f"process {holder} is running this study; wait or stop it")
     except OSError as error:  # a full disk or a read-only directory
-        message = f"{error.filename or lease.outputs}: {error.strerror}"
-        raise click.ClickException(message) from error
+        raise click.ClickException(f"{error.filename or lease.outputs}: {error.strerror}") from error
 
 
 def default_jobs() -> int:
@@ -439,9 +447,8 @@ def default_jobs() -> int:
 @click.option("--accept", is_flag=True, help="Take runs of changed code as current, and record it.")
 @click.option("--dry-run", is_flag=True, help="Say what would run and why; run nothing.")
 def main(
-    study: str, only: tuple[str, ...], overrides: tuple[tuple[str, str], ...],
-    jobs: int | None, scheduler: str | None, outputs: str | None, minutes: float | None, accept: bool,
-    dry_run: bool,
+    study: str, only: tuple[str, ...], overrides: tuple[tuple[str, str], ...], accept: bool, dry_run: bool,
+    jobs: int | None, scheduler: str | None, outputs: str | None, minutes: float | None,
 ) -> None:  # fmt: skip
     """Run what is not complete in STUDY, then rebuild its summary."""
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -457,21 +464,15 @@ def main(
     check_outputs(asked, home, bool(outputs))
     selected = [tasks[name] for name in asked.select(only)]
     for task in selected:
-        traces = (task.place / "run.json", task.place / f"{task.name}.ipynb")
-        if task.place.exists() and not any(trace.exists() for trace in traces):
-            fail(str(task.place), "is in the way and holds no run; move it, or rename the configuration")
+        check_place(task)
     if dry_run:
         states = {task.name: state_of(task) for task in selected}
         return show_plan(tasks, states, jobs, predict(tasks, states, cores_of_run(jobs)))
-    place = cluster(scheduler, lease, versions) if scheduler else this_machine(jobs)
-    with hold(lease, asked, place) as pool:
+    with hold(lease, asked, cluster(scheduler, lease, versions) if scheduler else this_machine(jobs)) as pool:
         for task in tasks.values():
             finish_promotion(task)
         for task in selected if accept else ():
-            run, changed = read_run(task.place), differences(task, task.place)
-            if run and changed == [f"{task.template.file} changed"]:
-                accepted = {"accepted": [*run.get("accepted", []), run["code"]], "code": task.template.hash}
-                write_json(task.place / "run.json", run | accepted)
+            accept_code(task)
         states = {task.name: state_of(task) for task in tasks.values()}
         todo = [task for task in selected if states[task.name].kind != "complete"]
         todo.sort(key=lambda task: task.flops * states[task.name].left)  # the last one runs first
@@ -491,8 +492,7 @@ def main(
         if "summary" in asked.notebooks:
             errors += summarise(asked, tasks, states, lease, pool)
     if errors:
-        message = "\n  ".join([f"{len(errors)} failed", *errors])
-        raise click.ClickException(message)
+        raise click.ClickException("\n  ".join([f"{len(errors)} failed", *errors]))
 
 
 if __name__ == "__main__":

@@ -576,6 +576,21 @@ def extras(tasks: dict[str, Task], outputs: Path) -> list[str]:
 
 
 # --- from attempt to result ---
+def check_place(task: Task) -> None:
+    """Refuse to replace a directory that is no run."""
+    traces = (task.place / "run.json", task.place / f"{task.name}.ipynb")
+    if task.place.exists() and not any(trace.exists() for trace in traces):
+        fail(str(task.place), "is in the way and holds no run; move it, or rename the configuration")
+
+
+def accept_code(task: Task) -> None:
+    """Take a complete run as current although the template's code changed, and record it."""
+    run, changed = read_run(task.place), differences(task, task.place)
+    if run and changed == [f"{task.template.file} changed"]:
+        accepted = {"accepted": [*run.get("accepted", []), run["code"]], "code": task.template.hash}
+        write_json(task.place / "run.json", run | accepted)
+
+
 def begin_attempt(task: Task, threads: int) -> Path:
     """Make the directory of a new attempt, with the files of the one it goes on from."""
     start, attempts = resume_point(task), task.attempts()

@@ -39,7 +39,8 @@ TINY = {
         for step in range(1, steps + 1):
             time.sleep(seconds)
             rows.append(f"{step},{1 / step}")
-            Path("history.csv").write_text("\\n".join(rows) + "\\n")
+            Path("partial.csv").write_text("\\n".join(rows) + "\\n")
+            Path("partial.csv").replace("history.csv")
         Path("result.json").write_text(json.dumps({"text": text}))
     """,
 }

@@ -179,8 +179,9 @@ def execute(
 ) -> str | None:  # fmt: skip
     """Execute a notebook in place, working in a directory; return its error's line, if any.
 
-    The kernel talks over sockets in a directory that only this user can enter. It is killed as
-    soon as nobody awaits it any more, or when its minutes are over.
+    The kernel talks over sockets in a directory that only this user can enter, and that goes with
+    all its temporary files. It is killed as soon as nobody awaits it any more, or when its minutes
+    are over.
     """
     import papermill
     from jupyter_client.manager import AsyncKernelManager
@@ -194,7 +195,8 @@ def execute(
             super().__init__(transport="ipc", **connection, **options)
 
         async def _async_pre_start_kernel(self, **options: Any) -> Any:
-            return await super()._async_pre_start_kernel(env=os.environ | share, **options)
+            environment = os.environ | share | {"TMPDIR": private}
+            return await super()._async_pre_start_kernel(env=environment, **options)
 
         async def _async_is_alive(self) -> bool:
             if self.has_kernel and (time.monotonic() > deadline or not awaited()):

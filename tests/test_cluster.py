@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -85,7 +86,8 @@ class Cluster:
         for process in self.started:
             family = [psutil.Process(process.pid)] if process.poll() is None else []
             for member in [*(each for one in family for each in one.children(recursive=True)), *family]:
-                member.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.kill()
             process.wait()
 
 
@@ -106,8 +108,11 @@ def project(project: Project) -> Project:
 
 def kernels_of(process: psutil.Process) -> list[psutil.Process]:
     """Return the kernels of a worker that are running."""
-    found = [each for each in process.children(recursive=True) if each.status() != psutil.STATUS_ZOMBIE]
-    return [each for each in found if "ipykernel_launcher" in each.cmdline()]
+    found = []
+    for each in process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # of one that is ending
+            found += [each] if "ipykernel_launcher" in each.cmdline() else []
+    return found
 
 
 def test_study_runs_over_two_workers(project: Project, cluster: Cluster) -> None:

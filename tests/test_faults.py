@@ -14,6 +14,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zipfile
@@ -110,7 +111,7 @@ def test_runs_killed_at_random_instants_equal_uninterrupted_ones(project: Projec
 
 def test_kernels_of_a_killed_runner_end(project: Project) -> None:
     study = project.study(STUDY.replace("steps: 4", "steps: 500, seconds: 0.2"))
-    process = project.start(study)
+    process = project.start(study, "--only", "long")
     history = project.outputs("mine", "incomplete", "long", "1", "history.csv")
     wait_for(lambda: rows(history) >= 2)
     kernels = psutil.Process(process.pid).children(recursive=True)
@@ -500,11 +501,22 @@ def test_hostile_study_is_refused_in_bounds(tmp_path: Path, text: str) -> None:
     assert "hostile.yaml" in refusal.value.message and len(refusal.value.message) < 1000
 
 
-def test_sockets_lie_where_only_the_user_can_enter(project: Project) -> None:
+def test_sockets_and_temporary_files_lie_where_only_the_user_can_enter(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.edit("tiny.ipynb", "rows = [", "import tempfile\ntempfile.mkstemp()\nrows = [")
     study = project.study(STUDY.replace("steps: 4", "steps: 500, seconds: 0.2"))
-    process = project.start(study)
-    wait_for(lambda: rows(project.outputs("mine", "incomplete", "long", "1", "history.csv")))
-    (kernel,) = (each for each in psutil.Process(process.pid).children() if "long" in each.cwd())
-    place = sockets_of(kernel)
-    assert stat.S_IMODE(place.stat().st_mode) & 0o777 == 0o700
-    assert sum(path.is_socket() for path in place.iterdir()) == 5  # all of a kernel's channels
+    with tempfile.TemporaryDirectory() as temporary:  # a short path, as sockets need
+        monkeypatch.setenv("TMPDIR", temporary)
+        process = project.start(study, "--only", "long")
+        wait_for(lambda: rows(project.outputs("mine", "incomplete", "long", "1", "history.csv")))
+        (kernel,) = psutil.Process(process.pid).children()
+        place = sockets_of(kernel)
+        assert place.parent == Path(temporary)
+        assert stat.S_IMODE(place.stat().st_mode) & 0o777 == 0o700
+        assert sum(path.is_socket() for path in place.iterdir()) == 5  # all of a kernel's channels
+        assert any(path.name.startswith("tmp") for path in place.iterdir())
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=10)
+        project.run(study, "--only", "short")
+        assert list(Path(temporary).iterdir()) == []

@@ -30,6 +30,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import click
+import psutil
+from filelock import FileLock, Timeout
 
 from study import (
     NOTEBOOKS,
@@ -51,11 +53,11 @@ from study import (
     load_study,
     misfit,
     predict,
-    promote,
     read_history,
     read_json,
     read_run,
     required,
+    settle,
     show_plan,
     state_of,
     write_json,
@@ -66,33 +68,38 @@ MEMORY = 1.2e9  # bytes that a run takes at most, as tests/benchmark.py measures
 
 
 # --- run one ---
-def run_once(task: Task, slots: dict[str, int]) -> tuple[str, Path | None, str | None]:
-    """Execute a configuration in a new attempt; return the host, the attempt and its error, if any.
+def run_once(task: Task, slots: dict[str, int]) -> tuple[Path, str | None]:
+    """Execute a configuration in a new attempt; return the attempt and its error, if any.
 
-    There is no attempt where the host cannot run anything. Promotion is left to the runner that
-    holds the study, so that nobody else replaces a result.
+    `slots` are the runs at a time of each host that this may be. Promotion is left to the runner
+    that holds the study, so that nobody else replaces a result.
     """
-    host, threads = ("", 1) if "" in slots else this_worker()
-    jobs = slots.get(host, threads)
-    if error := misfit(task.lease, task.versions) or prepare(task, host, jobs):
-        return host, None, error
+    host, wanted = whereabouts(slots)
     started = time.monotonic()
-    attempt = begin_attempt(task, cores_of_run(jobs))
-    log, awaited = attempt / f"{task.name}.ipynb", partial(task.awaits, attempt)
-    error = execute(log, attempt, task.parameters, jobs, awaited, task.minutes)
+    attempt = begin_attempt(task, cores_of_run(slots[host]))
+
+    def awaited() -> bool:
+        return wanted() and task.awaits(attempt)
+
+    log = attempt / f"{task.name}.ipynb"
+    error = execute(log, attempt, task.parameters, slots[host], awaited, task.minutes)
     if not awaited():
-        return host, attempt, "interrupted"
+        return attempt, "interrupted"
     run = read_run(attempt)
     seconds = round(run["seconds"] + time.monotonic() - started, 1)
     write_json(attempt / "run.json", run | {"seconds": seconds, "finished": True, "error": error})
-    return host, attempt, error
+    return attempt, error
 
 
-def this_worker() -> tuple[str, int]:
-    """Return the host and the threads of the Dask worker that this runs on."""
+def whereabouts(slots: dict[str, int]) -> tuple[str, Callable[[], bool]]:
+    """Return the host that this runs on, and whether its cluster still wants what this thread does."""
+    if "" in slots:
+        return "", lambda: True
     from distributed import get_worker
 
-    return host_of(get_worker().address), get_worker().state.nthreads
+    worker = get_worker()
+    work = worker.state.tasks[worker.get_current_task()]
+    return host_of(worker.address), lambda: work.state == "executing"
 
 
 def host_of(address: str) -> str:
@@ -101,23 +108,17 @@ def host_of(address: str) -> str:
 
 
 def prepare(task: Task, host: str, jobs: int) -> str | None:
-    """Execute the prepare notebook, once a host and runner; return its error, if any."""
-    from filelock import FileLock
-
-    if not task.prepare:
-        return None
+    """Make a host ready for its first run; return why it cannot run anything, if so."""
+    remove_dead_sockets()
+    if (error := misfit(task.lease, task.versions)) or not task.prepare:
+        return error
     name, text = task.prepare
     log = task.lease.outputs / "incomplete" / f"{host} {name}".strip()
     log.parent.mkdir(exist_ok=True)
-    with FileLock(lock := log.with_suffix(".lock")):  # which holds the outcome
-        holder, _, error = lock.read_text(encoding="utf-8").partition("\n")
-        if holder != task.lease.holder:
-            remove_dead_sockets()
-            log.write_text(text, encoding="utf-8")
-            error = execute(log, task.lease.outputs, {}, jobs, task.lease.holds) or ""
-            if not error and not (place := task.lease.outputs / name).exists():
-                log.rename(place)
-            lock.write_text(f"{task.lease.holder}\n{error}", encoding="utf-8")
+    log.write_text(text, encoding="utf-8")
+    error = execute(log, task.lease.outputs, {}, jobs, task.lease.holds)
+    if not error and not (place := task.lease.outputs / name).exists():
+        log.rename(place)
     return f"{name}: {error} ({log})" if error else None
 
 
@@ -231,8 +232,6 @@ def execute(
 
 def remove_dead_sockets() -> None:
     """Remove the directories of sockets that runners left which were killed."""
-    import psutil
-
     for left in Path(tempfile.gettempdir()).glob("kernel-*-*"):
         pid = left.name.split("-")[1]
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):
@@ -240,77 +239,89 @@ def remove_dead_sockets() -> None:
 
 
 # --- run all ---
-def run_all(tasks: list[Task], seconds: dict[str, float], pool: Pool) -> list[str]:
+class Pool(NamedTuple):
+    """Where runs can go: this machine, or the hosts of a Dask cluster."""
+
+    submit: Callable[..., Future[Any]]  # to one of these hosts: a function, with arguments
+    slots: Callable[[], dict[str, int]]  # the runs at a time of each host; this machine is ""
+
+
+def fit_hosts(pool: Pool, task: Task) -> Iterator[dict[str, int]]:
+    """Prepare each host that comes; yield, whenever asked, the runs at a time of those that are fit."""
+    preparing: dict[str, Future[str | None]] = {}
+    said: set[str] = set()
+    while True:
+        slots = pool.slots()
+        for host in slots.keys() - preparing.keys():
+            preparing[host] = pool.submit([host], prepare, task, host, slots[host])
+        outcomes = {
+            host: each.exception() or each.result() for host, each in preparing.items() if each.done()
+        }
+        unfit = {host: f"{host} {error}".strip() for host, error in outcomes.items() if error}
+        news = {host: f"{why}; not used" for host, why in unfit.items()}
+        news |= {} if slots else {"": "waiting for workers"}
+        if unfit and len(unfit) == len(preparing):
+            raise click.ClickException("\n  ".join(["no host can run this", *unfit.values()]))
+        for host in news.keys() - said:
+            click.echo(news[host])
+        said |= news.keys()
+        fit = {host: slots[host] for host in slots.keys() & outcomes.keys() - unfit.keys()}
+        if not fit:
+            left = [each for each in preparing.values() if not each.done()]
+            wait(left or [Future()], timeout=0.5, return_when=FIRST_COMPLETED)
+        yield fit
+
+
+def run_all(
+    tasks: list[Task], seconds: dict[str, float], pool: Pool, hosts: Iterator[dict[str, int]]
+) -> list[str]:
     """Run tasks, the last first, and promote what succeeds; return the errors of the others."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TimeRemainingColumn
 
     waiting = tasks.copy()
-    pending: dict[Future[Any], Task] = {}
+    pending: dict[Future[Any], tuple[Task, dict[str, int], float]] = {}  # where it may be, since when
     errors: list[str] = []
-    unfit: dict[str, str] = {}  # hosts that cannot run anything, and why
     bars: dict[str, Any] = {}
-    started: dict[str, float] = {}
     console = Console(highlight=False, markup=False, soft_wrap=True)
     columns = ("{task.description}", BarColumn(), "{task.fields[at]}", TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         study = progress.add_task("study", total=len(tasks), at="")
         while waiting or pending:
-            slots = {host: number for host, number in pool.slots().items() if host not in unfit}
-            if unfit and not slots and not pending:
-                raise click.ClickException("\n  ".join(["no host can run this", *errors, *unfit.values()]))
+            slots = next(hosts)
+            for future, (task, where, _) in [*pending.items()] if slots else ():
+                if not where.keys() & slots.keys():  # all of them are gone
+                    future.cancel()
+                    waiting.append(pending.pop(future)[0])
+                    progress.remove_task(bars.pop(task.name))
             while waiting and len(pending) < sum(slots.values()):
                 task = waiting.pop()
                 total = task.parameters.get(task.lengthens or "")
                 bars[task.name] = progress.add_task(task.name, total=total, at="")
                 console.print(f"{task.name}: started")
-                started[task.name] = time.monotonic()
-                pending[pool.submit([*slots] if unfit else None, run_once, task, slots)] = task
-            done, _ = wait(pending or [Future()], timeout=1, return_when=FIRST_COMPLETED)
-            for future, task in [(future, pending.pop(future)) for future in done]:
+                pending[pool.submit([*slots], run_once, task, slots)] = task, slots, time.monotonic()
+            done, _ = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
+            for future in done:
+                task, _, started = pending.pop(future)
                 progress.remove_task(bars.pop(task.name))
-                host, error = settle(task, future)
-                if host is not None:
-                    if host not in unfit and slots.keys() - {host}:
-                        console.print(f"{host} {error}; not used")
-                    unfit[host] = f"{host} {error}".strip()
-                    waiting.append(task)
-                    continue
-                beside = f", {(time.monotonic() - started[task.name]) / 60:.1f} minutes"
+                error = settle(task, future)
+                beside = f", {(time.monotonic() - started) / 60:.1f} minutes"
                 beside += f" ({seconds[task.name] / 60:.1f} predicted)" if seconds else ""
                 errors += [f"{task.name}: {error}"] if error else []
                 console.print(f"{task.name}: {error or last_words(task.place) + beside}")
                 progress.advance(study)
-            for task in pending.values():
+            for task, *_ in pending.values():
                 if attempts := task.attempts():
                     epochs, at = len(read_history(attempts[-1])), last_words(attempts[-1])
                     progress.update(bars[task.name], completed=epochs, at=at)
     return errors
 
 
-def settle(task: Task, future: Future[Any]) -> tuple[str | None, str | None]:
-    """Promote a run that succeeded; return the host if it cannot run anything, and the error, if any."""
-    attempt = (task.attempts() or [task.incomplete])[-1]
-    future.exception()  # raises CancelledError where the scheduler is lost
-    try:
-        host, found, error = future.result()
-        if not found:
-            return host, error
-        attempt = task.incomplete / found.name
-        if not error:
-            promote(task, attempt)
-    except Exception as failure:  # noqa: BLE001 - a full disk, or dead workers: the other runs go on
-        error = f"{type(failure).__name__}: {failure}"
-        if run := read_run(attempt):
-            with suppress(OSError):
-                write_json(attempt / "run.json", run | {"error": error})
-    return None, f"{error} ({attempt / f'{task.name}.ipynb'})" if error else None
-
-
 # --- summarise ---
 def summarise(
-    study: Study, tasks: dict[str, Task], states: dict[str, State], lease: Lease, pool: Pool
-) -> list[str]:
+    study: Study, tasks: dict[str, Task], states: dict[str, State], lease: Lease, pool: Pool,
+    hosts: Iterator[dict[str, int]],
+) -> list[str]:  # fmt: skip
     """Execute the summary again if anything that it shows has changed; return its error."""
     summary = lease.outputs / study.notebooks["summary"]
     shown = [(NOTEBOOKS / summary.name).read_text(encoding="utf-8")]
@@ -324,7 +335,8 @@ def summarise(
     log.parent.mkdir(exist_ok=True)
     shutil.copyfile(NOTEBOOKS / log.name, log)
     places = log.resolve(), lease.outputs.resolve()
-    if error := pool.submit(None, execute, *places, {"outputs": "."}, 1, lease.holds).result():
+    fit = next(filter(None, hosts))
+    if error := pool.submit([*fit], execute, *places, {"outputs": "."}, 1, lease.holds).result():
         return [f"{log.name}: {error} ({log})"]
     notebook = read_json(log)
     write_json(log, notebook | {"metadata": notebook["metadata"] | {"shows": shows}})
@@ -333,13 +345,6 @@ def summarise(
 
 
 # --- command line ---
-class Pool(NamedTuple):
-    """Where runs can go: this machine, or the hosts of a Dask cluster."""
-
-    submit: Callable[..., Future[Any]]  # to these hosts, or any if None: a function, with arguments
-    slots: Callable[[], dict[str, int]]  # the runs at a time of each host; this machine is ""
-
-
 @contextmanager
 def this_machine(jobs: int) -> Iterator[Pool]:
     """Run a number of runs at a time on this machine."""
@@ -365,8 +370,6 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
         threads: Counter[str] = Counter()
         for worker, number in client.nthreads().items():
             threads[host_of(worker)] += number
-        if not threads and next(unsaid, False):
-            click.echo(f"{place}: waiting for workers")
         return threads
 
     def packed(*call: Any) -> bytes:  # small, since Dask keeps logs of what it sends
@@ -380,7 +383,6 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
         comm = await connect(address, timeout=10, **Security().get_connection_args("client"))
         await comm.close()
 
-    unsaid = iter([True])
     try:
         asyncio.run(reach())
     except Exception as error:  # noqa: BLE001 - an address, a network and TLS fail in many ways
@@ -404,8 +406,6 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
 @contextmanager
 def hold(lease: Lease, study: Study, pool: AbstractContextManager[Pool]) -> Iterator[Pool]:
     """Take the study for this runner alone; when interrupted, end its kernels and say so."""
-    from filelock import FileLock, Timeout
-
     lock, record = lease.outputs / ".lock", lease.outputs / "study.json"
     if record.exists() and not read_json(record):
         click.echo(f"{record} is damaged: it is written anew")
@@ -413,7 +413,6 @@ def hold(lease: Lease, study: Study, pool: AbstractContextManager[Pool]) -> Iter
         lease.outputs.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=0):
             lock.write_text(lease.holder, encoding="utf-8")
-            remove_dead_sockets()
             with pool as entered:
                 try:
                     yield entered
@@ -431,8 +430,6 @@ def hold(lease: Lease, study: Study, pool: AbstractContextManager[Pool]) -> Iter
 
 def default_jobs() -> int:
     """Return the number of runs at a time: one a GPU, else one a core, fewer where memory is short."""
-    import psutil
-
     return len(gpus()) or max(1, min(len(cores()), int(psutil.virtual_memory().available // MEMORY)))
 
 
@@ -482,17 +479,18 @@ def main(
         click.echo(f"{len(selected) - len(todo)} of {len(selected)} complete")
         for name in extras(tasks, home):
             click.echo(f"extra, not in the study: {name}")
-        errors = []
+        errors, hosts = [], fit_hosts(pool, selected[0])
         if todo:
             jobs = sum(pool.slots().values()) or 1
-            seconds = predict(tasks, {task.name: states[task.name] for task in todo}, cores_of_run(jobs))
+            threads = 1 if scheduler else cores_of_run(jobs)  # a thread of a worker is a core
+            seconds = predict(tasks, {task.name: states[task.name] for task in todo}, threads)
             started = time.monotonic()
-            errors += run_all(todo, seconds, pool)
+            errors += run_all(todo, seconds, pool, hosts)
             took = f"{(time.monotonic() - started) / 60:.1f} minutes"
             click.echo(f"{len(todo)} runs took {took}; predicted: {in_words(seconds, jobs)}")
             states |= {task.name: state_of(task) for task in todo}
         if "summary" in asked.notebooks:
-            errors += summarise(asked, tasks, states, lease, pool)
+            errors += summarise(asked, tasks, states, lease, pool, hosts)
     if errors:
         raise click.ClickException("\n  ".join([f"{len(errors)} failed", *errors]))
 

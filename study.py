@@ -24,6 +24,7 @@ import statistics
 import time
 import zipfile
 from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -628,6 +629,23 @@ def promote(task: Task, attempt: Path) -> None:
         task.place.rename(task.incomplete / "replaced")
     attempt.rename(task.place)
     shutil.rmtree(task.incomplete)
+
+
+def settle(task: Task, future: Future[Any]) -> str | None:
+    """Promote a run that succeeded; return the error of one that did not."""
+    attempt = (task.attempts() or [task.incomplete])[-1]
+    future.exception()  # raises CancelledError where the scheduler is lost
+    try:
+        found, error = future.result()
+        attempt = task.incomplete / found.name
+        if not error:
+            promote(task, attempt)
+    except Exception as failure:  # noqa: BLE001 - a full disk, or dead workers: the other runs go on
+        error = f"{type(failure).__name__}: {failure}"
+        if run := read_run(attempt):
+            with suppress(OSError):
+                write_json(attempt / "run.json", run | {"error": error})
+    return f"{error} ({attempt / f'{task.name}.ipynb'})" if error else None
 
 
 def finish_promotion(task: Task) -> None:

@@ -28,7 +28,7 @@ notebooks: {run: tiny.ipynb}
 defaults: {steps: 4, seconds: 0.1}
 configurations: {a: , b: , c: , d: }
 """
-LONG = STUDY.replace("steps: 4", "steps: 50, seconds: 0.2")
+LONG = STUDY.replace("steps: 4", "steps: 500, seconds: 0.2")
 
 
 def free_port() -> int:
@@ -166,7 +166,7 @@ def test_runs_of_a_killed_worker_resume_on_another(project: Project, cluster: Cl
     runner = project.start(study, "--scheduler", cluster.address)
     attempts = {name: project.outputs("mine", "incomplete", name, "1", "history.csv") for name in "ab"}
     wait_for(lambda: all(rows(path) >= 3 for path in attempts.values()))
-    second = cluster.worker(2)
+    second = cluster.worker(2, host="127.0.0.2")  # another host, which the runs were not given to
     trained = {name: rows(path) for name, path in attempts.items()}
     first.kill()
     printed, _ = runner.communicate(timeout=60)
@@ -318,6 +318,10 @@ def test_interrupt_ends_kernels_and_leaves_the_cluster(project: Project, cluster
         assert runner.returncode == 128 + sent and "Traceback" not in printed, printed
         assert "The same command goes on from here" in printed
         wait_for(lambda left=left: len(kernels_of(worker)) == left, 10)
+    killed = project.start("params/other.yaml", "--scheduler", cluster.address)
+    wait_for(lambda: kernels_of(worker))
+    killed.kill()
+    wait_for(lambda: not kernels_of(worker), 15)
     assert worker.is_running() and cluster.scheduler.is_running()
     assert "interrupted at epoch" in project.run("params/other.yaml", "--dry-run")
     assert "short: 2 epochs" in project.run(
@@ -347,7 +351,7 @@ def test_worker_that_lives_on_unseen_disturbs_nothing(project: Project, tmp_path
     cluster = Cluster(tmp_path / "cluster", SCHEDULER__WORKER_TTL="4s")
     try:
         first = cluster.worker()
-        study = project.study(LONG.replace("steps: 50", "steps: 30"))
+        study = project.study(LONG.replace("steps: 500", "steps: 30"))
         runner = project.start(study, "--only", "long", "--scheduler", cluster.address)
         wait_for(lambda: rows(project.outputs("mine", "incomplete", "long", "1", "history.csv")) >= 2)
         frozen = [first, *kernels_of(first)]

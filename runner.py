@@ -186,6 +186,7 @@ def execute(
     """
     import papermill
     from jupyter_client.manager import AsyncKernelManager
+    from jupyter_core.utils import ensure_event_loop
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what fails is said by the runner
     deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
@@ -219,6 +220,7 @@ def execute(
                 error = f"{failure.ename}: {failure.evalue}"
             except Exception as failure:  # noqa: BLE001 - one failure must not stop the others
                 error = f"{type(failure).__name__}: {failure}"
+            ensure_event_loop().close()  # papermill's, which a new thread would leave open
         if ready or not error or not awaited():
             break
     if error and time.monotonic() > deadline:

@@ -17,6 +17,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,8 @@ from typing import Any
 
 import psutil
 from conftest import ROOT, Project
+from test_cluster import Cluster, kernels_of
+from test_runner import wait_for
 
 sys.path.insert(0, str(ROOT))
 from study import hash_of, load_study
@@ -47,6 +50,8 @@ STUDY = "notebooks: {run: train.ipynb}\nconfigurations:\n" + "".join(
     for kind, (layers, units, dropout, epochs) in KINDS.items()
     for seed in (0, 1)
 )
+
+CHEAP_RUNS = 200  # of a template of two cells, without TensorFlow
 
 SGEMM = """
 import time, numpy as np
@@ -270,6 +275,52 @@ def saving_share(project: Project, epochs: dict[str, float]) -> float:
             + statistics.median(seconds["model.keras"]) / max(30, epoch)
         )
     return max(shares)
+
+
+def many_runs() -> dict[str, Any]:
+    """Measure 200 runs without TensorFlow here and on a cluster of two workers: seconds, megabytes, what is left.
+
+    The memory of runner, scheduler and workers is looked at after 50 runs and at the end.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        for name in ("project", "cluster", "temporary"):
+            (root / name).mkdir()
+        project = Project(root / "project")
+        shutil.copy(ROOT / "requirements.txt", project.root)
+        study = project.study(
+            "notebooks: {run: tiny.ipynb}\n"
+            f"grid: [{{name: 'run_{{steps}}', steps: {[*range(1, CHEAP_RUNS + 1)]}}}]\n"
+        )
+        os.environ["TMPDIR"] = str(root / "temporary")
+        here = timed(project.command(study, "--jobs", "2", "--outputs", "here"))
+        cluster = Cluster(root / "cluster")
+        try:
+            watched = {"scheduler": cluster.scheduler, "worker 1": cluster.worker(), "worker 2": cluster.worker()}
+            begun = time.perf_counter()
+            runner = project.start(study, "--scheduler", cluster.address)
+            watched["runner"] = psutil.Process(runner.pid)
+            wait_for(lambda: sum(1 for _ in project.outputs("mine").glob("run_*")) >= CHEAP_RUNS / 4, 600)
+            early = resources_of(watched)
+            wait_for(lambda: sum(1 for _ in project.outputs("mine").glob("run_*")) >= CHEAP_RUNS - 1, 600)
+            late = resources_of(watched)
+            printed, _ = runner.communicate(timeout=60)
+            there = time.perf_counter() - begun
+            assert runner.returncode == 0, printed
+            assert not any(kernels_of(watched[name]) for name in ("worker 1", "worker 2"))
+        finally:
+            cluster.end()
+            del os.environ["TMPDIR"]
+        left = [path.name for path in (root / "temporary").iterdir()]
+        return {"here": here, "there": there, "early": early, "late": late, "left": left}
+
+
+def resources_of(processes: dict[str, psutil.Process]) -> dict[str, tuple[int, int, int]]:
+    """Return the megabytes, open files and sockets, and threads of each process."""
+    return {
+        name: (round(each.memory_info().rss / 1e6), each.num_fds(), each.num_threads())
+        for name, each in processes.items()
+    }
 
 
 def flops_of(layers: int, units: int) -> float:

@@ -24,7 +24,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -69,10 +68,9 @@ MEMORY = 1.2e9  # bytes that a run takes at most, as tests/benchmark.py measures
 
 # --- run one ---
 def run_once(task: Task, slots: dict[str, int]) -> tuple[Path, str | None]:
-    """Execute a configuration in a new attempt; return the attempt and its error, if any.
+    """Execute a configuration in a new attempt, on one of the hosts in slots; return it and its error.
 
-    `slots` are the runs at a time of each host that this may be. Promotion is left to the runner
-    that holds the study, so that nobody else replaces a result.
+    Promotion is left to the runner that holds the study, so that nobody else replaces a result.
     """
     host, wanted = whereabouts(slots)
     started = time.monotonic()
@@ -82,7 +80,9 @@ def run_once(task: Task, slots: dict[str, int]) -> tuple[Path, str | None]:
         return wanted() and task.awaits(attempt)
 
     log = attempt / f"{task.name}.ipynb"
-    error = execute(log, attempt, task.parameters, slots[host], awaited, task.minutes)
+    with ThreadPoolExecutor(1) as apart:  # Dask's profiler keeps the stacks of a worker's own threads
+        call = apart.submit(execute, log, attempt, task.parameters, slots[host], awaited, task.minutes)
+        error = call.result()
     if not awaited():
         return attempt, "interrupted"
     run = read_run(attempt)
@@ -256,9 +256,7 @@ def fit_hosts(pool: Pool, task: Task) -> Iterator[dict[str, int]]:
         slots = pool.slots()
         for host in slots.keys() - preparing.keys():
             preparing[host] = pool.submit([host], prepare, task, host, slots[host])
-        outcomes = {
-            host: each.exception() or each.result() for host, each in preparing.items() if each.done()
-        }
+        outcomes = {k: each.exception() or each.result() for k, each in preparing.items() if each.done()}
         unfit = {host: f"{host} {error}".strip() for host, error in outcomes.items() if error}
         news = {host: f"{why}; not used" for host, why in unfit.items()}
         news |= {} if slots else {"": "waiting for workers"}
@@ -374,11 +372,12 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
             threads[host_of(worker)] += number
         return threads
 
-    def packed(*call: Any) -> bytes:  # small, since Dask keeps logs of what it sends
-        return zlib.compress(cloudpickle.dumps(call))
+    def submit(hosts: list[str], *call: Any) -> Any:
+        packet = zlib.compress(cloudpickle.dumps(call))  # small, since Dask logs the last thousand
+        return client.get_executor(pure=False, workers=hosts).submit(unpack_and_call, packet)
 
-    def unpack_and_call(call: bytes) -> Any:
-        function, *arguments = pickle.loads(zlib.decompress(call))
+    def unpack_and_call(packet: bytes) -> Any:
+        function, *arguments = pickle.loads(zlib.decompress(packet))
         return function(*arguments)
 
     async def reach() -> None:  # first, since a Client that cannot be made takes long to end
@@ -395,12 +394,11 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
             for worker, there in client.get_versions()["workers"].items():  # functions travel between equals
                 if (python := there["packages"]["python"]).split(".")[:2] != sys.version.split(".")[:2]:
                     fail(place, f"{host_of(worker)} has Python {python}, not {sys.version.split()[0]}")
-            answers = client.run(unpack_and_call, packed(misfit, lease, versions), on_error="return")
+            answers = client.run(misfit, lease, versions, on_error="return")
             for worker, answer in answers.items():
                 if isinstance(answer, str):
                     fail(place, f"{host_of(worker)} {answer}")
-            to = partial(client.get_executor, pure=False)
-            yield Pool(lambda hosts, *call: to(workers=hosts).submit(unpack_and_call, packed(*call)), slots)
+            yield Pool(submit, slots)
     except (CancelledError, CommClosedError, TimeoutError) as error:
         raise click.ClickException(f"{place}: is lost; the same command goes on from here") from error
 

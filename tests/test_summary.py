@@ -431,6 +431,22 @@ def test_study_of_any_kind_gives_a_sensible_page(tmp_path: Path, damage: str) ->
     assert all(words in page.text for words in expected[damage]), page.text
 
 
+def test_study_that_can_only_be_read_is_summarised(tmp_path: Path) -> None:
+    study = Planted(tmp_path, "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n")
+    study.run("a", [0.5, 0.4])
+    study.run("b", [0.6, 0.6])
+    place = str(study.outputs)
+    bind = ["mount", "--bind", "-o", "ro", place, place]
+    if subprocess.run(bind, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a directory read-only needs root")
+    try:
+        page = study.summarise()
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+    assert "2 of 2" in page.text and page.figures
+    assert not (study.outputs / "results.csv").exists()
+
+
 def test_summary_of_other_templates_uses_their_own_metric(tmp_path: Path) -> None:
     study = Planted(
         tmp_path, "notebooks: {run: train.ipynb}\nconfigurations: {a: {}, b: {units: 8}, c: {units: 9}}"

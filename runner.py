@@ -394,7 +394,7 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
             for worker, there in client.get_versions()["workers"].items():  # functions travel between equals
                 if (python := there["packages"]["python"]).split(".")[:2] != sys.version.split(".")[:2]:
                     fail(place, f"{host_of(worker)} has Python {python}, not {sys.version.split()[0]}")
-            answers = client.run(misfit, lease, versions, on_error="return")
+            answers = client.run(lambda: misfit(lease, versions), on_error="return")
             for worker, answer in answers.items():
                 if isinstance(answer, str):
                     fail(place, f"{host_of(worker)} {answer}")

@@ -117,8 +117,8 @@ def prepare(task: Task, host: str, jobs: int) -> str | None:
     log.parent.mkdir(exist_ok=True)
     log.write_text(text, encoding="utf-8")
     error = execute(log, task.lease.outputs, {}, jobs, task.lease.holds)
-    if not error and not (place := task.lease.outputs / name).exists():
-        log.rename(place)
+    if not error:
+        log.unlink() if (place := task.lease.outputs / name).exists() else log.rename(place)
     return f"{name}: {error} ({log})" if error else None
 
 
@@ -149,8 +149,7 @@ def share_of_host(jobs: int) -> Iterator[dict[str, str]]:
     The kernel inherits the cores of this thread. What is taken here no other run takes, whosever
     it is: a socket that is no file, and ends with this process, marks it.
     """
-    allowed, devices = cores(), gpus()
-    threads = cores_of_run(jobs)
+    allowed, devices, threads = cores(), gpus(), cores_of_run(jobs)
     share = {"TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": "1"}
     share |= {"OMP_NUM_THREADS": str(threads), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     with ExitStack() as held:
@@ -260,8 +259,10 @@ def fit_hosts(pool: Pool, task: Task) -> Iterator[dict[str, int]]:
         unfit = {host: f"{host} {error}".strip() for host, error in outcomes.items() if error}
         news = {host: f"{why}; not used" for host, why in unfit.items()}
         news |= {} if slots else {"": "waiting for workers"}
+        news |= {f"{host} gone": f"{host} is gone" for host in preparing.keys() - slots.keys()}
         if unfit and len(unfit) == len(preparing):
-            raise click.ClickException("\n  ".join(["no host can run this", *unfit.values()]))
+            words = [f"no host can run this in {task.lease.outputs}", *unfit.values()]
+            raise click.ClickException("\n  ".join(words))
         for host in news.keys() - said:
             click.echo(news[host])
         said |= news.keys()
@@ -273,8 +274,9 @@ def fit_hosts(pool: Pool, task: Task) -> Iterator[dict[str, int]]:
 
 
 def run_all(
-    tasks: list[Task], seconds: dict[str, float], pool: Pool, hosts: Iterator[dict[str, int]]
-) -> list[str]:
+    tasks: list[Task], states: dict[str, State], seconds: dict[str, float], pool: Pool,
+    hosts: Iterator[dict[str, int]],
+) -> list[str]:  # fmt: skip
     """Run tasks, the last first, and promote what succeeds; return the errors of the others."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TimeRemainingColumn
@@ -298,7 +300,7 @@ def run_all(
                 task = waiting.pop()
                 total = task.parameters.get(task.lengthens or "")
                 bars[task.name] = progress.add_task(task.name, total=total, at="")
-                console.print(f"{task.name}: started")
+                console.print(f"{task.name}: {states[task.name].begins}")
                 pending[pool.submit([*slots], run_once, task, slots)] = task, slots, time.monotonic()
             done, _ = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
             for future in done:
@@ -404,11 +406,9 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
 
 
 @contextmanager
-def hold(lease: Lease, study: Study, pool: AbstractContextManager[Pool]) -> Iterator[Pool]:
+def hold(lease: Lease, pool: AbstractContextManager[Pool]) -> Iterator[Pool]:
     """Take the study for this runner alone; when interrupted, end its kernels and say so."""
-    lock, record = lease.outputs / ".lock", lease.outputs / "study.json"
-    if record.exists() and not read_json(record):
-        click.echo(f"{record} is damaged: it is written anew")
+    lock = lease.outputs / ".lock"
     try:
         lease.outputs.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=0):
@@ -449,7 +449,7 @@ def main(
     study: str, only: tuple[str, ...], overrides: tuple[tuple[str, str], ...], accept: bool, dry_run: bool,
     jobs: int | None, scheduler: str | None, outputs: str | None, minutes: float | None,
 ) -> None:  # fmt: skip
-    """Run what is not complete in STUDY, then rebuild its summary."""
+    """Run what is not complete in STUDY, then rebuild its summary; paths begin where runner.py is."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     if jobs and scheduler:
@@ -467,7 +467,7 @@ def main(
     if dry_run:
         states = {task.name: state_of(task) for task in selected}
         return show_plan(tasks, states, jobs, predict(tasks, states, cores_of_run(jobs)))
-    with hold(lease, asked, cluster(scheduler, lease, versions) if scheduler else this_machine(jobs)) as pool:
+    with hold(lease, cluster(scheduler, lease, versions) if scheduler else this_machine(jobs)) as pool:
         for task in tasks.values():
             finish_promotion(task)
         for task in selected if accept else ():
@@ -485,7 +485,7 @@ def main(
             threads = 1 if scheduler else cores_of_run(jobs)  # a thread of a worker is a core
             seconds = predict(tasks, {task.name: states[task.name] for task in todo}, threads)
             started = time.monotonic()
-            errors += run_all(todo, seconds, pool, hosts)
+            errors += run_all(todo, states, seconds, pool, hosts)
             took = f"{(time.monotonic() - started) / 60:.1f} minutes"
             click.echo(f"{len(todo)} runs took {took}; predicted: {in_words(seconds, jobs)}")
             states |= {task.name: state_of(task) for task in todo}

@@ -173,7 +173,9 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def check_outputs(study: Study, outputs: Path, named: bool) -> None:
     """Refuse to write where another study's runs lie, or where a named directory holds other things."""
-    there = read_json(outputs / "study.json")
+    there = read_json(record := outputs / "study.json")
+    if record.exists() and not there:
+        click.echo(f"{record} is damaged: it is written anew")
     if there and (there.get("name"), there.get("overrides")) != (study.name, study.overrides):
         fail(str(outputs), "holds another study or other overrides; name another directory")
     try:
@@ -197,14 +199,18 @@ def check_known(names: Iterable[Any], known: Collection[str], place: str) -> Non
     for name in names:
         if not isinstance(name, str) or name not in known:
             close = difflib.get_close_matches(name, known, 1) if isinstance(name, str) else []
-            cure = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(list(known)[:20])}"
+            some = ", ".join([*list(known)[:20], *["…"][: len(known) - 20 : len(known)]])
+            cure = f"did you mean {close[0]!r}?" if close else f"known: {some}"
             fail(place, f"unknown name {shorten(name)}; {cure}")
 
 
 def mapping(value: Any, place: str, known: Collection[str] | None = None) -> dict[str, Any]:
     """Return a mapping from names, all of them known where that is asked, or refuse it."""
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+    if not isinstance(value, dict):
         fail(place, f"must be a mapping, `name: value` a line, not {shorten(value)}")
+    for key in value:
+        if not isinstance(key, str):
+            fail(place, f"the name {shorten(key)} must be text; put it in quotes")
     if known is not None:
         check_known(value, known, place)
     return dict(value)
@@ -480,6 +486,11 @@ class State:
     why: str = ""
     left: float = 1.0
 
+    @property
+    def begins(self) -> str:
+        """Say how the next attempt begins."""
+        return ("goes on" if self.left < 1 else "started") + (f" ({self.why})" if self.why else "")
+
 
 def read_run(directory: Path) -> dict[str, Any]:
     """Return what run.json says of a run or an attempt, empty where it is missing or damaged."""
@@ -669,7 +680,7 @@ def predict(tasks: dict[str, Task], states: dict[str, State], threads: int) -> d
     runs of this study, or to those of the same code in other outputs where this one has none. Runs
     of less than a hundredth of the costliest say nothing about it.
     """
-    left = {name: state.left * tasks[name].flops for name, state in states.items() if state.left}
+    left = {k: state.left * tasks[k].flops for k, state in states.items() if state.kind != "complete"}
     code, least = next(iter(tasks.values())).template.hash, max(left.values(), default=0.0) / 100
     own = (read_run(task.place) for task in tasks.values())
     others = (read_run(path.parent) for path in NOTEBOOKS.parent.glob("outputs/*/*/run.json"))
@@ -680,6 +691,20 @@ def predict(tasks: dict[str, Task], states: dict[str, State], threads: int) -> d
     if rate <= 0 or start < 0:
         rate, start = sum(seconds) / (sum(flops) or 1), 0.0
     return {name: (start + rate * todo) / threads for name, todo in left.items() if found}
+
+
+def holder_of(outputs: Path) -> str:
+    """Return the process that is running a study, empty if there is none."""
+    from filelock import FileLock, Timeout
+
+    with suppress(OSError):
+        if (lock := outputs / ".lock").exists():
+            try:
+                with FileLock(lock, timeout=0):
+                    pass
+            except Timeout:
+                return lock.read_text(encoding="utf-8").partition(" ")[0]
+    return ""
 
 
 def makespan(seconds: Iterable[float], jobs: int) -> float:
@@ -696,11 +721,14 @@ def show_plan(tasks: dict[str, Task], states: dict[str, State], jobs: int, secon
         width = max(map(len, states))
         click.echo(f"{'configuration':{width}}  {'state':10}    TFLOP  minutes  why")
         for name, state in states.items():
-            minutes = f"{seconds.get(name, 0.0) / 60:7.1f}" if seconds or not state.left else "      ?"
+            done = seconds or state.kind == "complete"
+            minutes = f"{seconds.get(name, 0.0) / 60:7.1f}" if done else "      ?"
             cells = [f"{name:{width}}", f"{state.kind:10}", f"{tasks[name].flops * state.left / 1e12:7.2f}"]
             click.echo("  ".join([*cells, minutes, state.why]).rstrip())
     kinds = [state.kind for state in states.values()]
     click.echo(", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)))
+    if holder := holder_of(next(iter(tasks.values())).lease.outputs):
+        click.echo(f"process {holder} is running this study: what it has under way shows as interrupted")
     total = sum(tasks[name].flops * state.left for name, state in states.items())
     click.echo(f"{total / 1e12:.2f} TFLOP to do, {jobs} at a time: {in_words(seconds, jobs)}")
 

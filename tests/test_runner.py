@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -189,7 +190,9 @@ def test_second_runner_is_refused_and_a_dead_one_holds_nobody(project: Project) 
     study = project.study(STUDY.replace("steps: 4", "steps: 50, seconds: 0.2"))
     process = project.start(study)
     wait_for(lambda: rows(project.outputs("mine", "incomplete", "long", "1", "history.csv")))
-    assert f"process {process.pid} is running this study" in project.run(study, status=2)
+    for arguments, status in (((), 2), (("--dry-run",), 0)):
+        printed = project.run(study, *arguments, status=status)
+        assert f"process {process.pid} is running this study" in printed
     process.kill()
     process.communicate()
     assert "of 1 complete" in project.run(study, "--only", "short")
@@ -344,6 +347,21 @@ def test_prediction_stands_beside_the_measured_time(project: Project) -> None:
     assert "about" in project.run(project.study(STUDY, "second"), "--dry-run")
     costly = project.study(STUDY.replace("steps: 4", "steps: 4000"), "third")
     assert "no finished run to go by" in project.run(costly, "--dry-run")
+
+
+def test_run_killed_after_its_last_epoch_is_finished_beside_others(project: Project) -> None:
+    study = project.study(STUDY + "  other: {steps: 3}\n")
+    project.run(study)
+    shutil.rmtree(project.outputs("mine", "other"))
+    killed = project.outputs("mine", "incomplete", "short", "1")
+    killed.parent.mkdir(parents=True)
+    project.outputs("mine", "short").rename(killed)
+    with zipfile.ZipFile(killed / "model.keras", "w") as checkpoint:  # tiny.ipynb writes none
+        checkpoint.writestr("weights", b"")
+    (killed / "run.json").write_text(json.dumps(read_run(killed) | {"finished": False, "files": {}}))
+    printed = project.run(study)
+    assert "short: goes on (interrupted at epoch 2)" in printed and "other: started\n" in printed
+    assert "short: 2 epochs" in printed and "3 of 3 complete" in project.run(study)
 
 
 def test_ten_thousand_configurations_are_planned_and_counted(project: Project) -> None:

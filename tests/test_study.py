@@ -147,6 +147,7 @@ BAD = {
     "key": ("configuration: {a: }", ["'configuration'", "'configurations'"]),
     "twice": ("configurations: {a: {steps: 1, steps: 2}}", ["duplicate", "steps"]),
     "not_yaml": ("configurations: {a: [}", ["YAML"]),
+    "number_as_name": ("configurations: {1: {steps: 2}}", ["configurations", "the name 1 must be text"]),
     "not_a_mapping": ("configurations: [a]", ["configurations", "mapping"]),
 }
 

@@ -281,7 +281,8 @@ def test_criteria_are_ranked_side_by_side(page: Page) -> None:
 def test_choice_is_the_smallest_within_one_standard_error(page: Page) -> None:
     # means 0.300 and 0.295; 0.01826 over the root of two is 0.0129
     assert (
-        "The best mean is that of wide. One standard error is 0.0129, from the deviation between" in page.text
+        "The best mean above is that of wide. One standard error is 0.0129, from the deviation between"
+        in page.text
     )
     assert (
         "**good** is the smallest: **the rule's choice**. The original was left with good and cut"
@@ -429,6 +430,20 @@ def test_study_of_any_kind_gives_a_sensible_page(tmp_path: Path, damage: str) ->
         "empty": ["0 of 2 configurations are complete", "- n_8: missing", "Nothing is chosen yet"],
     }
     assert all(words in page.text for words in expected[damage]), page.text
+
+
+def test_round_by_a_metric_that_no_run_has_says_so(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path,
+        "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
+        "rounds: [{title: Mistyped, candidates: [a, b], metric: val_los}]\n",
+    )
+    study.run("a", [0.5, 0.4])
+    study.run("b", [0.6, 0.6])
+    page = study.summarise()
+    part = page.part("1 · Mistyped")
+    assert {row["note"] for row in page.rows(part).values()} == {"has no val_los"}
+    assert "**The rule drops nothing**" in part
 
 
 def test_study_that_can_only_be_read_is_summarised(tmp_path: Path) -> None:

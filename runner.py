@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import pickle
+import platform
 import shutil
 import signal
 import socket
@@ -26,7 +27,6 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPo
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import click
 import psutil
@@ -96,15 +96,11 @@ def whereabouts(slots: dict[str, int]) -> tuple[str, Callable[[], bool]]:
     if "" in slots:
         return "", lambda: True
     from distributed import get_worker
+    from distributed.comm import get_address_host
 
     worker = get_worker()
     work = worker.state.tasks[worker.get_current_task()]
-    return host_of(worker.address), lambda: work.state == "executing"
-
-
-def host_of(address: str) -> str:
-    """Return the host in the address of a Dask worker."""
-    return urlsplit(address).hostname or address
+    return get_address_host(worker.address), lambda: work.state == "executing"
 
 
 def prepare(task: Task, host: str, jobs: int) -> str | None:
@@ -362,7 +358,7 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
     """Run on a Dask cluster, as many at a time as its workers have threads."""
     import cloudpickle
     from distributed import Client, Security
-    from distributed.comm import CommClosedError, connect
+    from distributed.comm import CommClosedError, connect, get_address_host
 
     place = f"--scheduler {address}"
     logging.disable()  # of Dask: what fails is said here
@@ -371,7 +367,7 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
     def slots() -> dict[str, int]:
         threads: Counter[str] = Counter()
         for worker, number in client.nthreads().items():
-            threads[host_of(worker)] += number
+            threads[get_address_host(worker)] += number
         return threads
 
     def submit(hosts: list[str], *call: Any) -> Any:
@@ -393,13 +389,14 @@ def cluster(address: str, lease: Lease, versions: dict[str, str]) -> Iterator[Po
     warnings.filterwarnings("ignore", "Mismatched versions")  # which are compared here
     try:
         with Client(address, timeout=10, set_as_default=False) as client:
-            for worker, there in client.get_versions()["workers"].items():  # functions travel between equals
-                if (python := there["packages"]["python"]).split(".")[:2] != sys.version.split(".")[:2]:
-                    fail(place, f"{host_of(worker)} has Python {python}, not {sys.version.split()[0]}")
+            ours = platform.python_version()
+            for worker, python in client.run(platform.python_version).items():
+                if python.split(".")[:2] != ours.split(".")[:2]:  # functions travel between equals
+                    fail(place, f"{get_address_host(worker)} has Python {python}, not {ours}")
             answers = client.run(lambda: misfit(lease, versions), on_error="return")
             for worker, answer in answers.items():
                 if isinstance(answer, str):
-                    fail(place, f"{host_of(worker)} {answer}")
+                    fail(place, f"{get_address_host(worker)} {answer}")
             yield Pool(submit, slots)
     except (CancelledError, CommClosedError, TimeoutError) as error:
         raise click.ClickException(f"{place}: is lost; the same command goes on from here") from error

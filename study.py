@@ -175,7 +175,7 @@ def check_outputs(study: Study, outputs: Path, named: bool) -> None:
     """Refuse to write where another study's runs lie, or where a named directory holds other things."""
     there = read_json(record := outputs / "study.json")
     if record.exists() and not there:
-        click.echo(f"{record} is damaged: it is written anew")
+        click.echo(f"{record} is damaged: running writes it anew")
     if there and (there.get("name"), there.get("overrides")) != (study.name, study.overrides):
         fail(str(outputs), "holds another study or other overrides; name another directory")
     try:

@@ -246,7 +246,7 @@ def test_damage_in_complete_runs_is_noticed_and_mended(project: Project, damage:
         inflict(place / (file if file != "log" else "log_.ipynb"), damage)
     inflict(project.outputs("mine", "study.json"), damage)
     printed = project.run(study, "--dry-run")
-    assert printed.count("is damaged") == 4 and "4 stale" in printed, printed
+    assert printed.count("is damaged") == 5 and "4 stale" in printed, printed  # with study.json
     printed = project.run(study)
     assert printed.count("started") == 4 and "Traceback" not in printed
     assert "study.json is damaged" in printed

@@ -199,7 +199,7 @@ def check_known(names: Iterable[Any], known: Collection[str], place: str) -> Non
     for name in names:
         if not isinstance(name, str) or name not in known:
             close = difflib.get_close_matches(name, known, 1) if isinstance(name, str) else []
-            some = ", ".join([*list(known)[:20], *["…"][: len(known) - 20 : len(known)]])
+            some = ", ".join(list(known)[:20]) + ", …" * (len(known) > 20)
             cure = f"did you mean {close[0]!r}?" if close else f"known: {some}"
             fail(place, f"unknown name {shorten(name)}; {cure}")
 

@@ -1,0 +1,21 @@
+"""What the runner and the summary of a study share; `load_results` is for anybody's own notebook.
+
+Nothing heavy is imported before it is used: a command with nothing to do is fast.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbstudy.results import Results, load_results
+
+__all__ = ["Results", "load_results"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is public when it is first asked for, since pandas takes half a second."""
+    if name not in __all__:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    from nbstudy import results
+
+    return getattr(results, name)

@@ -1,0 +1,180 @@
+"""Run all tasks on a pool, costliest first, promote what succeeds, and say how it goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TimeRemainingColumn
+
+from nbstudy.attempts import promote, record_error
+from nbstudy.pools import Hosts, Pool
+from nbstudy.runs import Finding, Task, describe_progress, read_history
+from nbstudy.work import Slots, run_attempt
+
+
+def run_all(
+    tasks: list[Task],
+    findings: Mapping[str, Finding],
+    predicted: Mapping[str, float],
+    hosts: Hosts,
+) -> list[str]:
+    """Run tasks in their order on a pool's hosts, promote what succeeds; return the errors of the others.
+
+    `predicted` are the seconds that each is expected to take, empty where nothing is known.
+    """
+    with Display(len(tasks)) as display:
+        execution = Execution(tasks, findings, predicted, hosts.pool, display)
+        while execution.is_under_way():
+            slots = hosts.ready()
+            execution.take_back_from_lost_hosts(slots)
+            execution.submit(slots)
+            execution.collect()
+            display.show_progress(execution.running_tasks())
+    return execution.errors
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A task that was handed to the pool."""
+
+    task: Task
+    slots: Slots  # of the hosts that it may be on
+    since: float  # seconds of the monotonic clock
+
+
+class Execution:
+    """What still waits, what runs, and what went wrong."""
+
+    def __init__(
+        self,
+        tasks: list[Task],
+        findings: Mapping[str, Finding],
+        predicted: Mapping[str, float],
+        pool: Pool,
+        display: Display,
+    ) -> None:
+        self.waiting = tasks.copy()
+        self.running: dict[Future[Any], Submission] = {}
+        self.errors: list[str] = []
+        self.findings = findings
+        self.predicted = predicted
+        self.pool = pool
+        self.display = display
+
+    def is_under_way(self) -> bool:
+        """Tell whether anything is left to run."""
+        return bool(self.waiting or self.running)
+
+    def running_tasks(self) -> list[Task]:
+        """Return the tasks that are in the pool."""
+        return [submission.task for submission in self.running.values()]
+
+    def take_back_from_lost_hosts(self, slots: Slots) -> None:
+        """Let the tasks wait again whose hosts are all gone, as soon as there are others."""
+        if not slots:
+            return
+        for future, submission in list(self.running.items()):
+            if not submission.slots.keys() & slots.keys():
+                future.cancel()
+                del self.running[future]
+                self.waiting.insert(0, submission.task)
+                self.display.end(submission.task)
+
+    def submit(self, slots: Slots) -> None:
+        """Hand tasks to the pool, as many as its hosts run at a time."""
+        while self.waiting and len(self.running) < sum(slots.values()):
+            task = self.waiting.pop(0)
+            self.display.begin(task, self.findings[task.name].beginning)
+            future = self.pool.submit(list(slots), run_attempt, task, slots)
+            self.running[future] = Submission(task, slots, time.monotonic())
+
+    def collect(self) -> None:
+        """Conclude the tasks that are done, after a moment's wait for one."""
+        done, _ = wait(self.running, timeout=1, return_when=FIRST_COMPLETED)
+        for future in done:
+            submission = self.running.pop(future)
+            task = submission.task
+            error = conclude(task, future)
+            if error:
+                self.errors.append(f"{task.name}: {error}")
+                outcome = error
+            else:
+                outcome = f"{describe_progress(task.place)}, {self.minutes(submission)}"
+            self.display.end(task, outcome)
+
+    def minutes(self, submission: Submission) -> str:
+        """Say how long a run took, beside what was predicted."""
+        took = f"{(time.monotonic() - submission.since) / 60:.1f} minutes"
+        if self.predicted:
+            took += f" ({self.predicted[submission.task.name] / 60:.1f} predicted)"
+        return took
+
+
+def conclude(task: Task, future: Future[Any]) -> str | None:
+    """Promote a run that succeeded; return the error of one that did not, with the path of its log."""
+    attempt = task.incomplete
+    attempts = task.attempts()
+    if attempts:
+        attempt = attempts[-1]
+    future.exception()  # raises CancelledError where the scheduler is lost
+    try:
+        number, error = future.result()
+        attempt = task.incomplete / number
+        if not error:
+            promote(task, attempt)
+    except Exception as failure:  # noqa: BLE001 - a full disk, or dead workers: the other runs go on
+        error = f"{type(failure).__name__}: {failure}"
+        record_error(attempt, error)
+    if error:
+        return f"{error} ({attempt / f'{task.name}.ipynb'})"
+    return None
+
+
+class Display:
+    """A bar a running task and one for the study; lines alone where the output is no terminal."""
+
+    def __init__(self, number: int) -> None:
+        self.console = Console(highlight=False, markup=False, soft_wrap=True)
+        self.progress = Progress(
+            "{task.description}",
+            BarColumn(),
+            "{task.fields[at]}",
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.bars: dict[str, TaskID] = {}
+        self.study = self.progress.add_task("study", total=number, at="")
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def begin(self, task: Task, beginning: str) -> None:
+        """Show that a task begins."""
+        self.bars[task.name] = self.progress.add_task(task.name, total=task.epochs, at="")
+        self.console.print(f"{task.name}: {beginning}")
+
+    def show_progress(self, tasks: list[Task]) -> None:
+        """Show how far the running tasks are, as their histories say."""
+        for task in tasks:
+            attempts = task.attempts()
+            if attempts:
+                epochs = len(read_history(attempts[-1]))
+                at = describe_progress(attempts[-1])
+                self.progress.update(self.bars[task.name], completed=epochs, at=at)
+
+    def end(self, task: Task, outcome: str | None = None) -> None:
+        """Show what a task came to; without an outcome it only leaves its host."""
+        self.progress.remove_task(self.bars.pop(task.name))
+        if outcome is not None:
+            self.console.print(f"{task.name}: {outcome}")
+            self.progress.advance(self.study)

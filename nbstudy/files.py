@@ -1,0 +1,53 @@
+"""Where things are in this repository, and the JSON files that runs leave."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from nbstudy.checks import fail
+
+ROOT = Path(__file__).resolve().parent.parent  # of the repository
+NOTEBOOKS = ROOT / "notebooks"
+OUTPUTS = ROOT / "outputs"  # named in .gitignore, .gitattributes and summary.ipynb too
+FORMAT = 1  # of run.json and study.json; files of before there was a format count as 1
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object that a JSON file holds, empty where the file is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    return content
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return what a run.json or study.json says; refuse one that a newer version of nbstudy wrote."""
+    record = read_json(path)
+    written = record.get("format", FORMAT)
+    if isinstance(written, int) and written > FORMAT:
+        fail(
+            str(path),
+            f"has format {written}, and this version reads up to {FORMAT}; "
+            "update this checkout, or name another directory with --outputs",
+        )
+    return record
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Replace a JSON file in one step."""
+    partial = path.with_name(f"partial.{path.name}")
+    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def hash_of(content: str | bytes) -> str:
+    """Return a short hash of a text or of a file's bytes."""
+    if isinstance(content, str):
+        content = content.encode()
+    return hashlib.sha256(content).hexdigest()[:16]

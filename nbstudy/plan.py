@@ -1,0 +1,132 @@
+"""What is left to do, what it costs, and how long it takes."""
+
+from __future__ import annotations
+
+import heapq
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from nbstudy.checks import StudyError
+from nbstudy.files import OUTPUTS
+from nbstudy.lease import holder_of
+from nbstudy.runs import Finding, Task, read_run
+
+ROWS_SHOWN = 60  # more configurations than that are only counted
+COMPARABLE = 0.01  # of the costliest run that is left: what costs less says nothing about its speed
+
+
+def to_do(tasks: Iterable[Task], findings: Mapping[str, Finding]) -> list[Task]:
+    """Return the tasks that are not complete, costliest first, so that all cores stay busy to the end."""
+    left = [task for task in tasks if not findings[task.name].state.is_done]
+    return sorted(left, key=lambda task: flops_left(task, findings), reverse=True)
+
+
+def flops_left(task: Task, findings: Mapping[str, Finding]) -> float:
+    """Return the FLOPs that a task still takes."""
+    return task.flops * findings[task.name].left
+
+
+# --- how long it takes ---
+def predict(tasks: Mapping[str, Task], findings: Mapping[str, Finding], cores: int) -> dict[str, float]:
+    """Return the seconds that each configuration has left on so many cores, empty where no run has finished.
+
+    A run takes a time to start and a time a FLOP, in seconds of one core, as fitted to the finished runs of this
+    study, or to those of the same code in other outputs where this one has none.
+    """
+    left = to_do([tasks[name] for name in findings], findings)
+    if not left:
+        return {}
+    least = COMPARABLE * flops_left(left[0], findings)
+    finished = own_runs(tasks.values(), least) or runs_of_the_same_code(left[0], least)
+    if not finished:
+        return {}
+    start, rate = fit_line(finished)
+    return {task.name: (start + rate * flops_left(task, findings)) / cores for task in left}
+
+
+def own_runs(tasks: Iterable[Task], least: float) -> list[dict[str, Any]]:
+    """Return the records of this study's finished runs that cost at least so many FLOPs."""
+    found = []
+    for task in tasks:
+        run = read_run(task.place)
+        if run and run["flops"] >= least:
+            found.append(run)
+    return found
+
+
+def runs_of_the_same_code(task: Task, least: float) -> list[dict[str, Any]]:
+    """Return the records of finished runs in any outputs that have a task's code and cost that much."""
+    found = []
+    for path in OUTPUTS.glob("*/*/run.json"):
+        with suppress(StudyError):  # a newer version wrote it: what concerns another study stops none
+            run = read_run(path.parent)
+            if run and run["code"] == task.context.template.hash and run["flops"] >= least:
+                found.append(run)
+    return found
+
+
+def fit_line(runs: list[dict[str, Any]]) -> tuple[float, float]:
+    """Return the seconds of one core that a run takes to start and those a FLOP.
+
+    Where no line fits, as with one run or runs of one size, starting counts as nothing.
+    """
+    flops = [run["flops"] for run in runs]
+    seconds = [run["seconds"] * run["cores"] for run in runs]
+    if len(set(flops)) > 1:
+        rate, start = statistics.linear_regression(flops, seconds)
+        if rate > 0 and start >= 0:
+            return start, rate
+    return 0.0, sum(seconds) / (sum(flops) or 1)
+
+
+def makespan(seconds: Iterable[float], jobs: int) -> float:
+    """Return how long runs take together, a number of them at a time, the longest first."""
+    ends = [0.0] * jobs
+    for each in sorted(seconds, reverse=True):
+        heapq.heapreplace(ends, ends[0] + each)
+    return max(ends)
+
+
+def describe_duration(seconds: Mapping[str, float], jobs: int) -> str:
+    """Say how long runs are predicted to take together."""
+    if not seconds:
+        return "no finished run to estimate from"
+    return f"about {makespan(seconds.values(), jobs) / 60:.1f} minutes"
+
+
+# --- the plan, printed ---
+def show_plan(tasks: Mapping[str, Task], findings: Mapping[str, Finding], jobs: int, cores: int) -> None:
+    """Print what would run and why, what it costs, and how long it will take."""
+    seconds = predict(tasks, findings, cores)
+    if len(findings) <= ROWS_SHOWN:
+        show_rows(tasks, findings, seconds)
+    states = Counter(finding.state for finding in findings.values())
+    click.echo(", ".join(f"{number} {state}" for state, number in states.items()))
+    holder = holder_of(next(iter(tasks.values())).context.lease.outputs)
+    if holder:
+        click.echo(f"process {holder} is running this study: what it has under way shows as interrupted")
+    total = sum(flops_left(tasks[name], findings) for name in findings)
+    duration = describe_duration(seconds, jobs)
+    if total == 0 and not seconds:
+        duration = "nothing to do"
+    click.echo(f"{total / 1e12:.2f} TFLOP to do, {jobs} at a time: {duration}")
+
+
+def show_rows(
+    tasks: Mapping[str, Task], findings: Mapping[str, Finding], seconds: Mapping[str, float]
+) -> None:
+    """Print a row a configuration."""
+    width = max(map(len, findings))
+    click.echo(f"{'configuration':{width}}  {'state':10}    TFLOP  minutes  why")
+    for name, finding in findings.items():
+        minutes = f"{seconds.get(name, 0.0) / 60:7.1f}"
+        if not seconds and not finding.state.is_done:
+            minutes = "      ?"
+        tflop = f"{flops_left(tasks[name], findings) / 1e12:7.2f}"
+        row = [f"{name:{width}}", f"{finding.state:10}", tflop, minutes, finding.reason]
+        click.echo("  ".join(row).rstrip())

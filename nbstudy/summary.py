@@ -1,0 +1,77 @@
+"""The summary of a study: is it current, and execute it again if not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from nbstudy.files import NOTEBOOKS, ROOT, hash_of, read_json, write_json
+from nbstudy.kernel import execute
+from nbstudy.pools import Hosts
+from nbstudy.runs import Finding, Task, extras, read_run
+from nbstudy.study import Study
+
+PACKAGE = ROOT / "nbstudy"
+SHOWING = ("elimination.py", "results.py", "plots.py", "page.py")  # what decides how a summary looks
+
+
+def summarise(
+    study: Study,
+    tasks: Mapping[str, Task],
+    findings: Mapping[str, Finding],
+    hosts: Hosts,
+) -> list[str]:
+    """Execute the study's summary again if anything that it shows has changed; return its errors."""
+    if "summary" not in study.notebooks:
+        return []
+    lease = hosts.context.lease
+    summary = lease.outputs / study.notebooks["summary"]
+    click.echo(f"summary: {summary}")
+    shows = hash_of("\n".join(what_it_shows(study, tasks, findings, lease.outputs)))
+    if read_json(summary).get("metadata", {}).get("shows") == shows:
+        return []
+
+    log = lease.outputs / "incomplete" / summary.name
+    log.parent.mkdir(exist_ok=True)
+    shutil.copyfile(NOTEBOOKS / summary.name, log)
+    error = hosts.pool.submit(
+        hosts.wait_for_any(),
+        execute,
+        log.resolve(),
+        lease.outputs.resolve(),
+        {"outputs": "."},
+        1,
+        lease.is_held,
+        None,
+        package_source(),
+    ).result()
+    if error:
+        return [f"{log.name}: {error} ({log})"]
+    notebook = read_json(log)
+    notebook["metadata"]["shows"] = shows
+    write_json(log, notebook)
+    log.replace(summary)
+    return []
+
+
+def what_it_shows(
+    study: Study, tasks: Mapping[str, Task], findings: Mapping[str, Finding], outputs: Path
+) -> list[str]:
+    """Return all that a summary depends on: its own code, the study, and what its runs left."""
+    shown = [(NOTEBOOKS / study.notebooks["summary"]).read_text(encoding="utf-8")]
+    shown += [(PACKAGE / name).read_text(encoding="utf-8") for name in SHOWING]
+    shown.append(json.dumps(study.record()))
+    shown += extras(tasks, outputs)
+    for name, finding in findings.items():
+        shown.append(f"{name} {finding} {read_run(tasks[name].place)}")
+    return shown
+
+
+def package_source() -> dict[str, str]:
+    """Return the source of nbstudy by path: it travels with a summary, to hosts that lack this project too."""
+    files = sorted(PACKAGE.glob("*.py"))
+    return {f"{PACKAGE.name}/{file.name}": file.read_text(encoding="utf-8") for file in files}

@@ -1,0 +1,97 @@
+"""What a host does when it is asked: make itself ready, run an attempt.
+
+These functions travel by value to the workers of a cluster, which need nothing of this project but its outputs;
+what they return is plain data.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from nbstudy.attempts import begin_attempt, finish_attempt
+from nbstudy.host import cores_of_run, installed_versions
+from nbstudy.kernel import execute, remove_dead_sockets
+from nbstudy.lease import Lease
+from nbstudy.runs import Context, Task
+
+Slots = dict[str, int]  # the runs at a time of each host; this machine is ""
+THIS_MACHINE = ""
+
+
+def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None]:
+    """Execute a configuration in a new attempt, on one of the hosts in slots; return its number and error.
+
+    Promotion is left to the runner that holds the study, so that nobody else replaces a result.
+    """
+    host, is_wanted = current_host(slots)
+    started = time.monotonic()
+    attempt = begin_attempt(task, cores_of_run(slots[host]))
+
+    def is_awaited() -> bool:
+        return is_wanted() and task.is_awaited(attempt)
+
+    with ThreadPoolExecutor(1) as apart:  # Dask's profiler keeps the stacks of a worker's own threads
+        error = apart.submit(
+            execute,
+            attempt / f"{task.name}.ipynb",
+            attempt,
+            task.parameters,
+            slots[host],
+            is_awaited,
+            task.context.timeout,
+        ).result()
+    if not is_awaited():
+        return attempt.name, "interrupted"
+    finish_attempt(attempt, time.monotonic() - started, error)
+    return attempt.name, error
+
+
+def current_host(slots: Slots) -> tuple[str, Callable[[], bool]]:
+    """Return the host that this runs on, and whether its cluster still wants what this thread does."""
+    if THIS_MACHINE in slots:
+        return THIS_MACHINE, lambda: True
+    from distributed import get_worker
+    from distributed.comm import get_address_host
+
+    worker = get_worker()
+    work = worker.state.tasks[worker.get_current_task()]
+    return get_address_host(worker.address), lambda: work.state == "executing"
+
+
+def prepare_host(context: Context, host: str, jobs: int) -> str | None:
+    """Make a host ready for its first run; return why it cannot run anything, None if it can."""
+    remove_dead_sockets()
+    error = why_unfit(context.lease, context.versions or {})
+    if error or context.prepare is None:
+        return error
+    name, text = context.prepare
+    outputs = context.lease.outputs
+    log = outputs / "incomplete" / f"{host} {name}".strip()
+    log.parent.mkdir(exist_ok=True)
+    log.write_text(text, encoding="utf-8")
+    error = execute(log, outputs, {}, jobs, context.lease.is_held)
+    if error:
+        return f"{name}: {error} ({log})"
+    if (outputs / name).exists():  # the log of an earlier preparation says the same
+        log.unlink()
+    else:
+        log.rename(outputs / name)
+    return None
+
+
+def why_unfit(lease: Lease, versions: dict[str, str]) -> str | None:
+    """Say why this host cannot run anything: its libraries, or outputs that it does not see."""
+    found = installed_versions(versions)
+    differ = []
+    for name, wanted in versions.items():
+        if found[name] != wanted:
+            differ.append(f"{name} {found[name]}, not {wanted}")
+    if differ:
+        return f"has {'; '.join(differ)}: install requirements.txt there"
+    for _ in range(10):  # the caches of network file systems take their time
+        if lease.is_held(unseen=False):
+            return None
+        time.sleep(0.5)
+    return f"does not see {lease.outputs}: mount it there, at the same path as here"

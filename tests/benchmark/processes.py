@@ -1,0 +1,37 @@
+"""Run programs and commands, each in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PROGRAMS = Path(__file__).resolve().parent / "programs"
+
+
+def run(command: list[str], cwd: Path | None = None) -> str:
+    """Run a command; return what it printed, and raise RuntimeError with its errors where it fails."""
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        message = f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        raise RuntimeError(message)
+    return done.stdout
+
+
+def run_program(name: str, *arguments: str, cwd: Path | None = None) -> str:
+    """Run a file of programs/; return the last line that it prints, empty if there is none."""
+    printed = run([sys.executable, str(PROGRAMS / name), *arguments], cwd)
+    return printed.strip().rpartition("\n")[2]
+
+
+def seconds_of(command: list[str]) -> float:
+    """Return the seconds that a command takes."""
+    start = time.perf_counter()
+    run(command)
+    return time.perf_counter() - start
+
+
+def seconds_of_import(*modules: str) -> float:
+    """Return the seconds that a new Python takes to import modules and to end."""
+    return seconds_of([sys.executable, "-c", f"import {', '.join(modules)}"])

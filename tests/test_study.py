@@ -1,18 +1,20 @@
-"""Studies: what the real ones ask for, and what is refused before anything runs."""
+"""Study files: what the real ones ask for, and what is refused before anything runs."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
-sys.path.insert(0, str(ROOT))
-from study import StudyError, load_study
+from nbstudy.checks import StudyError
+from nbstudy.study import Study, load_study
+from project import ROOT, Project
 
-HEAD = "notebooks: {run: tiny.ipynb}\n"
+FASHION_MNIST = ROOT / "params" / "fashion_mnist.yaml"
 
 # hidden_layers, units, l2, dropout, batch_size, epochs: what the original's code ran
 ORIGINAL = {
@@ -38,8 +40,24 @@ ORIGINAL = {
 }
 
 
+def load(place: Path, text: str, overrides: list[tuple[str, str]] | None = None) -> Study:
+    """Write and load a study of train.ipynb."""
+    file = place / "mine.yaml"
+    file.write_text(f"notebooks: {{run: train.ipynb}}\n{text}", encoding="utf-8")
+    return load_study(file, overrides or [])
+
+
+def refusal_of(place: Path, text: str, overrides: list[tuple[str, str]] | None = None) -> str:
+    """Return why a study of train.ipynb is refused."""
+    with pytest.raises(StudyError) as refusal:
+        load(place, text, overrides)
+    assert refusal.value.exit_code == 2
+    return refusal.value.message
+
+
+# --- the real study ---
 def test_original_study_has_the_values_of_the_original() -> None:
-    study = load_study(ROOT / "params" / "fashion_mnist.yaml")
+    study = load_study(FASHION_MNIST)
     fields = ("hidden_layers", "units", "l2", "dropout", "batch_size", "epochs")
     found = {
         name: tuple(study.configurations[name][field] for field in fields)
@@ -57,62 +75,81 @@ def test_original_study_has_the_values_of_the_original() -> None:
 
 
 def test_original_study_has_the_rounds_of_the_original() -> None:
-    rounds = load_study(ROOT / "params" / "fashion_mnist.yaml").rounds
+    rounds = load_study(FASHION_MNIST).rounds
     assert len(rounds) == 15
     assert [number for number, each in enumerate(rounds, 1) if each["epochs"] == 100] == [11, 12, 13]
-    accuracy = [n for n, each in enumerate(rounds, 1) if each["metric"] == "val_accuracy"]
+    accuracy = [number for number, each in enumerate(rounds, 1) if each["metric"] == "val_accuracy"]
     assert accuracy == [8, 15]
     dropped = [name for each in rounds for name in each["originally_dropped"]]
     assert set(dropped) == set(ORIGINAL) - {"model_4"}
 
 
 def test_flops_of_the_original_study_are_those_of_its_matrix_products() -> None:
-    study = load_study(ROOT / "params" / "fashion_mnist.yaml")
+    study = load_study(FASHION_MNIST)
     first, rest = 784 * 128, 4 * 128 * 128 + 128 * 10
     epoch = 50_000 * (4 * first + 6 * rest) + 10_000 * 2 * (first + rest)
     assert study.flops["model_4"] == 200 * epoch
     assert study.flops["final"] == 200 * 60_000 * (4 * first + 6 * rest)
 
 
-def test_numbers_become_the_declared_type_where_nothing_is_lost(project: Project) -> None:
-    text = "configurations: {a: {seconds: 1e-3}, b: {seconds: 0, steps: 2.0}, c: {text: no}}"
-    project.run(project.study(HEAD + text))
+# --- configurations ---
+def test_numbers_become_the_declared_type_where_nothing_is_lost(tmp_path: Path) -> None:
+    study = load(tmp_path, "configurations: {a: {l2: 1e-3}, b: {l2: 0, epochs: 2.0}}")
+    assert study.configurations["a"]["l2"] == 0.001
+    assert repr(study.configurations["b"]["l2"]) == "0.0"
+    assert repr(study.configurations["b"]["epochs"]) == "2"
+
+
+def test_no_is_a_text_and_reaches_study_json_and_the_run(project: Project) -> None:
+    project.run(project.study("notebooks: {run: tiny.ipynb}\nconfigurations: {c: {text: no}}"))
     recorded = json.loads(project.outputs("mine", "study.json").read_text())["configurations"]
-    assert recorded["a"]["seconds"] == 0.001
-    assert repr(recorded["b"]["seconds"]) == "0.0"
-    assert repr(recorded["b"]["steps"]) == "2"
     assert recorded["c"]["text"] == "no"
-    result = project.outputs("mine", "c", "result.json").read_text()
-    assert json.loads(result) == {"text": "no"}
+    assert json.loads(project.outputs("mine", "c", "result.json").read_text()) == {"text": "no"}
 
 
-def test_extends_and_grid_combine(project: Project) -> None:
-    project.study(
-        HEAD
-        + """
-defaults: {steps: 7}
+def test_extends_and_grid_combine(tmp_path: Path) -> None:
+    study = load(
+        tmp_path,
+        """
+defaults: {epochs: 7}
 configurations:
-  base: {seconds: 0.5}
-  nearer: {extends: base, steps: 2}
-  of_the_grid: {extends: g_1_x, flag: true}
+  base: {dropout: 0.5}
+  nearer: {extends: base, epochs: 2}
+  of_the_grid: {extends: g_1_float32, refit: true}
 grid:
-  - {name: "g_{steps}_{text}", extends: nearer, steps: [1, 3], text: [x, y]}
-"""
+  - {name: "g_{units}_{precision}", extends: nearer, units: [1, 3], precision: [float32, mixed_bfloat16]}
+""",
     )
-    printed = project.run("params/mine.yaml", "--dry-run")
-    names = [line.split()[0] for line in printed.splitlines()[1:8]]
-    assert names == ["base", "nearer", "of_the_grid", "g_1_x", "g_1_y", "g_3_x", "g_3_y"]
-    assert "7 missing" in printed
+    fields = ("dropout", "epochs", "units", "precision", "refit")
+    found = {name: tuple(given[field] for field in fields) for name, given in study.configurations.items()}
+    assert list(found.items()) == [
+        ("base", (0.5, 7, 128, "float32", False)),
+        ("nearer", (0.5, 2, 128, "float32", False)),
+        ("of_the_grid", (0.5, 2, 1, "float32", True)),
+        ("g_1_float32", (0.5, 2, 1, "float32", False)),
+        ("g_1_mixed_bfloat16", (0.5, 2, 1, "mixed_bfloat16", False)),
+        ("g_3_float32", (0.5, 2, 3, "float32", False)),
+        ("g_3_mixed_bfloat16", (0.5, 2, 3, "mixed_bfloat16", False)),
+    ]
 
 
+def test_overrides_change_every_configuration_and_name_the_outputs(tmp_path: Path) -> None:
+    text = "configurations: {a: {epochs: 5}, b: {units: 8}}"
+    study = load(tmp_path, text, [("units", "16"), ("epochs", "1")])
+    assert [(given["epochs"], given["units"]) for given in study.configurations.values()] == [(1, 16)] * 2
+    assert study.overrides == {"epochs": 1, "units": 16}
+    assert study.directory == "mine+epochs=1+units=16"
+
+
+# --- what is refused ---
 BAD = {
-    "epochs_ten": ("configurations: {a: {steps: ten}}", ["a: steps", "whole number", "'ten'"]),
-    "epochs_true": ("configurations: {a: {steps: true}}", ["a: steps", "whole number", "True"]),
-    "fraction": ("configurations: {a: {steps: 1.5}}", ["a: steps", "whole number", "1.5"]),
-    "nan": ("configurations: {a: {seconds: .nan}}", ["a: seconds", "finite"]),
-    "infinite": ("configurations: {a: {seconds: .inf}}", ["a: seconds", "finite"]),
-    "unknown_parameter": ("configurations: {a: {stepz: 1}}", ["a: ", "'stepz'", "'steps'"]),
-    "unknown_default": ("defaults: {stepz: 1}\nconfigurations: {a: }", ["defaults", "'steps'"]),
+    "epochs_ten": ("configurations: {a: {epochs: ten}}", ["a: epochs", "whole number", "'ten'"]),
+    "epochs_true": ("configurations: {a: {epochs: true}}", ["a: epochs", "whole number", "True"]),
+    "fraction": ("configurations: {a: {epochs: 1.5}}", ["a: epochs", "whole number", "1.5"]),
+    "nan": ("configurations: {a: {l2: .nan}}", ["a: l2", "finite"]),
+    "infinite": ("configurations: {a: {l2: .inf}}", ["a: l2", "finite"]),
+    "unknown_parameter": ("configurations: {a: {epochz: 1}}", ["a: ", "'epochz'", "'epochs'"]),
+    "unknown_default": ("defaults: {epochz: 1}\nconfigurations: {a: }", ["defaults", "'epochs'"]),
     "unknown_base": ("configurations: {alpha: , b: {extends: alpa}}", ["extends", "'alpha'"]),
     "circular": (
         "configurations: {a: {extends: b}, b: {extends: a}}",
@@ -120,7 +157,7 @@ BAD = {
     ),
     "base_list": ("configurations: {a: {extends: [b]}}", ["configuration a", "extends", "['b']"]),
     "zero": ("configurations: {a: 0}", ["configuration a", "mapping"]),
-    "huge": (f"configurations: {{a: {{steps: {10**400}}}}}", ["a: steps", "2**63"]),
+    "huge": (f"configurations: {{a: {{epochs: {10**400}}}}}", ["a: epochs", "2**63"]),
     "round_null": (
         "configurations: {a: }\nrounds: [{candidates: [a], metric: }]",
         ["round 1: metric", "text"],
@@ -129,89 +166,160 @@ BAD = {
     "parent": ("configurations: {..: }", ["'..'", "directory"]),
     "case": ("configurations: {Model: , model: }", ["'model'", "taken"]),
     "reserved": ("configurations: {study.json: }", ["'study.json'", "taken"]),
-    "grid_duplicate": ("grid: [{name: g, steps: [1, 2]}]", ["grid row 1", "'g'", "again"]),
-    "grid_attribute": ("grid: [{name: 'g{steps.real}', steps: [1]}]", ["grid row 1", "bare"]),
-    "grid_field": ("grid: [{name: 'g{step}', steps: [1]}]", ["grid row 1", "'steps'"]),
+    "grid_duplicate": ("grid: [{name: g, epochs: [1, 2]}]", ["grid row 1", "'g'", "again"]),
+    "grid_attribute": ("grid: [{name: 'g{epochs.real}', epochs: [1]}]", ["grid row 1", "bare"]),
+    "grid_field": ("grid: [{name: 'g{epoch}', epochs: [1]}]", ["grid row 1", "'epochs'"]),
     "grid_large": (
-        f"grid: [{{name: 'g{{steps}}', steps: &n {list(range(99))}, seconds: *n, flag: *n, text: *n}}]",
+        f"grid: [{{name: 'g{{epochs}}', epochs: &n {list(range(99))}, units: *n, seed: *n, refit: *n}}]",
         ["grid row 1", "96059601"],
     ),
-    "preflight": ("configurations: {a: {steps: 0}}", ["a: steps must be at least 1"]),
+    "preflight": ("configurations: {a: {epochs: 0}}", ["a: epochs must be at least 1"]),
     "round": ("configurations: {a: }\nrounds: [{candidates: [b]}]", ["round 1", "'b'"]),
     "round_dropped": (
         "configurations: {a: , b: }\nrounds: [{candidates: [a], originally_dropped: [b]}]",
         ["round 1", "originally_dropped", "'b'"],
     ),
     "final": ("configurations: {a: }\nfinal: b", ["final", "'b'"]),
-    "no_configuration": ("defaults: {steps: 1}", ["no configuration"]),
+    "no_configuration": ("defaults: {epochs: 1}", ["no configuration"]),
     "key": ("configuration: {a: }", ["'configuration'", "'configurations'"]),
-    "twice": ("configurations: {a: {steps: 1, steps: 2}}", ["duplicate", "steps"]),
+    "twice": ("configurations: {a: {epochs: 1, epochs: 2}}", ["duplicate", "epochs"]),
     "not_yaml": ("configurations: {a: [}", ["YAML"]),
-    "number_as_name": ("configurations: {1: {steps: 2}}", ["configurations", "the name 1 must be text"]),
+    "number_as_name": ("configurations: {1: {epochs: 2}}", ["configurations", "the name 1 must be text"]),
     "not_a_mapping": ("configurations: [a]", ["configurations", "mapping"]),
+    "dropout": ("configurations: {a: {dropout: 1.5}}", ["configuration a", "dropout must be", "1.5"]),
+    "units": ("configurations: {a: {units: 0}}", ["configuration a", "units must be", "0"]),
+    "precision": (
+        "configurations: {a: {precision: float64}}",
+        ["configuration a", "precision must be", "float64"],
+    ),
+    "batch_size": (
+        "configurations: {a: {batch_size: 50001}}",
+        ["configuration a", "batch_size must be", "50000"],
+    ),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_study_is_refused_before_anything_runs(project: Project, case: str) -> None:
-    text, words = BAD[case]
-    printed = project.run(project.study(HEAD + text), status=2)
-    assert all(word in printed for word in ["params/mine.yaml", *words]), printed
-    assert "Traceback" not in printed
-    assert not project.outputs().exists()
+def test_bad_study_is_refused(tmp_path: Path, case: str) -> None:
+    text, expected = BAD[case]
+    message = refusal_of(tmp_path, text)
+    assert all(words in message for words in ["mine.yaml", *expected]), message
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("overrides", "expected"),
     [
-        ("{dropout: 1.5}", ["configuration a", "dropout must be", "1.5"]),
-        ("{units: 0}", ["configuration a", "units must be", "0"]),
-        ("{precision: float64}", ["configuration a", "precision must be", "float64"]),
-        ("{batch_size: 50001}", ["configuration a", "batch_size must be", "50000"]),
+        ([("epochz", "1")], ["-p", "'epochs'"]),
+        ([("epochs", "ten")], ["-p: epochs", "'ten'"]),
+        ([("precision", "../x")], ["-p precision", "'../x'"]),
+        ([("epochs", "=")], ["-p: epochs", "'='"]),
+        ([("epochs", "2001-99-99")], ["-p: epochs", "2001-99-99"]),
+        ([("epochs", "1"), ("epochs", "2")], ["-p epochs", "twice"]),
     ],
 )
-def test_bad_value_for_the_real_template_is_refused(project: Project, value: str, words: list[str]) -> None:
-    study = project.study(f"notebooks: {{run: train.ipynb}}\nconfigurations: {{a: {value}}}")
-    printed = project.run(study, status=2)
-    assert all(word in printed for word in words), printed
-    assert not project.outputs().exists()
+def test_bad_override_is_refused(
+    tmp_path: Path, overrides: list[tuple[str, str]], expected: list[str]
+) -> None:
+    message = refusal_of(tmp_path, "configurations: {a: }", overrides)
+    assert all(words in message for words in expected), message
 
 
-def test_study_that_is_not_there_is_refused(project: Project) -> None:
-    printed = project.run("params/nowhere.yaml", status=2)
-    assert "params/nowhere.yaml" in printed and "No such file" in printed
+def test_study_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"nowhere\.yaml: .*No such file"):
+        load_study(tmp_path / "nowhere.yaml")
 
 
-def test_template_with_an_untyped_parameter_is_refused(project: Project) -> None:
-    project.edit("tiny.ipynb", "steps: int = 3", "steps = 3")
-    printed = project.run(project.study(HEAD + "configurations: {a: }"), status=2)
-    assert "tiny.ipynb" in printed and "parameter steps" in printed and "type" in printed
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["-p", "stepz", "1"], ["-p", "'steps'"]),
-        (["-p", "steps", "ten"], ["-p: steps", "'ten'"]),
-        (["-p", "text", "../x"], ["-p text", "'../x'"]),
-        (["-p", "steps", "="], ["-p: steps", "'='"]),
-        (["-p", "steps", "2001-99-99"], ["-p: steps", "2001-99-99"]),
-        (["-p", "steps", "1", "-p", "steps", "2"], ["-p steps", "twice"]),
-        (["--outputs", "runner.py"], ["runner.py", "cannot hold runs"]),
-        (["--outputs", "notebooks"], ["notebooks", "holds other things"]),
-        (["--outputs", "notebooks", "--dry-run"], ["notebooks", "holds other things"]),
-        (["--only", "b*"], ["--only", "'b*'", "a"]),
-        (["--jobs", "0"], ["--jobs"]),
-    ],
-)
-def test_bad_option_is_refused(project: Project, arguments: list[str], words: list[str]) -> None:
-    study = project.study(HEAD + "configurations: {a: }")
-    printed = project.run(study, *arguments, status=2)
-    assert all(word in printed for word in words), printed
-    assert not project.outputs().exists()
-
-
-def test_study_error_names_the_file(tmp_path: Path) -> None:
+def test_study_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(StudyError, match=r"bytes\.yaml"):
         load_study(tmp_path / "bytes.yaml")
+
+
+# --- whatever a file holds ---
+SECTIONS = ["notebooks", "defaults", "configurations", "grid", "rounds", "final"]
+KEYS = [
+    *SECTIONS, "run", "name", "extends", "units", "l2", "epochs", "candidates", "metric", "title",
+    "originally_dropped", "a", "b", "precision",
+]  # fmt: skip
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.sampled_from([*KEYS, "train.ipynb"])
+)
+NAMES = st.sampled_from(KEYS) | st.text(max_size=5) | st.integers()
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=20,
+)
+REAL = [path.read_text() for path in (ROOT / "params").glob("*.yaml")]
+ODD = ["{", "}", "[", "]", ": ", "- ", "&a ", "*a", "!!set ", "\n", "'", "~", "-1", "0x" + "f" * 9000]
+FEW = settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def check(path: Path) -> None:
+    """Load a study; any error but a StudyError that names the file fails the test."""
+    try:
+        load_study(path)
+    except StudyError as error:
+        assert path.name in error.message
+
+
+@FEW
+@given(document=st.dictionaries(st.sampled_from(SECTIONS), VALUES) | VALUES)
+def test_any_document_loads_or_is_refused(tmp_path: Path, document: object) -> None:
+    path = tmp_path / "any.yaml"
+    if isinstance(document, dict):
+        document = {"notebooks": {"run": "train.ipynb"}} | document
+    with path.open("w", encoding="utf-8", errors="surrogatepass") as file:
+        YAML(typ="safe", pure=True).dump(document, file)
+    check(path)
+
+
+@FEW
+@given(
+    text=st.sampled_from(REAL),
+    start=st.floats(0, 1),
+    length=st.integers(0, 40),
+    new=st.text(max_size=8) | st.sampled_from(ODD),
+)
+def test_any_mutation_of_a_real_study_loads_or_is_refused(
+    tmp_path: Path, text: str, start: float, length: int, new: str
+) -> None:
+    at = int(start * len(text))
+    path = tmp_path / "mutated.yaml"
+    path.write_bytes((text[:at] + new + text[at + length :]).encode("utf-8", "surrogatepass"))
+    check(path)
+
+
+def laughs() -> str:
+    """Return a few lines that name a list of nine of a list of nine of ... a list, nine times over."""
+    lines = ["a: &a [x, x]"]
+    for number in range(20):
+        name, before = chr(98 + number), chr(97 + number)
+        lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]")
+    return "\n".join(lines) + "\n"
+
+
+RUN = "notebooks: {run: train.ipynb}\n"
+HOSTILE = {
+    "laughs": laughs(),
+    "recursive": RUN + "configurations: {a: &a {units: *a}}",
+    "deep": "[" * 5000,
+    "large": "x" * 2_000_000,
+    "tag": RUN + "final: !!python/object/apply:os.system ['true']",
+    "digits": RUN + "configurations: {a: {units: 0x" + "f" * 9000 + "}}",
+    "surrogate": RUN + 'configurations: {a: {precision: "\\ud800"}}',
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_study_is_refused_in_bounds(tmp_path: Path, case: str) -> None:
+    path = tmp_path / "hostile.yaml"
+    path.write_text(HOSTILE[case])
+    with pytest.raises(StudyError) as refusal:
+        load_study(path)
+    assert "hostile.yaml" in refusal.value.message and len(refusal.value.message) < 1000

@@ -1,0 +1,260 @@
+"""A project of its own for a test, its runner, and what can be read of its runs.
+
+Helpers only: fixtures live in conftest.py, clusters in clusters.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+from nbformat.v4 import new_code_cell, new_notebook
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 300  # seconds that a command may take on a busy machine before a test gives up
+
+# A template without TensorFlow, for what concerns the runner and not the training: source by tag.
+TINY = {
+    "parameters": """
+        steps: int = 3  # rows of the history
+        seconds: float = 0.0  # of a step
+        text: str = ""  # kept as it is
+        flag: bool = False  # of no effect
+    """,
+    "preflight": """
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, not {steps}")
+        flops, lengthens = 1e9 * steps, "steps"
+    """,
+    "": """
+        import json, time
+        from pathlib import Path
+
+        if text == "fail":
+            raise RuntimeError("asked to fail")
+        rows = ["epoch,val_loss"]
+        for step in range(1, steps + 1):
+            time.sleep(seconds)
+            rows.append(f"{step},{1 / step}")
+            Path("partial.csv").write_text("\\n".join(rows) + "\\n")
+            Path("partial.csv").replace("history.csv")
+        Path("result.json").write_text(json.dumps({"text": text}))
+    """,
+}
+
+TINY_STUDY = """
+notebooks: {run: tiny.ipynb}
+configurations:
+  short: {steps: 2}
+  long: {steps: 4}
+"""
+
+# 16 units train an epoch in half a second; the penalty and the dropout are what may differ
+NETWORK = "hidden_layers: 2, units: 16"
+REAL_STUDY = f"""
+notebooks: {{prepare: dataset.ipynb, run: train.ipynb, summary: summary.ipynb}}
+configurations:
+  plain: {{{NETWORK}, dropout: 0.0, epochs: 4}}
+  dropout: {{{NETWORK}, dropout: 0.3, epochs: 4}}
+  final: {{{NETWORK}, refit: true, epochs: 2}}
+rounds:
+  - {{title: With and without dropout, candidates: [plain, dropout], originally_dropped: [dropout]}}
+final: final
+"""
+
+
+class Project:
+    """A copy of runner, nbstudy, notebooks and studies in a directory of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.started: list[Runner] = []
+        for name in ("runner.py", "requirements.txt"):
+            shutil.copy(ROOT / name, root)
+        for name in ("nbstudy", "notebooks", "params"):
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        self.notebook("tiny.ipynb", TINY)
+
+    def notebook(self, file: str, cells: dict[str, str]) -> None:
+        """Write a template: the source of its code cells by their tag, "" for a cell without one."""
+        notebook = new_notebook(
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        )
+        for tag, source in cells.items():
+            cell = new_code_cell(textwrap.dedent(source).strip())
+            if tag:
+                cell.metadata.tags = [tag]
+            notebook.cells.append(cell)
+        nbformat.write(notebook, self.root / "notebooks" / file)
+
+    def edit(self, notebook: str, old: str, new: str) -> None:
+        """Replace code in a notebook."""
+        path = self.root / "notebooks" / notebook
+        content = nbformat.read(path, as_version=4)
+        assert any(old in cell.source for cell in content.cells)
+        for cell in content.cells:
+            cell.source = cell.source.replace(old, new)
+        nbformat.write(content, path)
+
+    def hold_before_step(self, step: int) -> Path:
+        """Let every run of tiny.ipynb wait before a step until the file at the returned path is there."""
+        gate = self.root / "gate"
+        held = f"while step == {step} and not Path({str(gate)!r}).exists():\n        time.sleep(0.05)\n"
+        self.edit("tiny.ipynb", "time.sleep(seconds)", f"{held}    time.sleep(seconds)")
+        return gate
+
+    def study(self, text: str, name: str = "mine") -> str:
+        """Write a study file; return its path as the command line takes it."""
+        (self.root / "params" / f"{name}.yaml").write_text(textwrap.dedent(text), encoding="utf-8")
+        return f"params/{name}.yaml"
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line of the runner."""
+        return [sys.executable, str(self.root / "runner.py"), *arguments]
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        """Run the runner; return all that it printed."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=2 * PATIENCE,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def start(self, *arguments: str) -> Runner:
+        """Start the runner and leave it running; it is killed at the end of the test."""
+        runner = Runner(self.command(*arguments), self.root, self.root / f"printed-{len(self.started)}")
+        self.started.append(runner)
+        return runner
+
+    def end(self) -> None:
+        """Kill the runners that are still running."""
+        for runner in self.started:
+            runner.kill()
+            runner.wait()
+
+    def outputs(self, *parts: str) -> Path:
+        """Return a path in outputs/."""
+        return self.root.joinpath("outputs", *parts)
+
+    def attempt(self, name: str, number: int = 1) -> Path:
+        """Return the directory of an attempt of a configuration of the study `mine`."""
+        return self.outputs("mine", "incomplete", name, str(number))
+
+
+class Runner(subprocess.Popen[str]):
+    """A runner that was left running, and what it has printed."""
+
+    def __init__(self, command: list[str], directory: Path, log: Path) -> None:
+        self.log = log
+        with log.open("w", encoding="utf-8") as file:
+            super().__init__(command, cwd=directory, text=True, stdout=file, stderr=subprocess.STDOUT)
+
+    def printed(self) -> str:
+        """Return all that it has printed until now."""
+        return self.log.read_text(encoding="utf-8")
+
+    def finish(self, status: int = 0) -> str:
+        """Wait until it ends with this status; return all that it printed."""
+        assert self.wait(PATIENCE) == status, self.printed()
+        return self.printed()
+
+
+# --- waiting and ending ---
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def kernels_of(process: psutil.Process) -> list[psutil.Process]:
+    """Return the kernels that a runner or a worker has running."""
+    found = []
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # of one that is ending
+            if "ipykernel_launcher" in child.cmdline():
+                found.append(child)
+    return found
+
+
+def all_end(processes: list[psutil.Process]) -> bool:
+    """Wait for processes; tell whether all of them ended."""
+    return psutil.wait_procs(processes, timeout=PATIENCE)[1] == []
+
+
+def kill_together(runner: Runner) -> None:
+    """Kill a runner and its kernels at the same instant."""
+    family = [*psutil.Process(runner.pid).children(recursive=True), psutil.Process(runner.pid)]
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.suspend()
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    runner.wait()
+
+
+def sockets_of(kernel: psutil.Process) -> Path:
+    """Return the directory of a kernel's sockets."""
+    arguments = kernel.cmdline()
+    return Path(arguments[arguments.index("-f") + 1]).parent
+
+
+# --- what runs left ---
+def read(path: Path) -> dict[str, Any]:
+    """Return what a JSON file says."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_run(directory: Path) -> dict[str, Any]:
+    """Return what run.json says."""
+    return read(directory / "run.json")
+
+
+def change(path: Path, **values: Any) -> None:
+    """Change values in a JSON file."""
+    path.write_text(json.dumps(read(path) | values), encoding="utf-8")
+
+
+def rows(history: Path) -> int:
+    """Return the number of epochs in a history, 0 where there is none."""
+    return len(history.read_text().splitlines()) - 1 if history.exists() else 0
+
+
+def begun(printed: str) -> list[str]:
+    """Return the configurations that a runner says it started, in order."""
+    return re.findall(r"^(\S+): started", printed, re.MULTILINE)
+
+
+def content_of(directory: Path) -> dict[str, bytes]:
+    """Return the content of all files under a directory but locks, by their path in it."""
+    files = (path for path in directory.rglob("*") if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def executed(directory: Path) -> nbformat.NotebookNode:
+    """Return the one notebook of a directory."""
+    (path,) = directory.glob("*.ipynb")
+    return nbformat.read(path, as_version=4)
+
+
+def outputs_of(notebook: nbformat.NotebookNode) -> str:
+    """Return all text that a notebook's cells gave out."""
+    return json.dumps([output for cell in notebook.cells for output in cell.get("outputs", [])])

@@ -1,0 +1,137 @@
+"""The command line: which runs it takes, where they go, what it refuses, how it is interrupted."""
+
+from __future__ import annotations
+
+import signal
+
+import psutil
+import pytest
+
+from project import (
+    TINY_STUDY,
+    Project,
+    all_end,
+    begun,
+    kernels_of,
+    read,
+    read_run,
+    rows,
+    wait_for,
+)
+
+REFUSED = [
+    (["-p", "steps", "ten"], ["-p: steps", "'ten'"]),
+    (["-p", "stepz", "1"], ["-p: ", "'stepz'", "'steps'"]),
+    (["--outputs", "runner.py"], ["runner.py", "cannot hold runs"]),
+    (["--outputs", "notebooks"], ["notebooks", "holds other things"]),
+    (["--outputs", "notebooks", "--dry-run"], ["notebooks", "holds other things"]),
+    (["--only", "b*"], ["--only", "'b*'", "long"]),
+    (["--jobs", "0"], ["--jobs"]),
+    (["--jobs", "2", "--scheduler", "tcp://x:1"], ["--jobs", "--scheduler"]),
+    (["--timeout", "0"], ["--timeout"]),
+]
+
+
+# --- what is refused ---
+@pytest.mark.parametrize(("arguments", "expected"), REFUSED)
+def test_option_that_makes_no_sense_is_refused(
+    project: Project, arguments: list[str], expected: list[str]
+) -> None:
+    printed = project.run(project.study(TINY_STUDY), *arguments, status=2)
+    assert all(words in printed for words in expected), printed
+    assert "Traceback" not in printed
+    assert not project.outputs().exists()
+
+
+def test_bad_study_is_refused_in_one_line_before_anything_runs(project: Project) -> None:
+    printed = project.run(project.study(TINY_STUDY + "  bad: {steps: 0}\n"), status=2)
+    assert "params/mine.yaml: configuration bad: steps must be at least 1, not 0" in printed
+    assert len(printed.splitlines()) == 1
+    assert not project.outputs().exists()
+
+
+def test_study_that_is_not_there_is_refused(project: Project) -> None:
+    printed = project.run("params/nowhere.yaml", status=2)
+    assert "params/nowhere.yaml" in printed and "No such file" in printed and "Traceback" not in printed
+
+
+def test_outputs_of_another_study_are_refused(project: Project) -> None:
+    project.run(project.study(TINY_STUDY), "--outputs", "here", "--only", "short")
+    assert (project.root / "here" / "short" / "run.json").exists()
+    other = project.study(TINY_STUDY, "other")
+    assert "here: holds another study" in project.run(other, "--outputs", "here", status=2)
+
+
+def test_outputs_of_other_overrides_are_refused(project: Project) -> None:
+    study = project.study(TINY_STUDY)
+    project.run(study, "--outputs", "here", "--only", "short")
+    printed = project.run(study, "--outputs", "here", "-p", "steps", "1", status=2)
+    assert "here: holds another study or other overrides" in printed
+
+
+# --- which runs, and where they go ---
+def test_only_runs_the_selected(project: Project) -> None:
+    study = project.study(TINY_STUDY)
+    printed = project.run(study, "--only", "sh*")
+    assert "0 of 1 complete" in printed and "long" not in printed
+    assert "1 of 1 complete" in project.run(study, "--only", "short")
+
+
+def test_override_has_outputs_of_its_own(project: Project) -> None:
+    study = project.study(TINY_STUDY)
+    project.run(study, "-p", "text", "b", "-p", "steps", "1")
+    place = project.outputs("mine+steps=1+text=b")
+    assert read_run(place / "long")["parameters"]["steps"] == 1
+    assert read(place / "study.json")["overrides"] == {"steps": 1, "text": "b"}
+    assert not project.outputs("mine").exists()
+
+
+# --- interrupts, and a second runner ---
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupt_ends_kernels_and_the_next_run_resumes(
+    project: Project, sent: signal.Signals, status: int
+) -> None:
+    gate = project.hold_before_step(3)
+    study = project.study(TINY_STUDY)
+    runner = project.start(study)
+    history = project.attempt("long") / "history.csv"
+    wait_for(lambda: rows(history) == 2)
+    kernels = kernels_of(psutil.Process(runner.pid))
+    runner.send_signal(sent)
+    printed = runner.finish(status)
+    assert "Run the same command to resume" in printed and "Traceback" not in printed
+    assert kernels and all_end(kernels)
+    gate.touch()
+    assert rows(history) == 2  # nothing has gone on with it unseen
+    assert "interrupted at epoch 2" in project.run(study, "--dry-run")
+    project.run(study)
+    assert read_run(project.outputs("mine", "long"))["attempts"] == 2
+
+
+def test_interrupt_while_kernels_start_is_heard(project: Project) -> None:
+    runner = project.start(project.study(TINY_STUDY))
+    wait_for(lambda: project.attempt("long").exists())
+    runner.send_signal(signal.SIGINT)
+    assert "Traceback" not in runner.finish(130)
+
+
+@pytest.mark.parametrize(("arguments", "status"), [((), 2), (("--dry-run",), 0)])
+def test_second_runner_is_told_who_runs_the_study(
+    project: Project, arguments: tuple[str, ...], status: int
+) -> None:
+    project.hold_before_step(3)
+    study = project.study(TINY_STUDY)
+    runner = project.start(study)
+    wait_for(lambda: rows(project.attempt("long") / "history.csv") == 2)
+    printed = project.run(study, *arguments, status=status)
+    assert f"process {runner.pid} is running this study" in printed
+
+
+def test_dead_runner_holds_nobody(project: Project) -> None:
+    project.hold_before_step(3)
+    study = project.study(TINY_STUDY)
+    runner = project.start(study, "--only", "long")
+    wait_for(lambda: rows(project.attempt("long") / "history.csv") == 2)
+    runner.kill()
+    runner.wait()
+    assert begun(project.run(study, "--only", "short")) == ["short"]

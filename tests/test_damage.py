@@ -1,0 +1,150 @@
+"""Damage: disks that are full or read-only, files that are not as they were."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from project import NETWORK, TINY_STUDY, Project, begun, change, executed, outputs_of, read, read_run, rows
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "garbled": lambda content: bytes(255 - byte for byte in content),
+}
+
+
+def inflict(path: Path, damage: str) -> None:
+    """Damage a file."""
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+
+
+# --- disks ---
+def test_full_disk_fails_the_run_and_keeps_the_others(project: Project, small_disk: Path) -> None:
+    project.edit("tiny.ipynb", 'raise RuntimeError("asked to fail")', 'Path("big").write_bytes(bytes(2**22))')
+    study = project.study(TINY_STUDY + "  bad: {steps: 9, text: fail}\n")
+    arguments = (study, "--outputs", str(small_disk / "here"), "--jobs", "1")
+    project.run(*arguments, "--only", "short", "--only", "long")
+    printed = project.run(*arguments, status=1)
+    assert "bad: " in printed and "No space left on device" in printed and "Traceback" not in printed
+    assert "2 of 3 complete" in printed and "1 failed" in printed
+    shutil.rmtree(small_disk / "here" / "incomplete" / "bad")
+    project.edit("tiny.ipynb", "2**22", "2**10")
+    assert "bad: 9 epochs" in project.run(*arguments)
+
+
+def test_read_only_outputs_are_said(project: Project, small_disk: Path) -> None:
+    study = project.study(TINY_STUDY)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    printed = project.run(study, "--outputs", str(small_disk / "here"), status=1)
+    assert "Read-only file system" in printed and "Traceback" not in printed
+
+
+# --- complete runs ---
+FILES = {"record": "run.json", "result": "result.json", "history": "history.csv", "log": "log.ipynb"}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_in_complete_runs_is_noticed_and_mended(project: Project, damage: str) -> None:
+    lines = ", ".join(f"{name}: {{steps: 2}}" for name in FILES)
+    study = project.study(f"notebooks: {{run: tiny.ipynb}}\nconfigurations: {{{lines}}}")
+    project.run(study)
+    intact = project.outputs("mine", "log", "history.csv").read_bytes()
+    for name, file in FILES.items():
+        inflict(project.outputs("mine", name, file), damage)
+    inflict(project.outputs("mine", "study.json"), damage)
+
+    printed = project.run(study, "--dry-run")
+    for name, file in FILES.items():
+        assert re.search(rf"{name} +stale .*{file} is damaged", printed), printed
+    assert "study.json is damaged" in printed and "4 stale" in printed
+
+    printed = project.run(study)
+    assert sorted(begun(printed)) == sorted(FILES) and "Traceback" not in printed
+    assert "study.json is damaged" in printed
+    assert "4 of 4 complete" in project.run(study)
+    for name in FILES:
+        assert project.outputs("mine", name, "history.csv").read_bytes() == intact
+    assert list(read(project.outputs("mine", "study.json"))["configurations"]) == list(FILES)
+
+
+def test_log_that_was_saved_again_is_no_damage(complete: Project) -> None:
+    log = complete.outputs("mine", "short", "short.ipynb")
+    before = log.read_bytes()
+    log.write_text(json.dumps(read(log)))
+    assert log.read_bytes() != before
+    assert "2 complete" in complete.run("params/mine.yaml", "--dry-run")
+
+
+# --- attempts ---
+def test_damage_in_attempts_is_mended(project: Project) -> None:
+    files = FILES | {"checkpoint": "model.keras"}
+    lines = ", ".join(f"{name}: {{steps: 2}}" for name in files)
+    study = project.study(f"notebooks: {{run: tiny.ipynb}}\nconfigurations: {{{lines}}}")
+    project.run(study)
+    intact = project.outputs("mine", "log", "history.csv").read_bytes()
+    for name, file in files.items():
+        place = project.outputs("mine", name)
+        for number in (1, 2):
+            shutil.copytree(place, project.attempt(name, number))
+            change(project.attempt(name, number) / "run.json", finished=False)
+        shutil.rmtree(place)
+        (project.attempt(name, 2) / file).write_bytes(b"\x00 garbled")  # the later one
+        project.attempt(name).with_name("odd").mkdir()
+    assert "Traceback" not in project.run(study, "--dry-run")
+    printed = project.run(study)
+    assert printed.count(": 2 epochs") == len(files) and "Traceback" not in printed
+    for name in files:
+        assert project.outputs("mine", name, "history.csv").read_bytes() == intact
+
+
+# --- checkpoints ---
+UNSAFE_MODEL = """
+import sys
+import keras
+
+def harm(x):
+    open("harm", "w").close()
+    return x
+
+model = keras.Sequential([keras.Input((784,)), keras.layers.Lambda(lambda x: harm(x))])
+model.compile("rmsprop")
+model.save(sys.argv[1])
+"""
+
+
+def test_checkpoint_that_is_damaged_missing_or_unsafe_starts_over_and_says_so(project: Project) -> None:
+    names = ("removed", "truncated", "unsafe")
+
+    def study(epochs: int) -> str:
+        lines = "".join(f"  {name}: {{{NETWORK}, epochs: {epochs}}}\n" for name in names)
+        return project.study(f"notebooks: {{run: train.ipynb}}\nconfigurations:\n{lines}")
+
+    project.run(study(1))
+    first = project.outputs("mine", "removed", "history.csv").read_bytes()
+    project.outputs("mine", "removed", "model.keras").unlink()
+    inflict(project.outputs("mine", "truncated", "model.keras"), "truncated")
+    unsafe = str(project.outputs("mine", "unsafe", "model.keras"))
+    command = [sys.executable, "-c", UNSAFE_MODEL, unsafe]
+    subprocess.run(command, cwd=project.root, check=True, capture_output=True)
+    (project.root / "harm").unlink(missing_ok=True)
+
+    printed = project.run(study(2), "--dry-run")
+    assert re.search("removed .*epochs 1 -> 2, starts over: model.keras is not here", printed)
+    assert re.search("truncated .*epochs 1 -> 2, starts over: model.keras is damaged", printed)
+    project.run(study(2))
+    for name in names:
+        place = project.outputs("mine", name)
+        assert (place / "history.csv").read_bytes().startswith(first)
+        assert rows(place / "history.csv") == 2 and read_run(place)["parameters"]["epochs"] == 2
+        text = outputs_of(executed(place))
+        assert "Trained 2 epochs here" in text
+        assert ("The checkpoint is damaged" in text) == (name != "removed")
+    assert not list(project.root.rglob("harm"))

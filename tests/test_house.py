@@ -1,0 +1,173 @@
+"""The house: which room may know which, and that nothing heavy is imported for nothing."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import nbformat
+import pytest
+
+from project import PATIENCE, ROOT, Project
+
+HEAVY = {"pandas", "matplotlib", "dask", "distributed", "tensorflow", "keras"}
+PANDAS = {"results", "plots", "page"}  # the rooms that may import it
+ROOMS = sorted(path.stem for path in (ROOT / "nbstudy").glob("*.py"))
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Yield the full names of the modules that code imports, at its top or in a function."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "names modules in full"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def libraries(tree: ast.AST) -> set[str]:
+    """Return the top-level names of what code imports."""
+    return {name.partition(".")[0] for name in imported(tree)}
+
+
+def code_of(room: str) -> ast.Module:
+    """Return the parsed code of a module of nbstudy."""
+    return ast.parse((ROOT / "nbstudy" / f"{room}.py").read_text(encoding="utf-8"))
+
+
+def rooms_imported(tree: ast.AST) -> set[str]:
+    """Return the modules of nbstudy that code imports."""
+    parts = [name.split(".") for name in imported(tree)]
+    return {part[1] for part in parts if part[0] == "nbstudy" and len(part) > 1 and part[1] in ROOMS}
+
+
+def code_in(notebook: str) -> ast.Module:
+    """Return the parsed code of a notebook."""
+    cells = nbformat.read(ROOT / "notebooks" / notebook, as_version=4).cells
+    return ast.parse("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
+
+
+# --- templates ---
+@pytest.mark.parametrize("notebook", ["train.ipynb", "dataset.ipynb"])
+def test_templates_import_nothing_of_this_project(notebook: str) -> None:
+    own = {"nbstudy"} | {path.stem for path in ROOT.glob("*.py")}
+    own |= {path.stem for path in (ROOT / "notebooks").glob("*.py")}
+    assert not libraries(code_in(notebook)) & own
+
+
+# --- arrows ---
+def test_rooms_import_each_other_in_one_direction() -> None:
+    arrows = {room: rooms_imported(code_of(room)) for room in ROOMS if room != "__init__"}
+    while arrows:
+        built = [room for room, needed in arrows.items() if not needed & arrows.keys()]
+        assert built, f"import each other in a circle: {sorted(arrows)}"
+        for room in built:
+            del arrows[room]
+
+
+def everything_that_needs(room: str) -> set[str]:
+    """Return the rooms that a room imports, and those that these import."""
+    found: set[str] = set()
+    waiting = {room}
+    while waiting:
+        found |= waiting
+        waiting = set().union(*(rooms_imported(code_of(each)) for each in waiting)) - found
+    return found - {room}
+
+
+@pytest.mark.parametrize(
+    ("room", "unknown"),
+    [
+        ("elimination", {"results", "plots", "page", "study", "runs", "template"}),
+        ("results", {"plots", "page", "kernel", "pools", "execution"}),
+        ("plots", {"page", "kernel", "pools", "execution"}),
+        ("page", {"kernel", "pools", "execution"}),
+        ("study", {"runs", "kernel", "pools", "results"}),
+        ("runs", {"kernel", "pools", "results", "execution"}),
+        ("host", {"study", "template", "runs", "kernel", "pools"}),
+        ("kernel", {"study", "template", "runs", "pools"}),
+        ("pools", {"execution", "plan", "summary", "results", "plots", "page"}),
+        ("summary", {"results", "plots", "page"}),
+    ],
+)
+def test_room_knows_nothing_of_the_rooms_above_it(room: str, unknown: set[str]) -> None:
+    assert not everything_that_needs(room) & unknown
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_room_imports_pandas_or_matplotlib_only_where_these_are_at_home(room: str) -> None:
+    found = libraries(code_of(room))
+    assert room in PANDAS or "pandas" not in found
+    assert room == "plots" or "matplotlib" not in found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_room_imports_keras_only_to_load_a_model(room: str) -> None:
+    tree = code_of(room)
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef) and function.name == "load_model":
+            function.body = [ast.Pass()]
+    assert not libraries(tree) & {"tensorflow", "keras"}
+
+
+def test_rule_is_plain_python_that_the_runner_can_import() -> None:
+    at_top = ast.Module([node for node in code_of("elimination").body if not is_function(node)], [])
+    assert not libraries(at_top) & (HEAVY | {"numpy", "scipy"})
+    assert not libraries(code_of("elimination")) & (HEAVY | {"numpy"})
+
+
+def is_function(node: ast.stmt) -> bool:
+    """Tell whether a statement defines a function."""
+    return isinstance(node, ast.FunctionDef)
+
+
+# --- what is imported when a command runs ---
+REPORT = """
+import json, runpy, sys
+
+sys.argv = ["runner.py", *sys.argv[1:]]
+try:
+    runpy.run_path("runner.py", run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end.code
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def modules_of(project: Project, *arguments: str) -> set[str]:
+    """Return the top-level names of all modules that a command of the runner has imported."""
+    command = [sys.executable, "-c", REPORT, *arguments]
+    done = subprocess.run(
+        command, cwd=project.root, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    assert done.returncode == 0, done.stderr
+    return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+
+
+def test_command_with_nothing_to_do_imports_nothing_heavy(project: Project) -> None:
+    project.notebook("page.ipynb", {"parameters": 'outputs: str = "."', "": "print(outputs)"})
+    study = project.study(
+        "notebooks: {run: tiny.ipynb, summary: page.ipynb}\nconfigurations: {a: , b: {steps: 2}}"
+    )
+    project.run(study)
+    summary = project.outputs("mine", "page.ipynb").read_bytes()
+    modules = modules_of(project, study)
+    assert "papermill" in modules and "nbstudy" in modules  # it did run
+    assert not modules & HEAVY
+    assert project.outputs("mine", "page.ipynb").read_bytes() == summary
+
+
+def test_dry_run_imports_nothing_heavy(complete: Project) -> None:
+    assert not modules_of(complete, "params/mine.yaml", "--dry-run") & HEAVY
+
+
+def test_package_imports_nothing_heavy_before_it_is_used() -> None:
+    code = "import json, sys, nbstudy; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
+    assert not {name.partition(".")[0] for name in json.loads(done.stdout)} & (HEAVY | {"numpy"})

@@ -1,0 +1,453 @@
+"""Where runs go: a Dask cluster, with a real scheduler and real workers on the loopback device."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from clusters import Cluster
+from project import (
+    NETWORK,
+    TINY_STUDY,
+    Project,
+    all_end,
+    kernels_of,
+    outputs_of,
+    read,
+    read_run,
+    rows,
+    wait_for,
+)
+
+FOUR = """
+notebooks: {run: tiny.ipynb}
+defaults: {steps: 4, seconds: 0.1}
+configurations: {a: , b: , c: , d: }
+"""
+PREPARED = FOUR.replace("run:", "prepare: ready.ipynb, run:")
+
+
+@pytest.fixture
+def make_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
+    """Return a function that makes a cluster with settings of Dask's."""
+    made: list[Cluster] = []
+
+    def make(**settings: str) -> Cluster:
+        made.append(Cluster(tmp_path / f"cluster{len(made)}", **settings))
+        return made[-1]
+
+    yield make
+    for cluster in made:
+        cluster.end()
+
+
+# --- runs over workers ---
+def test_study_runs_over_two_workers(project: Project, cluster: Cluster) -> None:
+    workers = [cluster.worker(), cluster.worker()]
+    project.edit("tiny.ipynb", '{"text": text}', '{"text": __import__("os").getppid()}')
+    printed = project.run(project.study(FOUR), "--scheduler", cluster.address)
+    assert "0 of 4 complete" in printed and "a: 4 epochs, val_loss 0.25" in printed
+    used = {read(project.outputs("mine", name, "result.json"))["text"] for name in "abcd"}
+    assert used == {worker.pid for worker in workers}
+    for path in project.outputs("mine").glob("*/*"):
+        assert str(project.root) not in path.read_text()
+    assert list(project.outputs("mine", "incomplete").iterdir()) == []
+    for number in (1, 2):  # nothing is left in the workers' directories
+        left = {path.name for path in (cluster.root / f"worker{number}").iterdir()}
+        assert left <= {"log", "dask-scratch-space"}
+
+
+def test_worker_of_two_threads_runs_two_at_once(project: Project, cluster: Cluster) -> None:
+    cluster.worker(2)
+    meeting = project.root / "meeting"
+    meeting.mkdir()
+    project.edit(
+        "tiny.ipynb",
+        "rows = [",
+        f"meeting = Path({str(meeting)!r})\n(meeting / text).touch()\n"
+        "while len(list(meeting.iterdir())) < 2:\n    time.sleep(0.05)\nrows = [",
+    )
+    study = project.study("notebooks: {run: tiny.ipynb}\nconfigurations: {a: {text: a}, b: {text: b}}")
+    project.run(study, "--scheduler", cluster.address)
+    assert read_run(project.outputs("mine", "a"))["cores"] == max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+def test_two_studies_share_a_cluster(project: Project, cluster: Cluster) -> None:
+    for _ in range(2):
+        cluster.worker()
+    names = ("one", "two")
+    runners = [project.start(project.study(FOUR, name), "--scheduler", cluster.address) for name in names]
+    for name, runner in zip(names, runners, strict=True):
+        assert "d: 4 epochs" in runner.finish()
+        assert all(read_run(project.outputs(name, run))["attempts"] == 1 for run in "abcd")
+
+
+def test_histories_equal_those_of_one_machine(project: Project, cluster: Cluster) -> None:
+    # a small network and two epochs: every value counts, not how good it is
+    study = project.study(
+        "notebooks: {run: train.ipynb}\n"
+        f"configurations: {{plain: {{{NETWORK}, epochs: 2}}, dropout: {{{NETWORK}, epochs: 2, dropout: 0.3}}}}"
+    )
+    cluster.worker(2)
+    project.run(study, "--scheduler", cluster.address)
+    project.run(study, "--outputs", "here")
+    for name in ("plain", "dropout"):
+        history = project.outputs("mine", name, "history.csv")
+        assert history.read_bytes() == (project.root / "here" / name / "history.csv").read_bytes()
+
+
+# --- workers need nothing of this project ---
+TELL = {
+    "parameters": 'outputs: str = "."  # the directory of the study',
+    "": """
+        import os
+        import nbstudy
+
+        print(nbstudy.__file__)
+        print(nbstudy.MARK)
+        print("parent", os.getppid())
+    """,
+}
+
+
+def told_by_the_summary(project: Project) -> list[str]:
+    """Return the lines that the summary TELL printed."""
+    summary = nbformat.read(project.outputs("mine", "tell.ipynb"), as_version=4)
+    (output,) = [output for cell in summary.cells for output in cell.get("outputs", [])]
+    return output.text.splitlines()
+
+
+def with_marked_nbstudy(project: Project) -> str:
+    """Mark the project's copy of nbstudy, write a study whose summary tells of it; return the study's path."""
+    with (project.root / "nbstudy" / "__init__.py").open("a") as file:
+        file.write("\nMARK = 'of this runner'\n")
+    project.notebook("tell.ipynb", TELL)
+    return project.study(FOUR.replace("tiny.ipynb}", "tiny.ipynb, summary: tell.ipynb}"))
+
+
+def test_workers_of_the_tests_have_no_nbstudy(cluster: Cluster, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import nbstudy"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=cluster.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode and "ModuleNotFoundError: No module named 'nbstudy'" in done.stderr
+
+
+def test_workers_without_nbstudy_run_a_study_and_its_summary(project: Project, cluster: Cluster) -> None:
+    workers = [cluster.worker(), cluster.worker()]
+    printed = project.run(with_marked_nbstudy(project), "--scheduler", cluster.address)
+    assert all(f"{name}: 4 epochs" in printed for name in "abcd")
+    file, mark, parent = told_by_the_summary(project)
+    assert "/kernel-" in file and not Path(file).exists()  # in the kernel's private directory
+    assert mark == "of this runner"
+    assert parent in {f"parent {worker.pid}" for worker in workers}
+
+
+def test_summary_here_gets_the_nbstudy_of_its_runner(project: Project) -> None:
+    project.run(with_marked_nbstudy(project))
+    file, mark, _ = told_by_the_summary(project)
+    assert "/kernel-" in file and mark == "of this runner"
+
+
+def test_summary_of_the_real_study_is_made_on_workers(project: Project, cluster: Cluster) -> None:
+    study = project.study(
+        "notebooks: {run: train.ipynb, summary: summary.ipynb}\n"
+        f"configurations: {{one: {{{NETWORK}, epochs: 1}}, two: {{{NETWORK}, epochs: 1, seed: 1}}}}"
+    )
+    for _ in range(2):
+        cluster.worker()
+    project.run(study, "--scheduler", cluster.address)
+    summary = nbformat.read(project.outputs("mine", "summary.ipynb"), as_version=4)
+    assert "2 of 2 configurations are complete" in outputs_of(summary)
+    assert "2 of 2 complete" in project.run(study)
+
+
+# --- workers that come and go ---
+def test_runs_of_a_killed_worker_resume_on_another(project: Project, cluster: Cluster) -> None:
+    gate = project.hold_before_step(6)
+    project.edit(
+        "tiny.ipynb",
+        'rows = ["epoch,val_loss"]',
+        'rows = ["epoch,val_loss"]\nhistory = Path("history.csv")\n'
+        "if history.exists():\n    rows = history.read_text().split()",
+    )
+    project.edit(
+        "tiny.ipynb",
+        "for step in range(1, steps + 1)",
+        "start = len(rows)\nfor step in range(start, steps + 1)",
+    )
+    project.edit("tiny.ipynb", '{"text": text}', '{"start": start}')
+    first = cluster.worker(2)
+    study = project.study(
+        "notebooks: {run: tiny.ipynb}\ndefaults: {steps: 9, seconds: 0.1}\nconfigurations: {a: , b: }"
+    )
+    runner = project.start(study, "--scheduler", cluster.address)
+    wait_for(lambda: all(rows(project.attempt(name) / "history.csv") == 5 for name in "ab"))
+    cluster.worker(2, host="127.0.0.2")  # another host, which the runs were not given to
+    kernels = kernels_of(first)
+    first.kill()
+    assert len(kernels) == 2 and all_end(kernels)
+    gate.touch()
+    assert "127.0.0.1 is gone" in runner.finish()
+    for name in "ab":
+        place = project.outputs("mine", name)
+        assert read_run(place)["attempts"] == 2
+        assert rows(place / "history.csv") == 9
+        assert read(place / "result.json") == {"start": 6}  # no epoch was trained again
+
+
+def test_worker_that_joins_late_is_used(project: Project, cluster: Cluster) -> None:
+    gate = project.hold_before_step(4)
+    runner = project.start(project.study(FOUR), "--scheduler", cluster.address)
+    wait_for(lambda: project.outputs("mine", "study.json").exists())
+    cluster.worker()
+    wait_for(lambda: any(project.outputs("mine", "incomplete").glob("*/1/history.csv")))
+    late = cluster.worker()
+    wait_for(lambda: kernels_of(late))
+    gate.touch()
+    assert runner.finish().count("waiting for workers") == 1
+
+
+def test_run_that_keeps_killing_its_workers_is_failed(
+    project: Project, make_cluster: Callable[..., Cluster]
+) -> None:
+    # one death more than allowed instead of Dask's four, since a worker takes seconds to start
+    cluster = make_cluster(SCHEDULER__ALLOWED_FAILURES="1")
+    cluster.worker(nanny=True)
+    project.edit("tiny.ipynb", 'raise RuntimeError("asked to fail")', "import os; os.kill(os.getppid(), 9)")
+    study = project.study(TINY_STUDY + "  bad: {steps: 9, text: fail}\n")
+    printed = project.run(study, "--scheduler", cluster.address, status=1)
+    log = project.attempt("bad", 2) / "bad.ipynb"
+    assert "bad: KilledWorker: " in printed and f"({log.relative_to(project.root)})" in printed, printed
+    assert "1 failed" in printed and "long: 4 epochs" in printed and "short: 2 epochs" in printed
+    assert "KilledWorker" in project.run(study, "--dry-run")
+
+
+def test_worker_that_lives_on_unseen_disturbs_nothing(
+    project: Project, make_cluster: Callable[..., Cluster]
+) -> None:
+    gate = project.hold_before_step(3)
+    # a worker is given up after ten seconds instead of Dask's five minutes; a busy one shows up sooner
+    cluster = make_cluster(SCHEDULER__WORKER_TTL="10s")
+    first = cluster.worker()
+    runner = project.start(project.study(TINY_STUDY), "--only", "long", "--scheduler", cluster.address)
+    wait_for(lambda: rows(project.attempt("long") / "history.csv") == 2)
+    kernels = kernels_of(first)
+    for process in (first, *kernels):
+        process.suspend()
+    cluster.worker()
+    wait_for(lambda: rows(project.attempt("long", 2) / "history.csv") == 2)
+    for process in (first, *kernels):
+        process.resume()
+    assert kernels and all_end(kernels)
+    gate.touch()
+    runner.finish()
+    assert read_run(project.outputs("mine", "long"))["attempts"] == 2
+    assert rows(project.outputs("mine", "long", "history.csv")) == 4
+
+
+# --- interrupts and a lost scheduler ---
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_ends_kernels_and_leaves_the_cluster(
+    project: Project, cluster: Cluster, sent: signal.Signals
+) -> None:
+    project.hold_before_step(3)
+    worker = cluster.worker()
+    study = project.study(TINY_STUDY)
+    runner = project.start(study, "--scheduler", cluster.address)
+    wait_for(lambda: rows(project.attempt("long") / "history.csv") == 2)
+    kernels = kernels_of(worker)
+    runner.send_signal(sent)
+    printed = runner.finish(128 + sent)
+    assert "Run the same command to resume" in printed and "Traceback" not in printed
+    assert kernels and all_end(kernels)
+    assert worker.is_running() and cluster.scheduler.is_running()
+    assert "interrupted at epoch 2" in project.run(study, "--dry-run")
+    assert "short: 2 epochs" in project.run(study, "--only", "short", "--scheduler", cluster.address)
+
+
+def test_interrupt_of_a_queued_study_leaves_the_one_that_runs(project: Project, cluster: Cluster) -> None:
+    gate = project.hold_before_step(3)
+    worker = cluster.worker()
+    runs = project.start(project.study(TINY_STUDY, "other"), "--scheduler", cluster.address)
+    wait_for(lambda: rows(project.outputs("other", "incomplete", "long", "1", "history.csv")) == 2)
+    kernels, tasks = kernels_of(worker), cluster.tasks()
+    queued = project.start(project.study(TINY_STUDY), "--scheduler", cluster.address)
+    wait_for(lambda: cluster.tasks() > tasks)  # what it asked for waits behind the other's run
+    queued.send_signal(signal.SIGTERM)
+    printed = queued.finish(143)
+    assert "Run the same command to resume" in printed and "Traceback" not in printed
+    assert kernels_of(worker) == kernels
+    gate.touch()
+    assert "short: 2 epochs" in runs.finish()
+
+
+def test_kernels_of_a_killed_runner_end_on_workers(project: Project, cluster: Cluster) -> None:
+    project.hold_before_step(3)
+    worker = cluster.worker()
+    study = project.study(TINY_STUDY)
+    runner = project.start(study, "--scheduler", cluster.address)
+    wait_for(lambda: rows(project.attempt("long") / "history.csv") == 2)
+    kernels = kernels_of(worker)
+    runner.kill()
+    runner.wait()
+    assert kernels and all_end(kernels)
+    assert worker.is_running()
+    assert "short: 2 epochs" in project.run(study, "--only", "short", "--scheduler", cluster.address)
+
+
+def test_lost_scheduler_is_said_and_nothing_is_lost(project: Project, cluster: Cluster) -> None:
+    project.hold_before_step(3)
+    cluster.worker()
+    study = project.study(TINY_STUDY)
+    runner = project.start(study, "--scheduler", cluster.address)
+    wait_for(lambda: rows(project.attempt("long") / "history.csv") == 2)
+    cluster.scheduler.kill()
+    printed = runner.finish(1)
+    assert "Traceback" not in printed and f"--scheduler {cluster.address}: is lost" in printed
+    assert "interrupted at epoch 2" in project.run(study, "--dry-run")
+    assert "short: 2 epochs" in project.run(study, "--only", "short")  # the study is free again
+
+
+# --- what is refused ---
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:{}", "tls://127.0.0.1:{}", "nonsense", "http://x:1"])
+def test_unreachable_scheduler_is_said(project: Project, address: str) -> None:
+    with socket.socket() as silent:  # holds a port and does not listen
+        silent.bind(("127.0.0.1", 0))
+        address = address.format(silent.getsockname()[1])
+        printed = project.run(project.study(TINY_STUDY), "--scheduler", address, status=2)
+    assert f"--scheduler {address}: cannot be reached" in printed and "Traceback" not in printed, printed
+    assert len(printed.splitlines()) == 1
+
+
+@pytest.mark.parametrize("library", ["keras", "distributed"])
+def test_other_libraries_on_workers_are_said(
+    project: Project, cluster: Cluster, tmp_path: Path, library: str
+) -> None:
+    metadata = tmp_path / "site" / f"{library}-0.1.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    real = distribution(library).read_text("entry_points.txt")  # Dask's commands, for one
+    (metadata.parent / "entry_points.txt").write_text(real or "")
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {library}\nVersion: 0.1\n")
+    cluster.worker(PYTHONPATH=f"{tmp_path / 'site'}{os.pathsep}{cluster.site}")
+    printed = project.run(project.study(TINY_STUDY), "--scheduler", cluster.address, status=2)
+    assert f"{library} 0.1" in printed and "127.0.0.1" in printed and len(printed.splitlines()) == 1, printed
+
+
+# --- outputs that a worker does not see ---
+def blind_worker(cluster: Cluster, project: Project, host: str) -> psutil.Process:
+    """Start a worker that sees an empty directory instead of the outputs'."""
+    if os.geteuid() or not shutil.which("unshare"):
+        pytest.skip("hiding a directory from a process needs root and unshare")
+    project.outputs().mkdir(exist_ok=True)
+    hide = f'mount -t tmpfs tmpfs {project.outputs()} && exec "$@"'
+    return cluster.worker(host=host, prefix=("unshare", "-m", "sh", "-c", hide, "sh"))
+
+
+def seen_by(worker: psutil.Process, project: Project) -> list[Path]:
+    """Return what a worker sees in the outputs."""
+    return list(Path(f"/proc/{worker.pid}/root{project.outputs()}").iterdir())
+
+
+def test_outputs_that_workers_do_not_see_are_said(project: Project, cluster: Cluster) -> None:
+    cluster.worker()
+    worker = blind_worker(cluster, project, host="127.0.0.2")
+    printed = project.run(project.study(TINY_STUDY), "--scheduler", cluster.address, status=2)
+    assert f"127.0.0.2 does not see {project.outputs('mine')}" in printed, printed
+    assert "started" not in printed
+    assert seen_by(worker, project) == []
+
+
+def test_late_worker_that_sees_no_outputs_is_not_used(project: Project, cluster: Cluster) -> None:
+    gate = project.hold_before_step(4)
+    cluster.worker()
+    runner = project.start(project.study(FOUR), "--scheduler", cluster.address)
+    wait_for(lambda: any(project.outputs("mine", "incomplete").glob("*/1/history.csv")))
+    worker = blind_worker(cluster, project, host="127.0.0.2")
+    wait_for(lambda: "127.0.0.2 does not see" in runner.printed())
+    gate.touch()
+    assert runner.finish().count("127.0.0.2 does not see") == 1
+    assert seen_by(worker, project) == []
+
+
+# --- preparation ---
+def test_each_host_prepares_once_before_its_first_run(project: Project, cluster: Cluster) -> None:
+    marks = project.root / "marks"
+    # a second, so that runs which did not wait for it would be caught
+    mark = f"import time\ntime.sleep(1)\nwith open({str(marks)!r}, 'a') as file:\n    file.write('x')"
+    project.notebook("ready.ipynb", {"": mark})
+    for host in ("127.0.0.1", "127.0.0.2"):
+        cluster.worker(2, host=host)
+    project.edit("tiny.ipynb", "rows = [", f"assert Path({str(marks)!r}).exists()\nrows = [")
+    gate = project.hold_before_step(4)
+    runner = project.start(project.study(PREPARED), "--scheduler", cluster.address)
+    wait_for(lambda: marks.exists() and marks.read_text() == "xx")
+    gate.touch()
+    runner.finish()
+    assert marks.read_text() == "xx"
+    assert project.outputs("mine", "ready.ipynb").exists()
+
+
+@pytest.mark.parametrize("scheduler", [False, True])
+def test_failing_preparation_is_one_message(project: Project, cluster: Cluster, scheduler: bool) -> None:
+    project.notebook("ready.ipynb", {"": 'raise FileNotFoundError("no source has it")'})
+    options: tuple[str, ...] = ()
+    if scheduler:
+        cluster.worker(2)
+        options = ("--scheduler", cluster.address)
+    printed = project.run(project.study(PREPARED), *options, status=1)
+    assert printed.count("no source has it") == 1, printed
+
+
+def test_host_whose_preparation_fails_is_not_used(project: Project, cluster: Cluster) -> None:
+    fails = 'import os\nif "BAD" in os.environ:\n    raise FileNotFoundError("no source has it")'
+    project.notebook("ready.ipynb", {"": fails})
+    gate = project.hold_before_step(4)
+    cluster.worker()
+    cluster.worker(host="127.0.0.2", BAD="yes")
+    runner = project.start(project.study(PREPARED), "--scheduler", cluster.address)
+    why = "127.0.0.2 ready.ipynb: FileNotFoundError: no source has it"
+    wait_for(lambda: why in runner.printed())
+    gate.touch()
+    printed = runner.finish()
+    assert printed.count(why) == 1 and "d: 4 epochs" in printed, printed
+
+
+# --- TLS ---
+def certificate(place: Path) -> dict[str, str]:
+    """Make a certificate that signs itself; return Dask's settings for it."""
+    key, cert = str(place / "key.pem"), str(place / "cert.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]
+    subprocess.run([*command, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    settings = {"COMM__TLS__CA_FILE": cert, "COMM__REQUIRE_ENCRYPTION": "True"}
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        settings |= {f"COMM__TLS__{role}__KEY": key, f"COMM__TLS__{role}__CERT": cert}
+    return settings
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl to make a certificate")
+def test_tls_with_the_settings_of_dask(
+    project: Project,
+    make_cluster: Callable[..., Cluster],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = certificate(tmp_path)
+    cluster = make_cluster(**settings)
+    cluster.worker()
+    study = project.study(TINY_STUDY)
+    assert "cannot be reached" in project.run(study, "--scheduler", cluster.address, status=2)
+    for name, value in settings.items():
+        monkeypatch.setenv(f"DASK_DISTRIBUTED__{name}", value)
+    assert "long: 4 epochs" in project.run(study, "--scheduler", cluster.address)

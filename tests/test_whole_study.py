@@ -1,0 +1,96 @@
+"""A whole study, as a person runs it: fetch the data, train, summarise, come back later."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from project import PATIENCE, REAL_STUDY, ROOT, Project, begun, outputs_of
+
+
+def test_logs_are_valid_and_hold_no_path_and_no_noise(trained: Project) -> None:
+    logs = list(trained.outputs("mine").glob("**/*.ipynb"))
+    assert len(logs) == 5  # three runs, the dataset and the summary
+    for path in logs:
+        log = nbformat.read(path, as_version=4)
+        nbformat.validate(log)
+        text = path.read_text()
+        for place in (str(trained.root), str(Path.home()), str(ROOT), sys.prefix):
+            assert place not in text, (path.name, place)
+        outputs = [output for cell in log.cells for output in cell.get("outputs", [])]
+        assert [output.name for output in outputs if output.output_type == "stream"] == [], path.name
+        assert log.metadata.papermill.get("input_path") is None
+        assert "\\r" not in outputs_of(log)
+
+
+def test_summary_shows_the_study_and_opens_the_test_set(trained: Project) -> None:
+    place = trained.outputs("mine")
+    text = outputs_of(nbformat.read(place / "summary.ipynb", as_version=4))
+    assert "3 of 3 configurations are complete" in text
+    assert "The original dropped dropout." in text
+    assert "Test accuracy: 0." in text
+    assert text.count("image/png") == 4  # a round, the factors, the confusions, the mistakes
+    assert (place / "elimination.png").stat().st_size > 10_000
+    table = (place / "results.csv").read_text()
+    assert table.count("\n") == 4 and "final" in table
+
+
+EXPECTED = {
+    "nothing": ["There is no study in"],
+    "half": ["1 of 3 configurations", "plain: missing", "dropout.ipynb): unfinished at epoch 4"],
+    "other": ["There is no study in", "../outputs/mine"],
+}
+
+
+@pytest.mark.parametrize("there", EXPECTED)
+def test_summary_is_a_sensible_page_whatever_is_there(trained: Project, tmp_path: Path, there: str) -> None:
+    home = tmp_path / "outputs" / "fashion_mnist"
+    home.parent.mkdir()
+    if there == "half":
+        shutil.copytree(trained.outputs("mine"), home)
+        shutil.rmtree(home / "plain")
+        (home / "incomplete" / "dropout").mkdir()
+        (home / "dropout").rename(home / "incomplete" / "dropout" / "1")
+        (home / "strange").mkdir()
+    if there == "other":
+        shutil.copytree(trained.outputs("mine"), home.parent / "mine")
+    (tmp_path / "notebooks").mkdir()
+    template = ROOT / "notebooks" / "summary.ipynb"
+    command = [sys.executable, "-m", "papermill", str(template), "out.ipynb", "--no-progress-bar"]
+    done = subprocess.run(
+        command, cwd=tmp_path / "notebooks", capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    assert done.returncode == 0, done.stderr
+    text = outputs_of(nbformat.read(tmp_path / "notebooks" / "out.ipynb", as_version=4))
+    assert all(words in text for words in [*EXPECTED[there], "The test set stays closed"]), text
+
+
+@pytest.fixture
+def later(project: Project, trained: Project) -> Project:
+    """A project of the test's own with the outputs of the one that has trained."""
+    project.study(REAL_STUDY)
+    shutil.copytree(trained.outputs(), project.outputs())
+    return project
+
+
+def test_no_work_leaves_the_summary_as_it_is(later: Project) -> None:
+    summary = later.outputs("mine", "summary.ipynb")
+    before = summary.read_bytes()
+    printed = later.run("params/mine.yaml")
+    assert "3 of 3 complete" in printed and begun(printed) == []
+    assert summary.read_bytes() == before
+
+
+def test_removed_run_comes_back_the_same_and_renews_the_summary(later: Project) -> None:
+    summary = later.outputs("mine", "summary.ipynb")
+    history = later.outputs("mine", "plain", "history.csv")
+    summary_before, history_before = summary.read_bytes(), history.read_bytes()
+    shutil.rmtree(later.outputs("mine", "plain"))
+    assert begun(later.run("params/mine.yaml")) == ["plain"]
+    assert summary.read_bytes() != summary_before
+    assert history.read_bytes() == history_before

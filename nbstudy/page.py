@@ -1,4 +1,7 @@
-"""What the summary says, in Markdown: tables and sentences, computed from Results, Verdicts and a Choice."""
+"""What the summary says, in Markdown: tables and sentences, computed from Results, Verdicts and a Choice.
+
+Whatever does not apply to a study is an empty text, which `show` leaves out.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,60 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from nbstudy.elimination import DEVIATIONS, Choice, Noise, Verdict, best_epoch, lower_is_better, value_of
-from nbstudy.results import Factor, Ranking, Results, Round, Run, beside
+from nbstudy.checks import StudyError
+from nbstudy.elimination import (
+    MOST_REPLICATES,
+    POWER,
+    Choice,
+    Noise,
+    Verdict,
+    as_cost,
+    best_epoch,
+    least_step,
+    lower_is_better,
+    replicates_needed,
+    value_of,
+)
+from nbstudy.openings import Opening, read_openings
+from nbstudy.results import SEED, Factor, Ranking, Results, Round, Run, beside
 from nbstudy.runs import State
 
 COMMON = 0.75  # a parameter that more than this share of runs have in common gets no column
+SHOWN = 50  # rows of a long table: results.csv has all
+NAMED = 12  # names in a sentence
+FIRST_REPLICATES = 3  # what to begin with where there are none
+PENALTY = 1e-6  # a loss above the cross-entropy by more than this contains a penalty
 
 
 # --- words and tables ---
-def listed(names: Collection[str]) -> str:
-    """Return names as words of a sentence."""
-    *others, last = names or ["nothing"]
+def show(*texts: str) -> None:
+    """Display texts as Markdown, one below the other; empty ones show nothing."""
+    from IPython.display import Markdown, display
+
+    filled = [text for text in texts if text]
+    if filled:
+        display(Markdown("\n\n".join(filled)))  # type: ignore[no-untyped-call]
+
+
+def joined(*sentences: str) -> str:
+    """Return sentences as a paragraph, without those that are empty."""
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def listed(names: Collection[str], most: int = NAMED) -> str:
+    """Return names as words of a sentence; of many, only the first, and how many more there are."""
+    words = list(names)
+    if len(words) > most:
+        words[most - 1 :] = [f"{len(words) - most + 1} more"]
+    *others, last = words
     if not others:
         return last
     return f"{', '.join(others)} and {last}"
@@ -43,6 +83,14 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in texts:
         lines.append([row.get(key, "") for key in columns])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def table_of_many(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as a table that is cut where it would be long, which a sentence then says."""
+    text = table(rows[:SHOWN])
+    if len(rows) > SHOWN:
+        text += f"\n\nThese are the first {SHOWN} of {len(rows):,}, best first; `results.csv` has all."
+    return text
 
 
 def cell(value: Any) -> str:
@@ -100,7 +148,7 @@ def loaded(results: Results) -> str:
 def accounts(results: Results) -> str:
     """Name every run that is not complete, ended early, or is not in the study."""
     count = f"**{len(results.complete)} of {len(results.runs)} configurations are complete.**"
-    lines = [count, ""]
+    lines = []
     for run in results.runs.values():
         if not run.state.is_done:
             lines.append(f"- {link(run)}: {progress(run)}{because(run)}")
@@ -110,7 +158,9 @@ def accounts(results: Results) -> str:
             )
     for name in results.extras:
         lines.append(f"- {name}: extra, on disk but not in the study")
-    return "\n".join(lines)
+    if len(lines) > SHOWN:
+        lines[SHOWN:] = [f"- and {len(lines) - SHOWN:,} more: `results.csv` has the state of each"]
+    return "\n".join([count, "", *lines])
 
 
 def progress(run: Run) -> str:
@@ -150,19 +200,20 @@ def environments(results: Results) -> str:
 
 # --- all runs ---
 def table_of_runs(results: Results) -> str:
-    """Show what each run came to, and its parameters as far as they vary."""
+    """Show what each run came to, and its parameters as far as they vary; of many, the best."""
     metric = results.metric
     common = common_parameters(results)
     rows = []
-    for name, values in results.table.to_dict("index").items():
+    for name, values in most_important(results).to_dict("index").items():
         run = results.runs[name]
         row = {"configuration": "<br>".join([link(run), *uncommon(run, common)])}
         row["weights"] = values["weights"]
-        row["epochs"] = values["epochs"]
-        row[f"best {metric}"] = values.get(f"best_{metric}")
-        row["at epoch"] = values.get(f"best_{metric}_epoch")
+        if results.has_epochs:
+            row["epochs"] = values["epochs"]
+            row[f"best {metric}"] = values.get(f"best_{metric}")
+            row["at epoch"] = values.get(f"best_{metric}_epoch")
         for each in results.watched[:2]:  # results.csv has all
-            row[f"settled {each}"] = values[f"settled_{each}"]
+            row[f"{results.settled}{each}"] = values[f"settled_{each}"]
         row["gap"] = values.get("gap")
         row["minutes"] = f"{run.minutes:.1f}"
         row["state"] = ""
@@ -172,7 +223,16 @@ def table_of_runs(results: Results) -> str:
             if parameter not in common:
                 row[parameter] = str(run.parameters.get(parameter))
         rows.append(row)
-    return table(rows) or "There is no run."
+    return table_of_many(rows)
+
+
+def most_important(results: Results) -> pd.DataFrame:
+    """Return the table of results in the study's order; of many runs, best first."""
+    column = f"settled_{results.metric}"
+    if len(results.runs) <= SHOWN or column not in results.table:
+        return results.table
+    costs = [as_cost(value, results.metric) for value in results.table[column]]
+    return results.table.iloc[pd.Series(costs).argsort(kind="stable")]
 
 
 def common_parameters(results: Results) -> dict[str, str]:
@@ -193,46 +253,86 @@ def uncommon(run: Run, common: Mapping[str, str]) -> list[str]:
 
 
 # --- elimination ---
-def before_round(each: Round) -> str:
+def before_round(results: Results, each: Round) -> str:
     """Return the heading of a round, and what to look for in its figure."""
+    heading = f"### {each.number} · {each.title}"
+    if not results.has_epochs:
+        return f"{heading}\n\nBy {each.metric} ({better(each.metric)} is better)."
     ends = "highest"
     if lower_is_better(each.metric):
         ends = "lowest"
     epochs = "all epochs"
     if each.epochs:
         epochs = f"the first {each.epochs} epochs"
-    look = f"Look for the lines that end {ends}: {each.metric} over {epochs}."
-    return f"### {each.number} · {each.title}\n\n{look}"
+    return f"{heading}\n\nLook for the lines that end {ends}: {each.metric} over {epochs}."
 
 
 def table_of_round(results: Results, each: Round, verdict: Verdict) -> str:
     """Show the candidates of a round, best first, with what to be careful of."""
     not_judged = [name for name in each.candidates if name not in verdict.costs]
-    dropped_before = rounds_of_dropping(results.rounds[: each.number - 1])
     rows = []
     for name in [*verdict.costs, *not_judged]:
-        differing = results.differing(name, verdict.best or name, results.factors)
-        notes = []
-        if name in dropped_before:
-            notes.append(f"brought back, dropped in round {dropped_before[name]}")
-        if len(differing) > 1:
-            notes.append(f"{len(differing)} parameters at once")
-        if not results.runs[name].state.is_done:
-            notes.append(progress(results.runs[name]))
-        elif name in not_judged:
-            notes.append(f"has no {each.metric}")
         row: dict[str, Any] = {"candidate": link(results.runs[name])}
         row[each.metric] = value_of(verdict.costs.get(name, math.inf), each.metric)
-        row["worse by"] = verdict.excess.get(name)
+        row["runs"] = verdict.runs.get(name)
+        row |= compared(name, verdict)
         row["rule"] = decision(name, verdict)
         if results.has_original:
             row["original"] = "kept"
         if name in each.originally_dropped:
             row["original"] = "dropped"
-        row["differs from the best in"] = ", ".join(differing)
-        row["note"] = "; ".join(notes)
+        row["differs from the best in"] = ", ".join(differing_from_best(results, name, verdict))
+        row["note"] = "; ".join(notes(results, each, name, verdict))
         rows.append(row)
-    return table(rows)
+    return table_of_many(rows)
+
+
+def compared(name: str, verdict: Verdict) -> dict[str, Any]:
+    """Return the cells that say by how much a candidate is worse than another, and how much is allowed."""
+    cells: dict[str, Any] = {"worse by": None, "than": None, "allowed": None}
+    comparison = verdict.against.get(name)
+    if comparison and name != verdict.best:
+        cells |= {"worse by": comparison.worse_by, "than": comparison.other}
+        if verdict.noise.is_known:
+            cells["allowed"] = comparison.allowed
+    return cells
+
+
+def differing_from_best(results: Results, name: str, verdict: Verdict) -> list[str]:
+    """Return the parameters, the seed aside, in which a candidate differs from the best one."""
+    return results.differing(name, verdict.best or name, results.factors)
+
+
+def notes(results: Results, each: Round, name: str, verdict: Verdict) -> list[str]:
+    """Return what to be careful of with a candidate."""
+    run = results.runs[name]
+    notes = []
+    dropped_before = rounds_of_dropping(results.rounds[: each.number - 1])
+    if name in dropped_before:
+        notes.append(f"brought back, dropped in round {dropped_before[name]}")
+    differing = differing_from_best(results, name, verdict)
+    if len(differing) > 1:
+        notes.append(f"{len(differing)} parameters at once")
+    if name in verdict.spared:
+        most = verdict.runs[verdict.best or name]
+        notes.append(
+            f"kept because it has {runs_in_words(verdict.runs[name])}: with {most} it would be dropped"
+        )
+    stands_for_it = results.first[name]
+    if run.state is not State.COMPLETE:
+        notes.append(progress(run))
+    elif name not in verdict.costs and stands_for_it in verdict.costs:
+        notes.append(f"a replicate of {stands_for_it}")
+    elif name not in verdict.costs:
+        notes.append(f"has no {each.metric}")
+    return notes
+
+
+def runs_in_words(number: int) -> str:
+    """Return a number of runs in words."""
+    if number == 1:
+        return "1 run"
+    return f"{number} runs"
 
 
 def rounds_of_dropping(rounds: Sequence[Round]) -> dict[str, int]:
@@ -251,34 +351,45 @@ def decision(name: str, verdict: Verdict) -> str:
 
 def after_round(results: Results, each: Round, verdict: Verdict) -> str:
     """Say what the rule drops in a round and why, and whether the original did the same."""
-    sentences = [f"**The rule drops {listed(verdict.dropped)}**, and keeps {what_is_kept(verdict)}."]
+    if not verdict.costs:
+        return "None of the candidates can be judged yet."
+    sentences = [what_is_dropped(verdict), noise_in_words(verdict.noise)]
     if each.is_overview:
         sentences.append("The original decided nothing here: this is its overview.")
     elif results.has_original:
-        sentences.append(f"The original dropped {listed(each.originally_dropped)}.")
-        disputed = verdict.disputed(each.originally_dropped)
-        if disputed:
-            sentences.append(f"**They disagree on {listed(disputed)}.**")
-        else:
-            sentences.append("**They agree.**")
+        sentences.append(original_in_words(each, verdict))
     return " ".join(sentences)
 
 
-def what_is_kept(verdict: Verdict) -> str:
-    """Say what a verdict keeps, and how much it allows."""
-    if verdict.best is None:
-        return "the rest, since none of them can be judged"
-    if math.isnan(verdict.threshold):
-        return "the rest, since the noise within a single settled epoch is unknown"
-    allowed = f"{DEVIATIONS:g} standard deviations {origin(verdict.noise)}"
-    return f"what is within {verdict.threshold:.4f} of {verdict.best}: {allowed}"
+def what_is_dropped(verdict: Verdict) -> str:
+    """Say what a verdict drops and keeps."""
+    if not verdict.dropped:
+        return "**The rule keeps all that are judged.**"
+    if not verdict.kept:
+        return "**The rule drops all that are judged**, which are no longer finite."
+    return f"**The rule drops {listed(verdict.dropped)}** and keeps {listed(verdict.kept)}."
 
 
-def origin(noise: Noise) -> str:
-    """Say where a deviation was seen."""
-    if noise.run is None:
-        return "between replicates"
-    return f"within the last {noise.degrees + 1} epochs of {noise.run}, as there are no replicates"
+def original_in_words(each: Round, verdict: Verdict) -> str:
+    """Say what the original dropped in a round, and whether the rule agrees."""
+    did = "The original dropped none."
+    if each.originally_dropped:
+        did = f"The original dropped {listed(each.originally_dropped)}."
+    disputed = verdict.disputed(each.originally_dropped)
+    if disputed:
+        return f"{did} **They disagree on {listed(disputed)}.**"
+    return f"{did} **They agree.**"
+
+
+def noise_in_words(noise: Noise) -> str:
+    """Say by how much chance changes a run, and how that is known."""
+    if not noise.is_known:
+        return "By how much chance changes a run is unknown: there are no replicates, and no settled epochs to guess from."
+    varies = f"Chance alone changes a run by a standard deviation of {noise.deviation:.4f}"
+    if noise.is_guess:
+        epochs = f"the last {noise.degrees + 1} epochs of {noise.run}"
+        return f"{varies}, a guess from {epochs}, as there are no replicates."
+    return f"{varies}, as replicates show ({noise.degrees} degrees of freedom)."
 
 
 def agreement(results: Results, verdicts: Sequence[Verdict]) -> str:
@@ -294,7 +405,7 @@ def agreement(results: Results, verdicts: Sequence[Verdict]) -> str:
         row["only the original dropped"] = ", ".join(name for name in disputed if name not in verdict.dropped)
         rows.append(row)
     if not rows:
-        return "The study file names nothing that was dropped before, so there is nothing to agree with."
+        return ""
     judged = sum(row["judged"] for row in rows)
     agreed = sum(row["agreed"] for row in rows)
     entirely = sum(row["judged"] == row["agreed"] for row in rows)
@@ -303,27 +414,61 @@ def agreement(results: Results, verdicts: Sequence[Verdict]) -> str:
 
 
 # --- the factors ---
-def effects(factors: Sequence[Factor], metric: str, epochs: int | None, noise: float) -> str:
-    """Say how often raising each parameter changes a metric by more than the noise."""
+@dataclass(frozen=True)
+class Step:
+    """What raising one parameter by one level does to a metric, all others staying."""
+
+    change: float  # of the metric
+    allowed: float  # the least change that the rule sees between these two
+
+    def is_better(self, metric: str) -> bool:
+        """Whether it is better by more than chance explains."""
+        change = self.change
+        if lower_is_better(metric):
+            change = -change
+        return change > self.allowed
+
+
+def steps_of(factor: Factor, verdict: Verdict) -> list[Step]:
+    """Return all steps along a parameter, each judged by the rule as a round of two."""
+    steps = []
+    for chain in factor.chains:
+        pairs = zip(chain.steps, chain.names, chain.names[1:], strict=False)
+        for change, before, after in pairs:
+            allowed = least_step(verdict.noise, verdict.runs[before], verdict.runs[after])
+            steps.append(Step(change, allowed))
+    return steps
+
+
+def effects(factors: Sequence[Factor], ranking: Ranking, epochs: int | None) -> str:
+    """Say how often raising each parameter changes a metric by more than chance explains."""
     lines = []
     for factor in factors:
-        steps = [step for chain in factor.chains for step in chain.steps]
+        steps = steps_of(factor, ranking.verdict)
         if steps:
-            lines.append(f"- {effect(factor.name, steps, metric, noise)}")
+            lines.append(f"- {effect(factor.name, steps, ranking.metric)}")
     if not lines:
-        return "No two judged runs differ in one parameter alone."
-    return "\n".join([f"By {metric} over the first {epochs} epochs, with a noise of {noise:.4f}:\n", *lines])
+        return ""
+    over = ""
+    if epochs and epochs > 1:
+        over = f" over the first {epochs} epochs"
+    least = least_step(ranking.verdict.noise, 1, 1)
+    told = "."
+    if math.isfinite(least):
+        told = f"; between single runs the rule sees {least:.4f}, between means of several less."
+    return "\n".join([f"By {ranking.metric}{over}{told}\n", *lines])
 
 
-def effect(name: str, steps: Sequence[float], metric: str, noise: float) -> str:
-    """Say how often raising a parameter changes a metric by more than the noise."""
-    falls = sum(step < -noise for step in steps)
-    rises = sum(step > noise for step in steps)
-    good, bad = rises, falls
-    if lower_is_better(metric):
-        good, bad = falls, rises
-    counts = f"of {len(steps)} steps {good} better and {bad} worse by more than the noise"
-    return f"Raising {name}: {counts}; mean change {statistics.fmean(steps):+.4f}."
+def effect(name: str, steps: Sequence[Step], metric: str) -> str:
+    """Say how often raising a parameter changes a metric by more than chance explains."""
+    better = sum(step.is_better(metric) for step in steps)
+    worse = sum(abs(step.change) > step.allowed for step in steps) - better
+    counts = f"{better} better and {worse} worse by more than chance explains"
+    noun = "steps"
+    if len(steps) == 1:
+        noun = "step"
+    mean = statistics.fmean(step.change for step in steps)
+    return f"Raising {name}: of {len(steps)} {noun} {counts}; mean change {mean:+.4f}."
 
 
 # --- what the criterion hides ---
@@ -338,127 +483,230 @@ def table_of_criteria(rankings: Sequence[Ranking]) -> str:
                 text = f"**{text}**"
             columns[ranking.title].append(text)
     rows = []
-    for place in range(max(map(len, columns.values()))):
+    for place in range(max(map(len, columns.values()), default=0)):
         row: dict[str, Any] = {"rank": place + 1}
         for title, texts in columns.items():
             if place < len(texts):
                 row[title] = texts[place]
         rows.append(row)
-    return table(rows)
+    return table_of_many(rows)
 
 
-def criteria_compared(results: Results, rankings: Sequence[Ranking]) -> str:
-    """Say which runs another criterion would put first, and whether all would keep the best.
-
-    The first ranking is by the settled value of the deciding metric, the second by the value of its best epoch.
-    """
-    best = rankings[0].verdict.best
-    if best is None:
-        return "There is no run that can be judged."
-    lines = []
+def criteria_compared(results: Results, choice: Choice, rankings: Sequence[Ranking]) -> str:
+    """Say which configurations each criterion would put ahead of the choice, and where stopping earlier matters."""
+    if choice.chosen is None:
+        return ""
+    lines = [criteria_line(choice, rankings), ""]
     for ranking in rankings:
-        ahead = names_ahead(rankings[0].verdict, ranking.verdict)
+        ahead = ranking.verdict.ahead_of(choice.chosen)
         if ahead:
-            lines.append(
-                f"- By {ranking.title}, {listed(ahead)} would be ahead of {best} by more than the noise."
-            )
-    lines.append(f"- {stopping_time(results, *rankings[:2])}")
-    change = "would be kept by each of these rankings"
-    against = dropped_by(best, rankings)
-    if against:
-        change = f"would be dropped by {listed(against)}"
-    lines.append(f"- **{best}, the best by {rankings[0].title}, {change}.**")
+            more = f"ahead of {choice.chosen} by more than chance explains"
+            lines.append(f"- By {ranking.title}, {listed(ahead)} {are(ahead)} {more}.")
+    lines += stopping_time(results, rankings)
     return "\n".join(lines)
 
 
-def names_ahead(ranking: Verdict, verdict: Verdict) -> list[str]:
-    """Return what a ranking drops that another would put ahead of its best by more than the noise."""
-    at_best = verdict.excess.get(ranking.best or "", math.nan)
-    ahead = []
-    for name in ranking.dropped:
-        if at_best - verdict.excess.get(name, math.nan) > verdict.threshold:
-            ahead.append(name)
-    return ahead
+def are(names: Collection[str]) -> str:
+    """Return the verb that fits so many names."""
+    if len(names) == 1:
+        return "is"
+    return "are"
 
 
-def stopping_time(results: Results, by_settled: Ranking, by_best_epoch: Ranking) -> str:
-    """Say for which run it matters most when it is stopped."""
+def stopping_time(results: Results, rankings: Sequence[Ranking]) -> list[str]:
+    """Say for which run it matters most when it is stopped, where there are epochs."""
+    if not results.has_epochs:
+        return []
+    by_settled, by_best_epoch, *_ = rankings
     rises = {}
-    for name, cost in by_settled.verdict.costs.items():
-        rise = cost - by_best_epoch.verdict.costs[name]
-        if math.isfinite(rise):
-            rises[name] = rise
+    for name, cost in by_settled.verdict.finite.items():
+        rises[name] = cost - by_best_epoch.verdict.costs[name]
+    if not rises:
+        return []
     name = max(rises, key=rises.__getitem__)
     metric = by_settled.metric
     best, epoch = best_epoch(results.curve(name).tolist(), metric)
     change = f"was {best:.4f} at epoch {epoch} and settled at {by_settled.values[name]:.4f}"
-    return f"The stopping time matters most for {name}: its {metric} {change}."
-
-
-def dropped_by(name: str | None, rankings: Sequence[Ranking]) -> list[str]:
-    """Return the criteria that would drop a configuration."""
-    return [ranking.title for ranking in rankings if name in ranking.verdict.dropped]
+    return [f"- The stopping time matters most for {name}: its {metric} {change}."]
 
 
 # --- which one is best ---
 def table_of_choice(results: Results, choice: Choice) -> str:
-    """Show the configurations that can be chosen, with the means that the choice compares."""
+    """Show the candidates that can be chosen, with the means and intervals that the choice compares."""
+    verdict = choice.verdict
+    metric = results.rounds[-1].metric
     rows = []
-    for name, mean in choice.means.items():
+    for name, cost in verdict.finite.items():
         row: dict[str, Any] = {"configuration": link(results.runs[name])}
-        row["replicates"] = len(choice.runs[name])
         row["weights"] = results.runs[name].weights
-        row[f"mean settled {results.metric}"] = value_of(mean, results.metric)
-        row["within one standard error"] = "no"
-        if name in choice.kept:
-            row["within one standard error"] = "yes"
+        row["minutes"] = f"{results.runs[name].minutes:.1f}"
+        row[f"{results.settled}{metric}"] = value_of(cost, metric)
+        row["95 % interval"] = interval(choice, name, metric)
+        row["runs"] = verdict.runs[name]
+        row |= compared(name, verdict)
+        row["rule"] = decision(name, verdict)
         rows.append(row)
-    return table(rows)
+    return table_of_many(rows)
+
+
+def interval(choice: Choice, name: str, metric: str) -> str:
+    """Return the 95 % interval of a candidate's mean, empty where chance is unknown."""
+    half = choice.verdict.half_width(name)
+    if math.isnan(half):
+        return ""
+    value = value_of(choice.verdict.costs[name], metric)
+    return f"{value - half:.4f} to {value + half:.4f}"
 
 
 def choice_made(results: Results, choice: Choice) -> str:
-    """Say what is chosen and by what, and what the original was left with."""
+    """Say what is chosen from what and why, what another rule would choose, and what the original was left with."""
+    verdict = choice.verdict
     if choice.chosen is None:
-        return "There is no run to choose from."
-    error = f"{choice.error:.4f}, from the deviation {origin(choice.noise)}"
-    sentences = [f"The best mean above is that of {choice.best}. One standard error is {error}."]
-    sentences.append(f"Of what is within it, **{choice.chosen}** is the smallest: **the rule's choice**.")
-    if results.has_original:
-        last = results.rounds[-1]
-        left = [name for name in last.candidates if name not in last.originally_dropped]
+        return "No run can be judged yet, so none is chosen."
+    kept = verdict.kept
+    sentences = []
+    if len(verdict.costs) > 1:
+        sentences.append(f"The candidates are {candidates_in_words(results)}.")
+    if not verdict.noise.is_known and len(verdict.finite) > 1:
+        unknown = "As nobody knows how much is chance, the best value counts"
+        sentences.append(f"{unknown}, that of **{choice.chosen}**: **it is the choice**.")
+    elif len(kept) == 1:
+        sentences.append(f"The rule keeps **{choice.chosen}** alone: **it is the choice**.")
+    elif choice.chosen in results.sizes:
+        sentences.append(
+            f"Of what the rule keeps, {listed(kept)}, **{choice.chosen}** is the smallest: **it is the choice**."
+        )
+    else:
+        sentences.append(
+            f"Of what the rule keeps, {listed(kept)}, **{choice.chosen}** is the best: **it is the choice**."
+        )
+    if choice.within_one_error == choice.chosen:
+        sentences.append("The one-standard-error rule chooses it, too.")
+    else:
+        sentences.append(f"The one-standard-error rule chooses {choice.within_one_error}.")
+    left = left_by_original(results)
+    if left:
         sentences.append(f"The original was left with {listed(left)}.")
     return " ".join(sentences)
 
 
+def candidates_in_words(results: Results) -> str:
+    """Say what the choice is made from."""
+    last = results.rounds[-1]
+    return f"those of the last round, *{last.title}*: {listed(last.candidates)}"
+
+
+def left_by_original(results: Results) -> list[str]:
+    """Return what the original had not dropped after its last round; none where there is no original."""
+    if not results.has_original:
+        return []
+    last = results.rounds[-1]
+    return [name for name in last.candidates if name not in last.originally_dropped]
+
+
+def more_replicates(results: Results, choice: Choice) -> str:
+    """Say how many replicates would tell the two best apart, and the line for the study file, where that is open."""
+    verdict = choice.verdict
+    if choice.chosen is None or len(verdict.kept) < 2:
+        return ""
+    first, second, *_ = verdict.kept
+    if not isinstance(results.runs[first].parameters.get(SEED), int):
+        return f"A parameter `{SEED}` in the template would allow replicates, which say how much is chance."
+    if verdict.noise.is_guess or not verdict.noise.is_known:
+        line = study_lines(first, second, FIRST_REPLICATES)
+        return f"There are no replicates, so nobody knows how much is chance. To know it, {line}."
+    if not verdict.excess[second]:
+        return ""
+    number = replicates_needed(verdict)
+    apart = f"To tell {first} and {second} apart at the difference seen, {verdict.excess[second]:.4f},"
+    if number is None:
+        return f"{apart} takes more than {MOST_REPLICATES:,} runs of each: for all purposes they are equally good."
+    more = 2 * number - verdict.runs[first] - verdict.runs[second]
+    minutes = (results.runs[first].minutes + results.runs[second].minutes) / 2 * more
+    cost = f"{more} more than there are, about {minutes:.0f} minutes of computing"
+    chance = f"with a chance of {POWER:.0%}"
+    return (
+        f"{apart} {chance} takes about {number} runs of each ({cost}): {study_lines(first, second, number)}."
+    )
+
+
+def study_lines(first: str, second: str, number: int) -> str:
+    """Say what to write into the study file for so many runs of two configurations."""
+    return f"write `replicates: {number}` into {first} and {second} in the study file, and run it again"
+
+
 # --- final test evaluation ---
-def why_closed(results: Results) -> str | None:
-    """Say why the test set stays closed; None where it may be opened."""
+@dataclass(frozen=True)
+class Tested:
+    """What the test set says of a model."""
+
+    right: int  # images
+    images: int
+    loss: float  # without penalty
+
+    @property
+    def accuracy(self) -> float:
+        """The share of images that are classified rightly."""
+        return self.right / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the accuracy."""
+        from scipy.stats import binomtest
+
+        low, high = binomtest(self.right, self.images).proportion_ci(method="wilson")
+        return float(low), float(high)
+
+    def __str__(self) -> str:
+        """Return the accuracy and its interval."""
+        low, high = self.interval
+        return f"{self.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})"
+
+
+def tested_by(answers: pd.DataFrame) -> Tested:
+    """Return what answers come to: a row an image, `true` and `said` classes, `loss` the cross-entropy."""
+    right = int((answers["true"] == answers["said"]).sum())
+    return Tested(right, len(answers), float(answers["loss"].mean()))
+
+
+def why_shut(results: Results) -> str | None:
+    """Say why the test set stays shut; None where it may be opened."""
+    if results.overrides:
+        changed = listed([f"{name} {value}" for name, value in results.overrides.items()])
+        return f"this is a quick look, with {changed} for all configurations, and decides nothing"
     if results.final not in results.runs:
         return "the study names no final configuration"
-    if not results.incomplete:
-        return None
-    names = listed(results.incomplete)
-    return f"{len(results.incomplete)} of {len(results.runs)} configurations are not complete ({names})"
+    if results.incomplete:
+        return f"{len(results.incomplete)} of {len(results.runs)} configurations are not complete"
+    return None
 
 
-def test_state(final: str | None, closed: str | None) -> str:
-    """Say whether the test set is opened, or why it stays closed."""
-    if closed:
-        return f"**The test set stays closed:** {closed}."
-    return f"**The test set is opened** for {final}."
+def test_state(results: Results, shut: str | None) -> str:
+    """Say whether the test set is open or why it stays shut, and how often it was opened for which models."""
+    sentences = [f"**The test set is open** for {results.final}."]
+    if shut:
+        sentences = [f"**The test set stays shut:** {shut}."]
+    with suppress(StudyError):  # a damaged record keeps it shut, which is said
+        openings = read_openings(results.directory)
+        if openings:
+            sentences.append(openings_in_words(openings))
+    return " ".join(sentences)
 
 
-def test_accuracy(tested: pd.DataFrame, published: Mapping[str, float]) -> str:
-    """Say the accuracy on the test set with its uncertainty, and compare it with published ones.
+def openings_in_words(openings: Sequence[Opening]) -> str:
+    """Say how often the test set was opened for a study, and for which models."""
+    each = [f"on {opening.when[:10]} for {opening.configuration}" for opening in openings]
+    others = "Other studies on the same images have records of their own."
+    if len(openings) == 1:
+        return f"It was opened once, {each[0]}. {others}"
+    suspicion = "whoever saw an earlier result may have chosen by it, so be suspicious of this one"
+    return f"**It was opened {len(openings)} times:** {listed(each)}; {suspicion}. {others}"
 
-    `tested` has a row an image, as `table_of_classes` takes it, and the cross-entropy of each as `loss`.
-    """
-    from scipy.stats import binomtest
 
-    right = int((tested["true"] == tested["said"]).sum())
-    low, high = binomtest(right, len(tested)).proportion_ci(method="wilson")
-    accuracy = right / len(tested)
-    sentences = [f"**Test accuracy: {accuracy:.4f}**, with 95 % certainty {low:.4f} to {high:.4f}."]
+def test_accuracy(tested: Tested, published: Mapping[str, float]) -> str:
+    """Say the accuracy on the test set with its uncertainty, and compare it with published ones."""
+    low, high = tested.interval
+    sentences = [f"**Test accuracy: {tested.accuracy:.4f}**, with 95 % certainty {low:.4f} to {high:.4f}."]
     for who, value in published.items():
         where = "too close to call against"
         if value > high:
@@ -466,7 +714,7 @@ def test_accuracy(tested: pd.DataFrame, published: Mapping[str, float]) -> str:
         if value < low:
             where = "above"
         sentences.append(f"It is {where} the published {value} of {who}.")
-    sentences.append(f"The loss, without penalty, is {tested['loss'].mean():.4f}.")
+    sentences.append(f"The loss, without penalty, is {tested.loss:.4f}.")
     return " ".join(sentences)
 
 
@@ -493,66 +741,232 @@ def table_of_classes(counts: pd.DataFrame) -> str:
     return f"Most often {true} is taken for {other}.\n\n{table(rows)}"
 
 
-# --- conclusion ---
-def conclusion(
+# --- the answer, and the conclusion ---
+def answer(
     results: Results,
     choice: Choice,
     rankings: Sequence[Ranking],
-    closed: str | None,
-    tested: pd.DataFrame | None,
+    shut: str | None,
+    tested: Tested | None,
 ) -> str:
-    """Say what was chosen, what it costs, what the test set says of it, and what is undecided."""
-    lines = ["## Conclusion", ""]
+    """Return the answer in five lines at most, for the top of the page."""
+    lines = [
+        chosen_line(results, choice),
+        runner_up_line(choice),
+        criteria_line(choice, rankings),
+        test_line(results, choice, shut, tested),
+        incomplete_line(results),
+    ]
+    return "\n>\n".join(f"> {line}" for line in lines if line)
+
+
+def chosen_line(results: Results, choice: Choice) -> str:
+    """Say what was chosen from what, its value, and what it costs."""
     if choice.chosen is None:
-        lines.append("- **Nothing is chosen yet:** there is no run that can be judged.")
-    else:
-        run = results.runs[choice.chosen]
-        smallest = f"the smallest within one standard error of {choice.best}'s mean, the best"
-        lines.append(f"- **Chosen: {choice.chosen}**, {smallest}.")
-        lines.append(f"- **It costs** {run.weights or 0:,} weights and {run.minutes:.1f} minutes a run.")
-    if results.final in results.runs and len(results.runs) > 1:
-        lines.append(f"- **Tested:** {what_is_tested(results, choice)}.")
-    lines.append(f"- **Test:** {test_result(closed, tested)}.")
-    for what, names in undecided(results, choice, rankings).items():
+        return "**No configuration can be chosen yet**, since no run can be judged."
+    run = results.runs[choice.chosen]
+    return f"**{link(run)} is chosen**{chosen_from(results, choice)}: {what_it_is(results, choice)}."
+
+
+def chosen_from(results: Results, choice: Choice) -> str:
+    """Say what a choice is from, by name where these are few."""
+    names = [name for name in results.rounds[-1].candidates if name in choice.verdict.costs]
+    if len(names) == 1:
+        return ""
+    if len(names) > NAMED:
+        return f" from {len(names):,} configurations"
+    return f" from {listed(names)}"
+
+
+def what_it_is(results: Results, choice: Choice) -> str:
+    """Say the value of the choice with its interval, its weights and its minutes."""
+    run = results.runs[choice.chosen or ""]
+    metric = results.rounds[-1].metric
+    value = value_of(choice.verdict.costs[run.name], metric)
+    sure = runs_in_words(choice.verdict.runs[run.name])
+    between = interval(choice, run.name, metric)
+    if between:
+        sure = f"95 % interval {between}, {sure}"
+    words = [f"its {results.settled}{metric}{over_epochs(results)} is {value:.4f} ({sure})"]
+    if run.weights is not None:
+        words.append(f"it has {run.weights:,} weights")
+    if run.minutes:
+        words.append(f"a run takes {run.minutes:.1f} minutes")
+    return listed(words)
+
+
+def over_epochs(results: Results) -> str:
+    """Say over which epochs the last round judges, where these are not all."""
+    epochs = results.rounds[-1].epochs
+    if not epochs:
+        return ""
+    return f" over the first {epochs} epochs"
+
+
+def runner_up_line(choice: Choice) -> str:
+    """Say how far the next best candidate is from the choice, or the choice from the best."""
+    verdict = choice.verdict
+    if choice.chosen is None or len(verdict.finite) < 2:
+        return ""
+    best, second, *_ = verdict.finite
+    if choice.chosen != best:
+        worse = verdict.excess[choice.chosen]
+        close = "too close to call, so the smaller network is chosen"
+        return f"The best mean is that of {best}, better by {worse:.4f}: {close}."
+    worse = verdict.excess[second]
+    if not verdict.noise.is_known:
+        return f"The runner-up, {second}, is worse by {worse:.4f}, and nobody knows how much is chance."
+    if second in verdict.kept:
+        return f"The runner-up, {second}, is worse by {worse:.4f}, which chance explains: too close to call."
+    least = verdict.against[second].allowed
+    return f"The runner-up, {second}, is worse by {worse:.4f}, where chance explains {least:.4f} at most."
+
+
+def criteria_line(choice: Choice, rankings: Sequence[Ranking]) -> str:
+    """Say whether another criterion would choose otherwise, and which configurations."""
+    if choice.chosen is None or len(rankings) < 2 or len(rankings[0].verdict.costs) < 2:
+        return ""
+    by_choice: dict[str, list[str]] = {}
+    ahead = []
+    for ranking in rankings:
+        if ranking.chosen not in (None, choice.chosen):
+            by_choice.setdefault(str(ranking.chosen), []).append(ranking.title)
+        names = ranking.verdict.ahead_of(choice.chosen)
         if names:
-            lines.append(f"- **Undecided,** {what}: {listed(names)}.")
-    return "\n".join(lines)
+            ahead.append(f"by {ranking.title} {listed(names, most=3)}")
+    parts = [f"by {listed(titles)} it would be {name}" for name, titles in by_choice.items()]
+    if ahead:
+        parts.append(f"of all configurations, {listed(ahead)} are ahead by more than chance explains")
+    if parts:
+        return f"**Another criterion would choose otherwise:** {'; '.join(parts)}."
+    titles = [ranking.title for ranking in rankings]
+    return f"**Each criterion chooses the same:** {listed(titles)}."
+
+
+def test_line(results: Results, choice: Choice, shut: str | None, tested: Tested | None) -> str:
+    """Say what the test set says of which model, or why it stays shut."""
+    if not results.test:
+        return ""
+    if shut or tested is None:
+        reason = str(shut).partition(";")[0]  # the cure is where the test set is evaluated
+        return f"**The test set stays shut:** {reason}."
+    return f"**The test accuracy is {tested}**, that of {what_is_tested(results, choice)}."
+
+
+def incomplete_line(results: Results) -> str:
+    """Say what is not complete."""
+    if not results.incomplete:
+        return ""
+    missing = f"{len(results.incomplete)} of {len(results.runs)} configurations"
+    return f"**Not complete yet**, so that this may change: {missing} ({listed(results.incomplete, most=6)})."
+
+
+def conclusion(
+    results: Results,
+    verdicts: Sequence[Verdict],
+    choice: Choice,
+    rankings: Sequence[Ranking],
+    shut: str | None,
+    tested: Tested | None,
+) -> str:
+    """Say the answer again with its reasons, and what an original elimination could not see."""
+    lines = [chosen_line(results, choice)]
+    if choice.chosen:
+        lines.append(f"**Why.** {joined(choice_made(results, choice), runner_up_line(choice))}")
+        sure = joined(noise_in_words(choice.verdict.noise), more_replicates(results, choice))
+        lines.append(f"**How sure.** {sure}")
+    lines.append(criteria_line(choice, rankings))
+    lines.append(test_line(results, choice, shut, tested))
+    lines.append(incomplete_line(results))
+    parts = ["## Conclusion", "\n".join(f"- {line}" for line in lines if line)]
+    unseen = what_the_original_could_not_see(results, verdicts, choice, tested)
+    if unseen:
+        parts += ["### What the original could not see", unseen]
+    return "\n\n".join(parts)
 
 
 def what_is_tested(results: Results, choice: Choice) -> str:
-    """Say which run the final one is nearest to, in what it differs, and whether that is the chosen one."""
+    """Say which configuration the final one is nearest to, in what it differs, and whether that is the choice."""
     final = str(results.final)
-    differing = {}
-    for name in results.runs:
-        if name != final:
-            differing[name] = results.differing(final, name, results.varying)
+    if results.first[final] == choice.chosen or len(results.runs) == 1:
+        return final
+    others = [name for name in results.runs if name != final]
+    others.sort(key=lambda name: name != choice.chosen)  # of equally near ones the choice
+    differing = {name: results.differing(final, name, results.varying) for name in others}
     twin = min(differing, key=lambda name: len(differing[name]))
     changes = [f"{key} {results.runs[final].parameters.get(key)}" for key in differing[twin]]
-    same = "not the one chosen here"
+    same = "not the choice made here"
     if results.first[twin] == choice.chosen:
-        same = "the chosen one"
-    return f"{final}, which is {twin} but for {listed(changes)}; {same}"
+        same = "the choice"
+    if not changes:
+        return f"{final}, which is {twin}, {same}"
+    return f"{final}, which is {twin} ({same}) but for {listed(changes)}"
 
 
-def test_result(closed: str | None, tested: pd.DataFrame | None) -> str:
-    """Say what the test set says, or why it stays closed."""
-    if closed or tested is None:
-        return f"it stays closed: {closed}"
-    accuracy = (tested["true"] == tested["said"]).mean()
-    return f"accuracy {accuracy:.4f}, loss {tested['loss'].mean():.4f}"
+# --- what the original could not see ---
+def what_the_original_could_not_see(
+    results: Results, verdicts: Sequence[Verdict], choice: Choice, tested: Tested | None
+) -> str:
+    """Say what its criterion hid, how many of its decisions chance explains, and what its choice is worth."""
+    if not results.has_original or choice.chosen is None:
+        return ""
+    worth = ""
+    if tested:
+        what = what_is_tested(results, choice)
+        worth = f"What a choice is worth on images that took no part in it, the test set says: {tested} for {what}."
+    return joined(what_the_penalty_hid(results), what_chance_explains(results, verdicts), worth)
 
 
-def undecided(results: Results, choice: Choice, rankings: Sequence[Ranking]) -> dict[str, list[str]]:
-    """Return what speaks against a quick conclusion, and which names it concerns."""
-    ranking = rankings[0].verdict
-    at_choice = ranking.excess.get(choice.chosen or "", math.nan)
-    too_close = []
-    for name, excess in ranking.excess.items():
-        if name != choice.chosen and abs(excess - at_choice) <= ranking.threshold:
-            too_close.append(name)
-    return {
-        f"too close to {choice.chosen} to call": too_close,
-        "better than the best mean, but in a single run": list(choice.single),
-        f"rankings that would drop {ranking.best}": dropped_by(ranking.best, rankings),
-        "not complete": results.incomplete,
-    }
+def what_the_penalty_hid(results: Results) -> str:
+    """Compare the accuracy of networks whose loss contains a penalty with that of the others."""
+    losses = results.ranking("val_loss").values
+    errors = results.ranking("val_cross_entropy").values
+    accuracies = results.ranking("val_accuracy").values
+    with_penalty = {}
+    without = {}
+    for name, accuracy in accuracies.items():
+        if losses.get(name, 0.0) - errors.get(name, math.inf) > PENALTY:
+            with_penalty[name] = accuracy
+        elif name in losses and name in errors:
+            without[name] = accuracy
+    if not with_penalty or not without:
+        return ""
+    dropped = rounds_of_dropping(results.rounds)
+    gone = sum(name in dropped for name in without)
+    how = "better"
+    if statistics.fmean(without.values()) < statistics.fmean(with_penalty.values()):
+        how = "worse"
+    return (
+        f"Its criterion, val_loss, adds to the error of each network the network's own penalty. "
+        f"Without a penalty networks classify {how}: the {len(without)} without settle at a val_accuracy of "
+        f"{span(without)}, the {len(with_penalty)} with at {span(with_penalty)}; the original dropped "
+        f"{gone} of the {len(without)} without."
+    )
+
+
+def span(values: Mapping[str, float]) -> str:
+    """Return the lowest and the highest of values in words."""
+    if len(values) == 1:
+        return f"{min(values.values()):.4f}"
+    return f"{min(values.values()):.4f} to {max(values.values()):.4f}"
+
+
+def what_chance_explains(results: Results, verdicts: Sequence[Verdict]) -> str:
+    """Say how many of the original's eliminations are within chance."""
+    decisions = 0
+    within = []
+    for each, verdict in zip(results.rounds, verdicts, strict=True):
+        for name in each.originally_dropped:
+            if name in verdict.costs:
+                decisions += 1
+                if name in verdict.kept:
+                    within.append(name)
+    noise = verdicts[0].noise
+    if not decisions or noise.is_guess or not noise.is_known:
+        return ""
+    deviation = f"a standard deviation of {noise.deviation:.4f} in a run's {results.rounds[0].metric}"
+    chance = f"By how much chance alone changes a run, it did not know: {deviation}, as replicates show."
+    if not within:
+        return f"{chance} All {decisions} of its eliminations are larger than what chance explains."
+    which = listed(dict.fromkeys(within))
+    return f"{chance} Of its {decisions} eliminations, chance explains {len(within)}: those of {which}."

@@ -1,130 +1,162 @@
 """Figures of the summary: data, axes and colours in, axes out.
 
-Every configuration has one colour and line style in all figures, which `looks` gives it.
+Every configuration has one colour and line style in all figures, which `looks` gives it. What is drawn of it, and on
+which scale, is computed in curves.py. Sizes are in inches; at DPI a figure is as wide as JupyterLab's page, and never higher than about 1,200 pixels.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import statistics
+import textwrap
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from nbstudy.elimination import Verdict, lower_is_better
-from nbstudy.results import Factor, Results, Round, Run
+from nbstudy.curves import (
+    MOST_CURVES,
+    Curve,
+    Scale,
+    common_scale,
+    curves_of,
+    greyed,
+    scale_of,
+    scale_of_choice,
+    scale_of_factors,
+    scale_of_ranking,
+)
+from nbstudy.elimination import Verdict, lower_is_better, value_of
+from nbstudy.labels import (
+    DOT,
+    GREY,
+    LABEL_HEIGHT,
+    SMALL,
+    SMALLER,
+    Label,
+    fraction_of,
+    label_edge,
+    label_right,
+    mark_exit,
+    shortened,
+    size_of,
+    width_of,
+)
+from nbstudy.results import Chain, Factor, Results, Round, Run
+from nbstudy.runs import State
 
 # Okabe and Ito's colours, which colour-blind people can tell apart, but brown for their yellow
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31"]
-STYLES = ["-", ":", "-."]
-INCOMPLETE = "--"  # the style of runs that are not complete
-GREY = "0.5"
-WIDTH = 9.0  # inches of a figure: JupyterLab's width
-LABEL_HEIGHT = 0.16  # inches from one label to the next
-LATEST_SHARE = 9, 10  # of the epochs, that the vertical axis fits
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a run is drawn, and what its line is called."""
-
-    colour: str
-    style: str
-    label: str
-
-
-@dataclass(frozen=True, order=True)
-class End:
-    """The end of a line, and what is written beside it."""
-
-    y: float
-    x: float
-    label: str
-    colour: str
+LineStyle = Literal["-", ":", "-.", "--"]
+STYLES: list[LineStyle] = ["-", ":", "-."]
+INCOMPLETE: LineStyle = "--"  # the style of runs that are not complete
+DPI = 100
+WIDTH = 9.0  # of a figure: JupyterLab's width
+MOST_PANELS = 15  # rounds in a figure
+MOST_IN_PANEL = 12  # curves, likewise
+MOST_IN_LEGEND = 20
+TITLE_LETTERS = 36  # of a panel, a line
+MOST_FACTORS = 8
+CHOICE_WIDTH = 3.4  # of what runs settled at, beside the curves
+MOST_CHAINS = 10  # more lines of a factor have no names
 
 
 def use_style() -> None:
     """Set what all figures of the page have in common."""
     plt.rcParams.update(
         {
+            "figure.dpi": DPI,
+            "font.size": SMALL,
+            "axes.titlesize": SMALL,
+            "axes.titlelocation": "left",
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.grid": True,
             "grid.alpha": 0.25,
-            "figure.constrained_layout.use": True,
         }
     )
 
 
+# --- colours ---
+@dataclass(frozen=True)
+class Look:
+    """How a run is drawn, and what its line is called."""
+
+    colour: str
+    style: LineStyle
+    label: str
+
+
 def looks(results: Results) -> dict[str, Look]:
-    """Give every run its look: replicates that of the first one, rivals in a round different colours if possible."""
-    rounds = [each.candidates for each in results.rounds]
-    order = [results.first[name] for name in itertools.chain(*rounds, results.runs)]
-    free = list(itertools.product(STYLES, COLOURS)) * (1 + len(results.runs) // (len(STYLES) * len(COLOURS)))
-    taken: dict[str, tuple[str, str]] = {}
-    for first in dict.fromkeys(order):
-        rivals = rivals_of(first, rounds)
-        colours = Counter(taken[rival][1] for rival in rivals if rival in taken)
-        taken[first] = min(free, key=lambda look: colours[look[1]])
-        free.remove(taken[first])
+    """Give every run its look: replicates that of the first one, rivals in a round different colours if possible.
+
+    Those that are in most rounds choose first.
+    """
+    rounds_of: dict[str, list[int]] = {first: [] for first in results.first.values()}
+    for number, each in enumerate(results.rounds):
+        for name in each.candidates:
+            rounds_of[results.first[name]].append(number)
+    order = sorted(rounds_of, key=lambda first: -len(rounds_of[first]))
+
+    possible = list(itertools.product(STYLES, COLOURS))
+    colours_in: list[Counter[str]] = [Counter() for _ in results.rounds]
+    used: Counter[tuple[LineStyle, str]] = Counter()
+    taken = {}
+    for first in order:
+        rivals: Counter[str] = Counter()
+        for number in rounds_of[first]:
+            rivals.update(colours_in[number])
+        style, colour = min(possible, key=lambda look: (rivals[look[1]], used[look]))
+        taken[first] = style, colour
+        used[style, colour] += 1
+        for number in rounds_of[first]:
+            colours_in[number][colour] += 1
     return {name: look_of(run, *taken[results.first[name]]) for name, run in results.runs.items()}
 
 
-def rivals_of(name: str, rounds: Sequence[Collection[str]]) -> list[str]:
-    """Return the candidates of the rounds that a configuration is in, as often as they meet."""
-    return [rival for candidates in rounds if name in candidates for rival in candidates]
-
-
-def look_of(run: Run, style: str, colour: str) -> Look:
+def look_of(run: Run, style: LineStyle, colour: str) -> Look:
     """Return a look that says in which state a run is that is not complete."""
-    if run.state.is_done:
-        return Look(colour, style, run.name)
-    return Look(colour, INCOMPLETE, f"{run.name} ({run.word})")
+    if run.state is State.COMPLETE:
+        return Look(colour, style, shortened(run.name))
+    return Look(colour, INCOMPLETE, f"{shortened(run.name)} ({run.word})")
 
 
-# --- curves ---
-def new_axes(lines: int = 0) -> Axes:
-    """Make a figure of the page's width, high enough for the labels of so many lines."""
-    _, axes = plt.subplots(figsize=(WIDTH, max(3.8, lines / 5)))
-    return axes
+def dimmed(looks: Mapping[str, Look], names: Collection[str]) -> dict[str, Look]:
+    """Return looks of which these are grey."""
+    changed = dict(looks)
+    for name in names:
+        changed[name] = replace(changed[name], colour=GREY)
+    return changed
 
 
-def curves(
-    axes: Axes,
-    lines: pd.DataFrame,
-    metric: str,
-    looks: Mapping[str, Look],
-    grey: Collection[str] = (),
-    unlabelled: Collection[str] = (),
-    fit: pd.DataFrame | None = None,
-) -> Axes:
-    """Draw lines by epoch (a row an epoch, a column a run), labelled at their ends.
+# --- axes ---
+def set_margins(figure: Figure, left: float, right: float, bottom: float, top: float) -> None:
+    """Leave so many inches around the axes of a figure."""
+    width, height = figure.get_size_inches()
+    figure.subplots_adjust(
+        left=left / width, right=1 - right / width, bottom=bottom / height, top=1 - top / height
+    )
 
-    The vertical axis fits what they do after the first tenth of their epochs, or what `fit` does.
-    """
-    ends = []
-    for name in lines.columns[lines.notna().any()]:
-        line = lines[name].dropna()
-        colour = looks[name].colour
-        order = 2
-        if name in grey:
-            colour, order = GREY, 1
-        axes.plot(line, color=colour, linestyle=looks[name].style, zorder=order)
-        if name not in unlabelled:
-            ends.append(End(line.iloc[-1], line.index[-1], looks[name].label, colour))
-    if fit is None:
-        fit = lines
-    fit_to_late_epochs(axes, fit)
-    axes.set(xlabel="epoch", ylabel=axis_label(metric))
-    axes.locator_params(axis="x", integer=True)
-    return label_ends(axes, ends)
+
+def apply(scale: Scale, axes: Axes) -> None:
+    """Give axes a vertical scale."""
+    if scale.is_log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(scale.low, scale.high)
 
 
 def axis_label(metric: str, what: str = "") -> str:
@@ -135,120 +167,521 @@ def axis_label(metric: str, what: str = "") -> str:
     return f"{what} {metric} ({better} is better)".strip()
 
 
-def fit_to_late_epochs(axes: Axes, lines: pd.DataFrame) -> None:
-    """Make the vertical axis fit what lines do after their first tenth, an explosion aside."""
-    share, whole = LATEST_SHARE
-    late = lines.tail(max(1, len(lines) * share // whole)).stack()
-    if len(late):
-        axes.dataLim.intervaly = late.min(), min(late.max(), 10 * late.abs().median())
-
-
-def label_ends(axes: Axes, ends: Sequence[End]) -> Axes:
-    """Write labels beside the ends of lines, moved apart where they would overlap."""
-    low, high = axes.get_ylim()
-    height = axes.bbox.height / axes.figure.dpi  # inches
-    gap = LABEL_HEIGHT * (high - low) / height
-    leader = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.5, "relpos": (0, 0.5)}  # to the left edge
-    at = -math.inf
-    for end in sorted(ends):
-        y = float(np.clip(end.y, low, high))
-        at = max(y, at + gap)
-        axes.annotate(
-            end.label,
-            (end.x, y),
-            (1.03, at),
-            textcoords=axes.get_yaxis_transform(),
-            va="center",
-            fontsize=8.5,
-            color=end.colour,
-            annotation_clip=False,
-            arrowprops=leader,
-        )
+# --- curves ---
+def new_axes(labels: Iterable[str] = ()) -> Axes:
+    """Make a figure of the page's width, with room for labels to the right of its axes."""
+    widths = [width_of(label) for label in labels]
+    figure, axes = plt.subplots(figsize=(WIDTH, max(4.2, 1 + LABEL_HEIGHT * len(widths))))
+    set_margins(figure, left=0.75, right=max(widths, default=0) + 0.45, bottom=0.55, top=0.35)
     return axes
 
 
-def greyed(each: Round, verdict: Verdict) -> tuple[str, ...]:
-    """Return the candidates of a round that are drawn in grey: the dropped, but in an overview none."""
-    if each.is_overview:
-        return ()
-    return verdict.dropped
-
-
-def bands(
-    axes: Axes, lines: pd.DataFrame, metric: str, looks: Mapping[str, Look], first: Mapping[str, str]
+def curves(
+    axes: Axes, given: Sequence[Curve], metric: str, looks: Mapping[str, Look], grey: Collection[str] = ()
 ) -> Axes:
-    """Draw the mean of replicates by epoch, with a band from the lowest to the highest of them.
+    """Draw curves, some of them grey, each labelled where it ends or leaves the axes.
 
-    `lines` has a row an epoch and a column a run; `first` names the first of its replicates for each run.
+    A dot at the right edge is the value that decides, a cross the end of a line that has none. The vertical axis fits
+    what is not grey: see `scale_of`.
     """
-    means = {}
-    for name, replicates in lines.T.groupby(first, sort=False):
-        means[name] = replicates.mean()
-        axes.fill_between(
-            lines.index, replicates.min(), replicates.max(), color=looks[name].colour, alpha=0.2
+    looks = dimmed(looks, grey)
+    draw(axes, given, looks, scale_of(given, metric, grey))
+    axes.set(xlabel="epoch", ylabel=axis_label(metric))
+    labels: dict[str, list[Label]] = {"": [], "↑": [], "↓": []}
+    for curve in given:
+        look = looks[curve.name]
+        at, arrow = way_out(axes, curve)
+        start = DOT
+        if not arrow:
+            start, at = mark_end(axes, curve, look.colour)
+        labels[arrow].append(Label(at, look.label, look.colour, start))
+    label_right(axes, labels[""])
+    label_edge(axes, labels["↑"], "↑")
+    label_edge(axes, labels["↓"], "↓")
+    return axes
+
+
+def draw(
+    axes: Axes,
+    given: Sequence[Curve],
+    looks: Mapping[str, Look],
+    scale: Scale | None,
+    weight: float = 1.0,
+) -> None:
+    """Draw curves without labels, and a band where the replicates of one lie; `weight` makes lines stronger."""
+    for curve in given:
+        look = looks[curve.name]
+        pale, order = 0.35, 3
+        if look.colour == GREY:
+            pale, order = 0.15, 2
+        axes.plot(curve.raw, color=look.colour, linewidth=0.6 * weight, alpha=pale, zorder=order - 1)
+        axes.plot(
+            curve.median,
+            color=look.colour,
+            linestyle=look.style,
+            linewidth=1.8 * weight,
+            zorder=order + 1,
+            path_effects=[withStroke(linewidth=3 * weight, foreground="white")],
         )
-    return curves(axes, pd.DataFrame(means), metric, looks, fit=lines)
+        if len(curve.runs.columns) > 1:
+            low, high = curve.medians.min(axis=1), curve.medians.max(axis=1)
+            axes.fill_between(low.index, low, high, color=look.colour, alpha=0.15, linewidth=0)
+    axes.locator_params(axis="x", integer=True)
+    axes.margins(x=0.01)
+    if scale:
+        apply(scale, axes)
 
 
-# --- small multiples ---
-def small_multiples(count: int, columns: int, width: float, **options: Any) -> tuple[Figure, list[Axes]]:
-    """Make a figure of panels, inches wide each, those that are left over invisible; options as of plt.subplots."""
-    height = math.ceil(count / columns) or 1
-    figure, grid = plt.subplots(
-        height, columns, figsize=(width * columns, 2.8 * height), squeeze=False, **options
-    )
-    panels = list(grid.flat)
-    for left_over in panels[count:]:
-        left_over.set_visible(False)
-    return figure, panels[:count]
+def mark_end(axes: Axes, curve: Curve, colour: str) -> tuple[float, float]:
+    """Mark the value that decides, or the end of a line that has none; return where, as shares of the axes' size."""
+    epoch, value = curve.median.index[-1], float(curve.median.iloc[-1])
+    x, y = fraction_of(axes, epoch, value)
+    marker = "x"
+    if math.isfinite(curve.value):
+        _, y = fraction_of(axes, epoch, curve.value)
+        x, marker = DOT, "o"
+    axes.plot(x, y, marker, color=colour, markersize=4.5, transform=axes.transAxes, clip_on=False, zorder=5)
+    return x, y
+
+
+def way_out(axes: Axes, curve: Curve) -> tuple[float, str]:
+    """Return where a curve leaves the axes, as a share of their width, and by an arrow to which side.
+
+    The arrow is empty for a curve that ends on them. One that was never on them leaves at its end.
+    """
+    low, high = axes.get_ylim()
+    if low <= curve.end <= high:
+        return 1.0, ""
+    beyond, arrow = curve.median > high, "↑"
+    if curve.end < low:
+        beyond, arrow = curve.median < low, "↓"
+    was_on_axes = curve.median.between(low, high).shift(fill_value=False)
+    crossings = curve.median.index[beyond & was_on_axes]
+    x, _ = fraction_of(axes, min([*crossings, curve.median.index[-1]]), high)
+    return x, arrow
+
+
+# --- rankings ---
+def ranking(
+    axes: Axes, verdict: Verdict, metric: str, looks: Mapping[str, Look], grey: Collection[str] = ()
+) -> Axes:
+    """Draw the values of the best candidates, best on top, with the 95 % intervals of their means.
+
+    The axis fits survivors and what is within reach of them; a value beyond is an arrow at its edge.
+    """
+    looks = dimmed(looks, grey)
+    shown = list(verdict.finite)[:MOST_CURVES]
+    values = {name: value_of(verdict.costs[name], metric) for name in shown}
+    scale = scale_of_ranking(values, verdict, grey)
+    axes.set_xlim(scale.low, scale.high)
+    for place, name in enumerate(shown):
+        colour = looks[name].colour
+        interval(axes, values[name], place, verdict.half_width(name), colour)
+        axes.annotate(
+            f"{values[name]:.4f}",
+            (1.03, place),
+            xycoords=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=SMALLER,
+            color=colour,
+        )
+    axes.set_yticks(range(len(shown)), [looks[name].label for name in shown])
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlabel(axis_label(metric, "settled"))
+    if len(verdict.finite) > len(shown):
+        axes.set_title(f"The best {len(shown)} of {len(verdict.finite):,}")
+    return axes
+
+
+def interval(axes: Axes, value: float, place: float, half_width: float, colour: str) -> None:
+    """Draw a value on the horizontal axis with its interval, or an arrow where it is beyond the axis."""
+    low, high = axes.get_xlim()
+    if value > high:
+        axes.plot(high, place, ">", color=colour, clip_on=False)
+    elif value < low:
+        axes.plot(low, place, "<", color=colour, clip_on=False)
+    else:
+        axes.plot(value, place, "o", color=colour, markersize=5)
+    if math.isfinite(half_width):
+        axes.hlines(place, value - half_width, value + half_width, color=colour, linewidth=1.5)
+
+
+def ranking_axes(verdict: Verdict, looks: Mapping[str, Look]) -> Axes:
+    """Make a figure of the page's width, with room for a ranking's names and values."""
+    shown = list(verdict.finite)[:MOST_CURVES]
+    widest = max(width_of(looks[name].label) for name in shown)
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.19 * max(4, len(shown))))
+    set_margins(figure, left=widest + 0.2, right=0.8, bottom=0.55, top=0.3)
+    return axes
+
+
+# --- a round ---
+def one_round(results: Results, each: Round, verdict: Verdict, looks: Mapping[str, Look]) -> Axes | None:
+    """Draw a round's candidates: the dropped in grey, but all in colour in an overview.
+
+    They are ranked where they are very many, or have no curves. None where there is nothing to draw.
+    """
+    grey = greyed(each, verdict)
+    given = curves_of(results, each.candidates, verdict, each.metric, each.epochs)
+    longest = max([len(curve.raw) for curve in given], default=0)
+    if longest > 1 and len(each.candidates) <= MOST_CURVES:
+        axes = new_axes(looks[curve.name].label for curve in given)
+        return curves(axes, given, each.metric, looks, grey)
+    if verdict.finite:
+        return ranking(ranking_axes(verdict, looks), verdict, each.metric, looks, grey)
+    return None
+
+
+# --- all rounds ---
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """A round in the figure of all rounds."""
+
+    each: Round
+    verdict: Verdict
+    curves: list[Curve]
+
+    @property
+    def title(self) -> list[str]:
+        """Its title, in lines."""
+        return textwrap.wrap(
+            f"{self.each.number} · {self.each.title}", TITLE_LETTERS, max_lines=3, placeholder=" …"
+        )
+
+    @property
+    def kind(self) -> tuple[str, bool]:
+        """What it has in common with those on the same scale: the metric, but an overview is by itself."""
+        return self.each.metric, self.each.is_overview
+
+    @property
+    def grey(self) -> tuple[str, ...]:
+        """What is grey in it."""
+        return greyed(self.each, self.verdict)
+
+    @property
+    def survivors(self) -> list[Curve]:
+        """The curves of what is not grey."""
+        return [curve for curve in self.curves if curve.name not in self.grey]
+
+    @property
+    def outcome(self) -> str:
+        """What the rule drops, in short."""
+        dropped = [shortened(name) for name in self.verdict.dropped]
+        if self.each.is_overview:
+            return "overview"
+        if not self.verdict.costs:
+            return "not judged yet"
+        if not dropped:
+            return "drops none"
+        text = f"drops {', '.join(dropped)}"
+        if len(text) <= TITLE_LETTERS:
+            return text
+        return f"drops {len(dropped):,} of {len(self.verdict.costs):,}"
+
+    @property
+    def notes(self) -> list[str]:
+        """What the rule drops, and what is not usual in it."""
+        notes = [self.outcome]
+        if len(self.each.candidates) > MOST_IN_PANEL:
+            notes.append(f"the best {len(self.curves)} are shown")
+        return notes
 
 
 def rounds(
     results: Results, verdicts: Sequence[Verdict], looks: Mapping[str, Look]
 ) -> tuple[Figure, list[Axes]]:
-    """Draw all rounds together, a panel each; the dropped are grey, and have no label."""
-    columns = max(1, min(3, len(results.rounds)))
-    figure, panels = small_multiples(len(results.rounds), columns, width=4.3)
-    for axes, each, verdict in zip(panels, results.rounds, verdicts, strict=True):
-        lines = results.curves(each.candidates, each.metric, each.epochs)
-        grey = greyed(each, verdict)
-        curves(axes, lines, each.metric, looks, grey=grey, unlabelled=grey)
-        axes.set_title(f"{each.number} · {each.title:.56}", fontsize="small", loc="left")
-    return figure, panels
+    """Draw the rounds together, a panel each, with one legend.
+
+    Those of one metric have a common scale, an overview aside. A small triangle is where a curve leaves its panel.
+    Of very many rounds these are the last.
+    """
+    panels = panels_of(results, verdicts)
+    main = usual_metric(panels, results.metric)
+    scales = common_scales(panels)
+    legend = legend_of(panels, looks)
+    columns = int(WIDTH / (0.65 + max(width_of(str(line.get_label()), SMALLER) for line in legend)))
+    figure, all_axes = panel_grid(panels, math.ceil(len(legend) / columns))
+    longest = max([curve.raw.index[-1] for panel in panels for curve in panel.curves], default=1)
+    for axes, panel in zip(all_axes, panels, strict=True):
+        axes.set_xlim(0, 1.01 * longest)
+        draw_panel(axes, panel, looks, scales.get(panel.kind))
+        notes = panel.notes
+        if panel.each.metric != main:
+            notes.insert(0, panel.each.metric)
+        write_above(axes, panel.title, ", ".join(notes))
+    middle = (figure.subplotpars.bottom + figure.subplotpars.top) / 2
+    figure.supylabel(axis_label(main), fontsize=SMALL, x=0.003, y=middle)
+    figure.supxlabel("epoch", fontsize=SMALL, y=0.003)
+    figure.legend(handles=legend, ncols=columns, loc="upper left", frameon=False, fontsize=SMALLER)
+    return figure, all_axes
 
 
-def factors(given: Sequence[Factor], metric: str, looks: Mapping[str, Look]) -> tuple[Figure, list[Axes]]:
-    """Draw a panel for each parameter on a common vertical axis; one that no lines run along is left empty."""
-    figure, panels = small_multiples(len(given), columns=2, width=WIDTH / 2, sharey=True)
-    figure.supylabel(axis_label(metric, "settled"), fontsize="medium")
-    for axes, each in zip(panels, given, strict=True):
+def panels_of(results: Results, verdicts: Sequence[Verdict]) -> list[Panel]:
+    """Return what is drawn of the rounds, the last ones where they are very many."""
+    panels = []
+    for each, verdict in zip(results.rounds, verdicts, strict=True):
+        if each.number > len(results.rounds) - MOST_PANELS:
+            shown = curves_of(results, each.candidates, verdict, each.metric, each.epochs)
+            panels.append(Panel(each, verdict, shown[:MOST_IN_PANEL]))
+    return panels
+
+
+def usual_metric(panels: Sequence[Panel], metric: str) -> str:
+    """Return the metric of most panels, this one where there are none."""
+    metrics = Counter(panel.each.metric for panel in panels)
+    return max(metrics, key=metrics.__getitem__, default=metric)
+
+
+def common_scales(panels: Sequence[Panel]) -> dict[tuple[str, bool], Scale]:
+    """Return, for each kind of panels, the scale that fits the survivors of the best one and what is near it."""
+    scales: dict[tuple[str, bool], list[Scale]] = {}
+    for panel in panels:
+        scale = scale_of(panel.survivors or panel.curves, panel.each.metric)
+        if scale:
+            scales.setdefault(panel.kind, []).append(scale)
+    return {(metric, overview): common_scale(each, metric) for (metric, overview), each in scales.items()}
+
+
+def legend_of(panels: Sequence[Panel], looks: Mapping[str, Look]) -> list[Artist]:
+    """Return the lines of the common legend: what is in colour anywhere, and what grey and triangles mean."""
+    in_colour = {curve.name for panel in panels for curve in panel.survivors}
+    lines: list[Artist] = []
+    for name, look in looks.items():
+        if name in in_colour and len(lines) < MOST_IN_LEGEND:
+            lines.append(
+                Line2D([], [], color=look.colour, linestyle=look.style, linewidth=1.8, label=look.label)
+            )
+    if len(in_colour) > len(lines):
+        lines.append(Line2D([], [], linestyle="", label=f"and {len(in_colour) - len(lines)} more"))
+    if any(panel.grey for panel in panels):
+        lines.append(Line2D([], [], color=GREY, linewidth=1.8, label="dropped"))
+    lines.append(Line2D([], [], color=GREY, marker="^", linestyle="", markersize=4, label="leaves the panel"))
+    return lines
+
+
+def panel_grid(panels: Sequence[Panel], legend_rows: int) -> tuple[Figure, list[Axes]]:
+    """Make a figure of panels three to a row; only the outer ones have numbers at their axes, or a new metric's."""
+    columns = max(1, min(3, len(panels)))
+    rows = max(1, math.ceil(len(panels) / columns))
+    above = 0.28 + 0.15 * max([len(panel.title) for panel in panels], default=1)  # for a title and a note
+    gap = above + 0.1
+    top, bottom, panel_height = 0.15 + 0.18 * legend_rows + above, 0.45, 1.3
+    if rows < 3:
+        panel_height = 2.2
+    size = WIDTH, top + rows * panel_height + (rows - 1) * gap + bottom
+    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    set_margins(figure, left=0.62, right=0.2, bottom=bottom, top=top)
+    figure.subplots_adjust(wspace=0.18, hspace=gap / panel_height)
+    all_axes = list(grid.flat)
+    for axes in all_axes[len(panels) :]:
+        axes.set_visible(False)
+    for number, panel in enumerate(panels):
+        is_first_of_its_kind = number % columns == 0 or panels[number - 1].kind != panel.kind
+        is_lowest = number + columns >= len(panels)
+        all_axes[number].tick_params(
+            labelleft=is_first_of_its_kind, labelbottom=is_lowest, labelsize=SMALLER, which="both"
+        )
+    return figure, all_axes[: len(panels)]
+
+
+def draw_panel(axes: Axes, panel: Panel, looks: Mapping[str, Look], scale: Scale | None) -> None:
+    """Draw the curves of a round without labels, and a triangle where one leaves the panel."""
+    looks = dimmed(looks, panel.grey)
+    draw(axes, panel.curves, looks, scale, weight=0.75)
+    for curve in panel.curves:
+        at, arrow = way_out(axes, curve)
+        if arrow:
+            mark_exit(axes, at, arrow, looks[curve.name].colour)
+
+
+def write_above(axes: Axes, title: Sequence[str], note: str) -> None:
+    """Write the title of a panel, and a note below it."""
+    note_points, title_points = 6, 17  # above the axes
+    axes.annotate(
+        note,
+        (0, 1),
+        (0, note_points),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=SMALLER,
+        color=GREY,
+    )
+    axes.annotate(
+        "\n".join(title),
+        (0, 1),
+        (0, title_points),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=SMALL,
+    )
+
+
+# --- the factors ---
+def factors(
+    given: Sequence[Factor], verdict: Verdict, metric: str, looks: Mapping[str, Look], noise: float = math.nan
+) -> tuple[Figure, list[Axes]]:
+    """Draw a panel for each parameter that lines run along, on a common vertical axis.
+
+    `verdict` is that on the values that the chains go through: the axis fits its survivors and what is within reach
+    of them. A band of the height of `noise` reaches from the best value to the worse ones.
+    """
+    shown = [each for each in given if each.chains][:MOST_FACTORS]
+    values = {name: value_of(cost, metric) for name, cost in verdict.finite.items()}
+    scale = scale_of_factors(values, verdict, noise)
+    figure, all_axes = factor_grid(shown)
+    for axes, each in zip(all_axes, shown, strict=True):
+        axes.set_ylim(scale.low, scale.high)
+        noise_band(axes, values, metric, noise)
         factor(axes, each, looks)
-    return figure, panels
+    if all_axes and math.isfinite(noise):
+        all_axes[0].set_title("shaded: within the noise of the best", fontsize=SMALLER, color=GREY)
+    figure.supylabel(axis_label(metric, "settled"), fontsize=SMALL, x=0.003)
+    return figure, all_axes
+
+
+def factor_grid(shown: Sequence[Factor]) -> tuple[Figure, list[Axes]]:
+    """Make a figure of panels two to a row, with room for labels to the right of each."""
+    rows = max(1, math.ceil(len(shown) / 2))
+    room = 0.4 + max([width_of(text) for each in shown for text in names_of(each)], default=0)
+    left, panel_height, gap = 0.7, 2.1, 0.6
+    figure, grid = plt.subplots(rows, 2, figsize=(WIDTH, rows * (panel_height + gap) + 0.2), squeeze=False)
+    set_margins(figure, left=left, right=room, bottom=0.5, top=0.3)
+    figure.subplots_adjust(wspace=(left + room) / (WIDTH / 2 - left - room), hspace=gap / panel_height)
+    all_axes = list(grid.flat)
+    for axes in all_axes[len(shown) :]:
+        axes.set_visible(False)
+    return figure, all_axes[: len(shown)]
+
+
+def noise_band(axes: Axes, values: Mapping[str, float], metric: str, noise: float) -> None:
+    """Shade what is within the noise of the best value."""
+    if not math.isfinite(noise) or not values:
+        return
+    best = max(values.values())
+    worse = best - noise
+    if lower_is_better(metric):
+        best = min(values.values())
+        worse = best + noise
+    axes.axhspan(best, worse, color="0.92", zorder=0)
 
 
 def factor(axes: Axes, given: Factor, looks: Mapping[str, Look]) -> Axes:
-    """Draw a line for each chain of configurations that differ in this parameter alone, with its ends' names."""
-    ends = []
-    for chain in reversed(given.chains):  # the best on top
+    """Draw a line for each chain of configurations that differ in this parameter alone, with its ends' names.
+
+    Of very many lines only the median is named.
+    """
+    if len(given.chains) > MOST_CHAINS:
+        labels = [median_of_chains(axes, given)]
+    else:
+        labels = summed_up([named_chain(axes, given, chain, looks) for chain in given.chains])
+    width, _ = size_of(axes)
+    every = math.ceil(sum(width_of(level) + 0.15 for level in given.levels) / width)
+    axes.set_xlim(-0.2, len(given.levels) - 0.8)
+    axes.set_xticks(range(0, len(given.levels), every), given.levels[::every])
+    axes.set_xlabel(given.name)
+    label_right(axes, labels)
+    return axes
+
+
+def name_of(chain: Chain) -> str:
+    """Return the first and the last name of a chain."""
+    return f"{shortened(chain.names[0])} … {shortened(chain.names[-1])}"
+
+
+def names_of(given: Factor) -> list[str]:
+    """Return what is written beside the chains."""
+    if len(given.chains) > MOST_CHAINS:
+        return [f"median of {len(given.chains):,}"]
+    return [name_of(chain) for chain in given.chains]
+
+
+def named_chain(axes: Axes, given: Factor, chain: Chain, looks: Mapping[str, Look]) -> Label:
+    """Draw a chain in the look of its first configuration; return its label."""
+    look = looks[chain.names[0]]
+    x = [given.levels.index(level) for level in chain.levels]
+    axes.plot(x, chain.values, color=look.colour, linestyle=look.style, linewidth=1.4, zorder=2)
+    axes.scatter(x, chain.values, color=[looks[name].colour for name in chain.names], s=28, zorder=3)
+    _, at = fraction_of(axes, 0, chain.values[-1])
+    return Label(at, name_of(chain), look.colour)
+
+
+def summed_up(labels: Sequence[Label]) -> list[Label]:
+    """Return labels with an arrow where their lines leave the axes, and one for several that leave on a side."""
+    shown = [label for label in labels if 0 <= label.at <= 1]
+    above = [label for label in labels if label.at > 1]
+    below = [label for label in labels if label.at < 0]
+    for leaving, arrow, at in ((above, "↑", 1.1), (below, "↓", -0.1)):
+        if len(leaving) == 1:
+            shown.append(replace(leaving[0], text=f"{leaving[0].text} {arrow}"))
+        elif leaving:
+            shown.append(Label(at, f"{len(leaving)} lines leave {arrow}", GREY))
+    return shown
+
+
+def median_of_chains(axes: Axes, given: Factor) -> Label:
+    """Draw many chains pale, and the median at each level strong; return the label of that."""
+    at_level: dict[str, list[float]] = {level: [] for level in given.levels}
+    for chain in given.chains:
         x = [given.levels.index(level) for level in chain.levels]
-        axes.plot(x, chain.values, color="0.7", zorder=1)
-        axes.scatter(x, chain.values, color=[looks[name].colour for name in chain.names], zorder=2)
-        ends.append(End(chain.values[-1], x[-1], f"{chain.names[0]} … {chain.names[-1]}", "0.3"))
-    axes.set(
-        xticks=range(len(given.levels)),
-        xticklabels=given.levels,
-        xlabel=given.name,
-        visible=bool(given.chains),
-    )
-    return label_ends(axes, ends)
+        axes.plot(x, chain.values, color=GREY, linewidth=0.7, alpha=0.5, zorder=2)
+        for level, value in zip(chain.levels, chain.values, strict=True):
+            at_level[level].append(value)
+    medians = [statistics.median(values or [math.nan]) for values in at_level.values()]
+    axes.plot(medians, color="black", linewidth=2, zorder=3)
+    _, at = fraction_of(axes, 0, medians[-1])
+    return Label(at, f"median of {len(given.chains):,}", "black")
 
 
-# --- test set ---
+# --- the choice ---
+def choice(
+    results: Results, verdict: Verdict, metric: str, epochs: int | None, looks: Mapping[str, Look]
+) -> Axes | None:
+    """Draw the last half of the candidates' curves, and beside it what each run and their mean settled at.
+
+    A band reaches from the lowest to the highest replicate. Without curves, or where there is no room for the names,
+    it is a ranking instead; None where nothing is finite.
+    """
+    if not verdict.finite:
+        return None
+    given = curves_of(results, list(verdict.finite), verdict, metric, epochs)
+    longest = max([curve.raw.index[-1] for curve in given], default=0)
+    names_width = sum(width_of(looks[curve.name].label) + 0.15 for curve in given)
+    if longest < 2 or names_width > CHOICE_WIDTH:
+        return ranking(ranking_axes(verdict, looks), verdict, metric, looks, verdict.dropped)
+
+    looks = dimmed(looks, verdict.dropped)
+    shares = [WIDTH - CHOICE_WIDTH, CHOICE_WIDTH]
+    left: Axes
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.0), width_ratios=shares, sharey=True)
+    set_margins(figure, left=0.75, right=0.1, bottom=0.7, top=0.1)
+    figure.subplots_adjust(wspace=0.05)
+    draw(left, given, looks, scale_of_choice(given, verdict))
+    left.set(xlabel="epoch", ylabel=axis_label(metric), xlim=(longest // 2, longest))
+    scores = results.scores(metric, epochs)
+    for place, curve in enumerate(given):
+        values = [value_of(scores[name].cost, metric) for name in curve.runs]
+        settled_runs(right, place, values, curve.value, verdict.half_width(curve.name), looks[curve.name])
+    right.set_xticks(range(len(given)), [looks[curve.name].label for curve in given])
+    right.set(xlim=(-0.6, len(given) - 0.4), xlabel="settled: each run, and the mean\nwith its 95 % interval")
+    return left
+
+
+def settled_runs(
+    axes: Axes, place: float, values: Sequence[float], mean: float, half_width: float, look: Look
+) -> None:
+    """Draw what each run settled at, small, and beside it their mean with its interval."""
+    axes.plot([place - 0.12] * len(values), values, "o", color=look.colour, markersize=4, alpha=0.5)
+    axes.plot(place + 0.08, mean, "o", color=look.colour, markersize=7)
+    if math.isfinite(half_width):
+        axes.errorbar(place + 0.08, mean, half_width, color=look.colour, linewidth=1.8, capsize=3)
+
+
+# --- the test set ---
 def confusion(counts: pd.DataFrame) -> Axes:
     """Draw how often each class (rows) is taken for each (columns)."""
     from sklearn.metrics import ConfusionMatrixDisplay
 
-    _, axes = plt.subplots(figsize=(7, 6))
+    _, axes = plt.subplots(figsize=(7, 6), layout="constrained")
     axes.grid(visible=False)
     display = ConfusionMatrixDisplay(counts.to_numpy(), display_labels=counts.index)
     display.plot(cmap="Blues", xticks_rotation=45, colorbar=False, ax=axes)
@@ -261,10 +694,12 @@ def mistakes(images: np.ndarray[Any, Any], worst: pd.DataFrame, classes: Sequenc
     `images` are grey values (number, height, width); `worst` has columns true, said (classes by number) and
     certainty (0 to 1).
     """
-    figure, grid = plt.subplots(2, 6, figsize=(WIDTH, 4), subplot_kw={"xticks": [], "yticks": []})
+    figure, grid = plt.subplots(
+        2, 6, figsize=(WIDTH, 4.4), layout="constrained", subplot_kw={"xticks": [], "yticks": []}
+    )
     for axes, (number, row) in zip(grid.flat, worst.iterrows(), strict=False):
         axes.grid(visible=False)
         axes.imshow(images[number], cmap="gray_r")
         true, said = classes[int(row["true"])], classes[int(row["said"])]
-        axes.set_title(f"{true},\nsays {said}\n({row['certainty']:.1%})", fontsize=8.5)
+        axes.set_title(f"{true},\nsays {said}\n({row['certainty']:.1%})", loc="center", fontsize=SMALL)
     return figure

@@ -26,10 +26,12 @@ import pandas as pd
 
 from nbstudy.checks import check_known, fail
 from nbstudy.elimination import (
+    Choice,
     Score,
     Verdict,
     as_cost,
     best_epoch,
+    choose,
     judge,
     settled,
     settled_epochs,
@@ -146,16 +148,10 @@ class Factor:
 class Ranking:
     """All configurations, judged by one criterion."""
 
+    title: str  # the criterion in words
     metric: str
-    by_best_epoch: bool  # by the value of the best epoch, else by the settled value
     verdict: Verdict
-
-    @property
-    def title(self) -> str:
-        """The criterion in words."""
-        if self.by_best_epoch:
-            return f"best {self.metric}"
-        return f"settled {self.metric}"
+    chosen: str | None  # what would be chosen by it, among the candidates of the last round
 
     @property
     def values(self) -> dict[str, float]:
@@ -172,6 +168,8 @@ class Results:
     runs: dict[str, Run]  # by configuration, in the study's order
     rounds: list[Round]  # as the study file names them; where it names none, one of all configurations
     final: str | None  # the one configuration that meets the test set
+    test: str | None  # the test set that it meets
+    overrides: dict[str, Any]  # by -p, for all configurations: a quick look, which is not the study
     lengthens: str | None  # the parameter whose increase continues a finished run, such as epochs
     extras: list[str]  # runs on disk that the study does not have
 
@@ -285,14 +283,30 @@ class Results:
         """The metrics that a run can be judged by: of the validation set, and the one that decides."""
         return [name for name in self.metrics if name.startswith("val_") or name == self.metric]
 
+    @property
+    def has_epochs(self) -> bool:
+        """Whether any run was watched epoch by epoch."""
+        return any(len(run.history) > 1 for run in self.runs.values())
+
+    @property
+    def settled(self) -> str:
+        """The word before a metric's name: "settled " where there are epochs over which it does."""
+        if self.has_epochs:
+            return "settled "
+        return ""
+
     @cached_property
     def first(self) -> dict[str, str]:
         """The first of its replicates, for each configuration: equal in all parameters but the seed."""
-        first: dict[str, str] = {}
-        return {
-            name: first.setdefault(as_key(run.parameters, without=SEED), name)
-            for name, run in self.runs.items()
-        }
+        parameters = {name: run.parameters for name, run in self.runs.items()}
+        return first_replicates(parameters)
+
+    @cached_property
+    def compared(self) -> list[str]:
+        """The configurations that can be compared: no replicates, and not the final one unless in a round."""
+        candidates = {name for each in self.rounds for name in each.candidates}
+        firsts = dict.fromkeys(self.first.values())
+        return [name for name in firsts if name != self.final or name in candidates]
 
     @cached_property
     def varying(self) -> list[str]:
@@ -331,12 +345,37 @@ class Results:
     def ranking(
         self, metric: str | None = None, epochs: int | None = None, by_best_epoch: bool = False
     ) -> Ranking:
-        """Rank all configurations, replicates aside: by the first epochs, all where that is not said."""
+        """Rank all configurations that can be compared: by the first epochs, all where that is not said."""
         if metric is None:
             metric = self.metric
-        candidates = set(self.first.values())
-        verdict = judge(self.scores(metric, epochs, by_best_epoch), candidates)
-        return Ranking(metric, by_best_epoch, verdict)
+        scores = self.scores(metric, epochs, by_best_epoch)
+        candidates = [name for each in self.rounds[-1:] for name in each.candidates]
+        chosen = choose(scores, candidates, self.sizes).chosen
+        title = f"{self.settled}{metric}"
+        if by_best_epoch:
+            title = f"best {metric}"
+        return Ranking(title, metric, judge(scores, self.compared), chosen)
+
+    def rankings(self) -> list[Ranking]:
+        """Rank by every criterion: the settled value of the metric that decides, its best epoch, other metrics."""
+        rankings = [self.ranking()]
+        if self.has_epochs:
+            rankings.append(self.ranking(by_best_epoch=True))
+        for metric in self.watched:
+            if metric != self.metric:
+                rankings.append(self.ranking(metric))
+        return rankings
+
+    def judge(self, each: Round) -> Verdict:
+        """Return what the rule says of a round."""
+        return judge(self.scores(each.metric, each.epochs), each.candidates)
+
+    def choose(self) -> Choice:
+        """Choose among the candidates of the last round, as it judges them."""
+        if not self.rounds:
+            return choose({}, (), {})
+        last = self.rounds[-1]
+        return choose(self.scores(last.metric, last.epochs), last.candidates, self.sizes)
 
     def scores(
         self, metric: str | None = None, epochs: int | None = None, by_best_epoch: bool = False
@@ -370,8 +409,12 @@ class Results:
 
     @property
     def shortest(self) -> int | None:
-        """The number of epochs that all complete runs have, None where there are none."""
-        lengths = [len(self.curve(name)) for name in self.complete]
+        """The number of epochs that all complete runs have which did not diverge, None where there are none."""
+        lengths = []
+        for name in self.compared:
+            run = self.runs[name]
+            if run.state is State.COMPLETE and not run.diverged:
+                lengths.append(len(self.curve(name)))
         return min(filter(None, lengths), default=None)
 
     def factor(self, name: str, values: Mapping[str, float]) -> Factor:
@@ -432,8 +475,10 @@ def load_results(outputs: str | Path, missing_ok: bool = False) -> Results:
     return Results(
         directory=directory,
         runs=runs,
-        rounds=read_rounds(record, list(runs), deciding(metrics)),
+        rounds=read_rounds(record, runs, deciding(metrics)),
         final=field_of(record, "final", str) or None,
+        test=field_of(record, "test", str) or None,
+        overrides=field_of(record, "overrides", dict),
         lengthens=field_of(record, "lengthens", str) or None,
         extras=extras(runs, directory),
     )
@@ -532,20 +577,23 @@ def finite(text: str) -> float:
     return number
 
 
-def read_rounds(record: dict[str, Any], names: Collection[str], metric: str) -> list[Round]:
-    """Return the rounds that a study.json names, or one of all configurations."""
+def read_rounds(record: dict[str, Any], runs: Mapping[str, Run], metric: str) -> list[Round]:
+    """Return the rounds that a study.json names, or one of all configurations but `final`, replicates aside."""
     given = [each for each in field_of(record, "rounds", list) if isinstance(each, dict)]
-    if not given and names:
-        given = [{"title": "All configurations", "candidates": list(names)}]
+    if not given:
+        parameters = {name: run.parameters for name, run in runs.items() if name != record.get("final")}
+        everyone = list(dict.fromkeys(first_replicates(parameters).values()))
+        if everyone:
+            given = [{"title": "All configurations", "candidates": everyone}]
     has_original = any(field_of(each, "originally_dropped", list) for each in given)
     rounds = []
     for number, each in enumerate(given, 1):
-        dropped = known(each, "originally_dropped", names)
+        dropped = known(each, "originally_dropped", runs)
         rounds.append(
             Round(
                 number=number,
                 title=field_of(each, "title", str),
-                candidates=known(each, "candidates", names),
+                candidates=known(each, "candidates", runs),
                 metric=field_of(each, "metric", str) or metric,
                 epochs=field_of(each, "epochs", int) or None,
                 originally_dropped=dropped,
@@ -561,6 +609,12 @@ def deciding(metrics: Collection[str]) -> str:
     if MAIN in metrics:
         return MAIN
     return next(iter(metrics), MAIN)
+
+
+def first_replicates(parameters: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """Return, for each configuration, the first that is equal to it in all parameters but the seed."""
+    first: dict[str, str] = {}
+    return {name: first.setdefault(as_key(own, without=SEED), name) for name, own in parameters.items()}
 
 
 def can_be_judged(run: Run, length: int, epochs: int | None) -> bool:

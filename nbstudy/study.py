@@ -22,7 +22,8 @@ from nbstudy.template import Template, convert, convert_parameters, read_templat
 
 SEED = "seed"  # the parameter in which replicates differ
 NAME = re.compile(r"(?!\.)[A-Za-z0-9_.=,-]{1,100}")  # of a configuration: it is a directory's
-RESERVED = {"incomplete", "study.json", "results.csv", "elimination.png"}  # in outputs/<study>/
+RESERVED = {"incomplete", "study.json", "results.csv", "elimination.png", "test.json"}  # in outputs/<study>/
+TEST_SETS = ["fashion_mnist"]  # that the summary can open
 LARGEST_FILE = 1_000_000  # bytes
 LARGEST_STUDY = 100_000  # configurations
 
@@ -40,6 +41,7 @@ class Study:
     lengthens: str | None  # the parameter whose increase continues a finished run
     rounds: list[dict[str, Any]]
     final: str | None
+    test: str | None  # the test set that `final` meets
 
     @property
     def directory(self) -> str:
@@ -78,6 +80,7 @@ class Study:
             "lengthens": self.lengthens,
             "rounds": self.rounds,
             "final": self.final,
+            "test": self.test,
             "code": [code for code, is_same in self.template.same_code.items() if is_same],
             "defaults": self.template.defaults,
         }
@@ -111,6 +114,8 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     rounds = check_rounds(document["rounds"], f"{file}: rounds", configurations)
     if document["final"] is not None:
         check_known([document["final"]], configurations, f"{file}: final")
+    if document["test"] is not None:
+        check_known([document["test"]], TEST_SETS, f"{file}: test")
     return Study(
         name=file.stem,
         notebooks=notebooks,
@@ -121,6 +126,7 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         lengthens=lengthens,
         rounds=rounds,
         final=document["final"],
+        test=document["test"],
     )
 
 
@@ -134,6 +140,7 @@ def read_document(file: Path) -> dict[str, Any]:
         "grid": [],
         "rounds": [],
         "final": None,
+        "test": None,
     }
     return empty | mapping(read_yaml(file), str(file), empty)
 

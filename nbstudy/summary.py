@@ -16,7 +16,8 @@ from nbstudy.runs import Finding, Task, extras, read_run
 from nbstudy.study import Study
 
 PACKAGE = ROOT / "nbstudy"
-SHOWING = ("elimination.py", "results.py", "plots.py", "page.py")  # what decides how a summary looks
+# what decides how a summary looks
+SHOWING = ("elimination.py", "results.py", "curves.py", "labels.py", "plots.py", "page.py")
 
 
 def summarise(

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from nbstudy import page
-from nbstudy.elimination import Choice, Verdict, choose, judge
-from nbstudy.results import Ranking, Results, load_results
-from planted import WITHOUT_REPLICATES, Planted, column, half_filled, rows, without_replicates
+from nbstudy.elimination import Noise, Verdict, choose, judge
+from nbstudy.openings import Opening, record_opening
+from nbstudy.results import Results, load_results
+from planted import EPOCHS, WITHOUT_REPLICATES, Planted, column, flat, half_filled, rows, without_replicates
 
 TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
 
@@ -32,34 +33,28 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 def verdicts_of(results: Results) -> list[Verdict]:
     """Judge every round, as the summary does."""
-    return [judge(results.scores(each.metric, each.epochs), each.candidates) for each in results.rounds]
-
-
-def rankings_of(results: Results) -> list[Ranking]:
-    """Rank by every criterion, as the summary does."""
-    others = [results.ranking(metric) for metric in results.watched if metric != results.metric]
-    return [results.ranking(), results.ranking(by_best_epoch=True), *others]
-
-
-def choice_of(results: Results) -> Choice:
-    """Choose, as the summary does."""
-    return choose(results.scores(), results.sizes)
+    return [results.judge(each) for each in results.rounds]
 
 
 def round_of(results: Results, number: int) -> tuple[dict[str, dict[str, str]], str]:
     """Return the table of a round, by candidate, and what is said of it."""
     each = results.rounds[number - 1]
-    verdict = verdicts_of(results)[number - 1]
+    verdict = results.judge(each)
     table = rows(page.table_of_round(results, each, verdict))
     return table, page.after_round(results, each, verdict)
 
 
 # --- words and tables ---
 def test_names_are_listed_as_in_a_sentence() -> None:
-    assert page.listed([]) == "nothing"
     assert page.listed(["a"]) == "a"
     assert page.listed(("a", "b")) == "a and b"
     assert page.listed(["a", "b", "c"]) == "a, b and c"
+
+
+def test_of_many_names_the_first_are_listed() -> None:
+    assert page.listed(list("abcdef"), most=3) == "a, b and 4 more"
+    assert page.listed(list("abc"), most=3) == "a, b and c"
+    assert page.listed([str(number) for number in range(1000)]).endswith(", 10 and 989 more")
 
 
 def test_table_formats_numbers_and_leaves_out_what_is_empty() -> None:
@@ -85,6 +80,13 @@ def test_table_formats_numbers_and_leaves_out_what_is_empty() -> None:
     assert page.table([]) == page.table([{"a": None}]) == ""
 
 
+def test_long_table_is_cut_and_says_so() -> None:
+    text = page.table_of_many([{"name": str(number)} for number in range(1001)])
+    assert len(rows(text)) == 50
+    assert text.endswith("\n\nThese are the first 50 of 1,001, best first; `results.csv` has all.")
+    assert "results.csv" not in page.table_of_many([{"name": str(number)} for number in range(50)])
+
+
 # --- load the runs ---
 def test_every_run_is_accounted_for(results: Results) -> None:
     place = results.directory.as_posix()
@@ -98,6 +100,32 @@ def test_every_run_is_accounted_for(results: Results) -> None:
         "- never: missing",
         "- other: extra, on disk but not in the study",
     ]
+
+
+def many(tmp_path: Path, names: int) -> Results:
+    """Return what a grid left of which one run is missing, and the best is the one before it."""
+    study = Planted(
+        tmp_path,
+        f"notebooks: {{run: train.ipynb}}\ngrid: [{{name: 'n{{units}}', units: {list(range(1, names + 1))}}}]",
+    )
+    for number in range(1, names):
+        study.run(f"n{number}", [1 + 1 / number] * 3)
+    return study.load()
+
+
+def test_many_runs_are_cut_to_the_best_and_to_those_that_are_named(tmp_path: Path) -> None:
+    results = many(tmp_path, 80)
+    table = rows(page.table_of_runs(results))
+    assert list(table)[:3] == ["n79", "n78", "n77"] and len(table) == 50
+    each = results.rounds[0]
+    assert len(rows(page.table_of_round(results, each, results.judge(each)))) == 50
+    assert len(rows(page.table_of_criteria(results.rankings()))) == 50
+    assert "n79 is chosen" in re.sub(r"\[(.*)\]\(.*?\)", r"\1", page.chosen_line(results, results.choose()))
+    assert " from 79 configurations: " in page.chosen_line(results, results.choose())
+    for name in list(results.runs)[:78]:
+        (results.directory / name / "run.json").unlink()
+    text = page.accounts(load_results(results.directory))
+    assert text.endswith("- and 29 more: `results.csv` has the state of each") and text.count("\n") == 52
 
 
 def test_links_hold_for_directories_with_spaces(tmp_path: Path) -> None:
@@ -155,25 +183,30 @@ def test_rule_is_shown_as_it_is_written() -> None:
 
 
 def test_round_says_what_to_look_for(results: Results) -> None:
-    _, by_loss, _, by_accuracy, early = results.rounds
-    assert page.before_round(by_loss).startswith("### 2 · By loss\n\n")
-    assert page.before_round(by_loss).endswith(
+    _, by_loss, _, by_accuracy, early, _ = results.rounds
+    assert page.before_round(results, by_loss).startswith("### 2 · By loss\n\n")
+    assert page.before_round(results, by_loss).endswith(
         "Look for the lines that end lowest: val_loss over all epochs."
     )
-    assert "end highest: val_accuracy over all epochs" in page.before_round(by_accuracy)
-    assert "over the first 6 epochs" in page.before_round(early)
+    assert "end highest: val_accuracy over all epochs" in page.before_round(results, by_accuracy)
+    assert "over the first 6 epochs" in page.before_round(results, early)
 
 
 def test_round_shows_decisions_and_where_the_original_differs(results: Results) -> None:
     table, words = round_of(results, 2)
     assert words == (
-        "**The rule drops far and both**, and keeps what is within 0.0365 of good: 2 standard deviations between "
-        "replicates. The original dropped near and far. **They disagree on near and both.**"
+        "**The rule drops both** and keeps good, tie, near and far. "
+        "Chance alone changes a run by a standard deviation of 0.0183, as replicates show (3 degrees of freedom). "
+        "The original dropped near and far. **They disagree on near, far and both.**"
     )
     assert list(table) == ["good", "tie", "near", "far", "both"]
     assert column(table, "val_loss") == ["0.3000", "0.3000", "0.3350", "0.3370", "0.5000"]
-    assert column(table, "rule") == ["kept", "kept", "kept", "dropped", "dropped"]
-    assert column(table, "worse by") == ["0.0000", "0.0000", "0.0350", "0.0370", "0.2000"]
+    assert column(table, "runs") == ["3", "1", "1", "1", "1"]
+    assert column(table, "worse by") == ["", "0.0000", "0.0350", "0.0370", "0.2000"]
+    assert column(table, "than") == ["", "good", "good", "good", "good"]
+    allowed = results.judge(results.rounds[1]).against["far"].allowed
+    assert column(table, "allowed") == ["", *[f"{allowed:.4f}"] * 4]
+    assert column(table, "rule") == ["kept", "kept", "kept", "kept", "dropped"]
     assert column(table, "original") == ["kept", "kept", "dropped", "dropped", "kept"]
 
 
@@ -186,7 +219,7 @@ def test_two_parameters_at_once_are_marked(results: Results) -> None:
 
 def test_diverged_run_is_dropped_and_one_cut_short_is_not_judged(results: Results) -> None:
     table, words = round_of(results, 3)
-    assert words.startswith("**The rule drops wild**")
+    assert words.startswith("**The rule drops wild** and keeps good.")
     assert words.endswith("The original dropped wild. **They agree.**")
     assert {name: row["rule"] for name, row in table.items()} == {
         "good": "kept",
@@ -194,13 +227,13 @@ def test_diverged_run_is_dropped_and_one_cut_short_is_not_judged(results: Result
         "cut": "not judged",
         "never": "not judged",
     }
-    assert (table["wild"]["val_loss"], table["wild"]["worse by"]) == ("", "inf")
+    assert table["wild"]["val_loss"] == ""
     assert (table["cut"]["note"], table["never"]["note"]) == ("unfinished at epoch 7", "missing")
 
 
 def test_accuracy_is_better_when_higher_and_what_was_dropped_is_brought_back(results: Results) -> None:
     table, words = round_of(results, 4)
-    assert words.startswith("**The rule drops good**, and keeps what is within 0.0365 of far")
+    assert words.startswith("**The rule drops good** and keeps far and near.")
     assert list(table) == ["far", "near", "good"]
     assert table["far"]["note"] == table["near"]["note"] == "brought back, dropped in round 2"
     assert (table["good"]["val_accuracy"], table["good"]["worse by"]) == ("0.8000", "0.1000")
@@ -220,18 +253,41 @@ def test_overview_decides_nothing(results: Results) -> None:
     assert "They" not in words
 
 
-def test_round_without_replicates_says_what_stands_in_for_them(single: Results) -> None:
-    _, words = round_of(single, 1)
-    allowed = "2 standard deviations within the last 2 epochs of one, as there are no replicates"
-    assert words.startswith(f"**The rule drops six**, and keeps what is within 0.0283 of one: {allowed}.")
-    assert words.endswith("**They agree.**")
-
-
-def test_round_of_a_single_settled_epoch_drops_nothing(single: Results) -> None:
-    _, words = round_of(single, 2)
-    assert words.startswith(
-        "**The rule drops nothing**, and keeps the rest, since the noise within a single settled epoch is unknown."
+def test_candidate_that_only_its_single_run_kept_is_marked(tmp_path: Path) -> None:
+    configurations = "a: {replicates: 5}, b: {units: 8}, c: {units: 9}"
+    study = Planted(
+        tmp_path,
+        f"notebooks: {{run: train.ipynb}}\nconfigurations: {{{configurations}}}\n"
+        "rounds: [{candidates: [a, b, c, a_seed_1]}]",
     )
+    ends = [
+        ("a", 0.1),
+        *((f"a_seed_{seed}", 0.1 + (-1) ** seed * 0.05) for seed in range(1, 5)),
+        ("b", 0.2),
+        ("c", 0.5),
+    ]
+    for name, end in ends:
+        study.run(name, flat(end))
+    table, words = round_of(study.load(), 1)
+    assert table["b"]["note"] == "kept because it has 1 run: with 5 it would be dropped"
+    assert table["a_seed_1"]["note"] == "a replicate of a" and table["a_seed_1"]["rule"] == "not judged"
+    assert words.startswith("**The rule drops c** and keeps a and b.")
+
+
+def test_round_without_replicates_says_that_the_noise_is_a_guess(single: Results) -> None:
+    _, words = round_of(single, 1)
+    guess = "a guess from the last 2 epochs of one, as there are no replicates"
+    varies = "Chance alone changes a run by a standard deviation of 0.0141"
+    assert words == (
+        f"**The rule keeps all that are judged.** {varies}, {guess}. "
+        "The original dropped six. **They disagree on six.**"
+    )
+
+
+def test_round_of_a_single_settled_epoch_says_that_chance_is_unknown(single: Results) -> None:
+    table, words = round_of(single, 2)
+    assert "By how much chance changes a run is unknown" in words
+    assert "allowed" not in table["two"] and table["two"]["worse by"] == "0.0000"
 
 
 def test_round_by_a_metric_that_no_run_has_says_so(tmp_path: Path) -> None:
@@ -240,7 +296,15 @@ def test_round_by_a_metric_that_no_run_has_says_so(tmp_path: Path) -> None:
         study.run(name, [0.5, 0.4])
     table, words = round_of(study.load(), 1)
     assert column(table, "note") == ["has no val_los"] * 2
-    assert words == "**The rule drops nothing**, and keeps the rest, since none of them can be judged."
+    assert words == "None of the candidates can be judged yet."
+
+
+def test_round_of_exploded_runs_alone_keeps_none(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    for name in ("a", "b"):
+        study.run(name, [math.nan])
+    _, words = round_of(study.load(), 1)
+    assert words.startswith("**The rule drops all that are judged**, which are no longer finite.")
 
 
 def test_round_of_all_configurations_by_a_metric_of_another_template(tmp_path: Path) -> None:
@@ -252,123 +316,211 @@ def test_round_of_all_configurations_by_a_metric_of_another_template(tmp_path: P
         (place / "history.csv").write_text("epoch,my_score\n" + f"1,{score - 0.1}\n" + f"2,{score}\n" * 18)
         (place / "result.json").unlink()
     results = study.load()
-    assert page.before_round(results.rounds[0]) == (
+    assert page.before_round(results, results.rounds[0]) == (
         "### 1 · All configurations\n\nLook for the lines that end highest: my_score over all epochs."
     )
     table, words = round_of(results, 1)
     assert words.startswith("**The rule drops a**") and "original" not in words
     assert list(table) == ["b", "c", "a"]
     assert "original" not in table["a"]
-    assert choice_of(results).chosen == "b"  # no run says its weights
+    choice = results.choose()
+    assert choice.chosen == "b"  # no run says its weights
+    assert "**b** is the best: **it is the choice**" in page.choice_made(results, choice)
+    assert "weights" not in page.answer(results, choice, results.rankings(), None, None)
 
 
 def test_agreement_is_counted_without_the_overview(results: Results) -> None:
     text = page.agreement(results, verdicts_of(results))
     assert text.endswith(
-        "The rule and the original agree entirely in 2 of 4 rounds, and on **10 of 13 decisions**."
+        "The rule and the original agree entirely in 2 of 5 rounds, and on **11 of 16 decisions**."
     )
     table = rows(text)
-    assert list(table) == ["2", "3", "4", "5"]
-    assert (table["2"]["judged"], table["2"]["agreed"]) == ("5", "3")
-    assert (table["2"]["only the rule drops"], table["2"]["only the original dropped"]) == ("both", "near")
+    assert list(table) == ["2", "3", "4", "5", "6"]
+    assert (table["2"]["judged"], table["2"]["agreed"]) == ("5", "2")
+    assert (table["2"]["only the rule drops"], table["2"]["only the original dropped"]) == (
+        "both",
+        "near, far",
+    )
 
 
-def test_agreement_needs_an_original(tmp_path: Path) -> None:
+def test_agreement_is_left_out_without_an_original(tmp_path: Path) -> None:
     results = Planted(tmp_path, TWO).load()
-    text = page.agreement(results, verdicts_of(results))
-    assert text.startswith("The study file names nothing that was dropped before")
+    assert page.agreement(results, verdicts_of(results)) == ""
 
 
 # --- the factors ---
 def test_effects_are_counted_in_steps(results: Results) -> None:
     early = results.ranking(epochs=results.shortest)
     factors = [results.factor(name, early.values) for name in results.factors]
-    text = page.effects(factors, results.metric, results.shortest, early.verdict.threshold)
-    assert text.startswith("By val_loss over the first 12 epochs, with a noise of 0.0")
-    # along l2 good, near, far and tie; wild has exploded at epoch 12
-    assert "\n- Raising l2: of 3 steps 1 better and 0 worse by more than the noise; mean change " in text
-    units = "of 1 steps 0 better and 0 worse by more than the noise; mean change +0.0050."
-    assert f"\n- Raising units: {units}" in text
+    text = page.effects(factors, early, results.shortest)
+    # between two single runs: Student's 2.353 for 3 degrees of freedom, times 0.01826 times the root of two
+    assert text.startswith("By val_loss over the first 20 epochs; between single runs the rule sees 0.0608, ")
+    # along l2 good, near, far and tie
+    assert (
+        "\n- Raising l2: of 3 steps 0 better and 0 worse by more than chance explains; mean change +0.0000."
+        in text
+    )
+    assert (
+        "\n- Raising units: of 1 step 0 better and 0 worse by more than chance explains; mean change -0.0050."
+        in text
+    )
     assert "dropout" not in text
 
 
+def test_step_between_means_may_be_smaller_than_one_between_single_runs(results: Results) -> None:
+    ranking = results.ranking()
+    (step,) = page.steps_of(results.factor("units", ranking.values), ranking.verdict)
+    assert step.change == pytest.approx(-0.005)
+    assert step.allowed == pytest.approx(2.35336 * 0.0182574 * math.sqrt(1 / 3 + 1 / 2), rel=1e-4)
+
+
 def test_effect_on_an_accuracy_is_better_where_it_rises() -> None:
-    counts = "of 3 steps 2 better and 1 worse by more than the noise"
-    assert page.effect("units", [0.2, 0.2, -0.1], "accuracy", 0.05) == (
-        f"Raising units: {counts}; mean change +0.1000."
-    )
-    assert "1 better and 2 worse" in page.effect("units", [0.2, 0.2, -0.1], "loss", 0.05)
-    assert "0 better and 0 worse" in page.effect("units", [0.2, 0.2, -0.1], "loss", math.nan)
+    steps = [page.Step(change, 0.05) for change in (0.2, 0.2, -0.1, 0.04)]
+    counts = "of 4 steps 2 better and 1 worse by more than chance explains"
+    assert page.effect("units", steps, "accuracy") == f"Raising units: {counts}; mean change +0.0850."
+    assert "1 better and 2 worse" in page.effect("units", steps, "loss")
+    unknown = [page.Step(0.2, math.inf)]
+    assert "of 1 step 0 better and 0 worse" in page.effect("units", unknown, "loss")
 
 
-def test_effects_need_runs_that_differ_in_one_parameter(results: Results) -> None:
-    nothing = "No two judged runs differ in one parameter alone."
-    assert page.effects([], "loss", None, 0.1) == nothing
-    assert page.effects([results.factor("l2", {})], "loss", 5, 0.1) == nothing
+def test_effects_are_left_out_where_no_runs_differ_in_one_parameter(results: Results) -> None:
+    ranking = results.ranking()
+    assert page.effects([], ranking, None) == ""
+    assert page.effects([results.factor("l2", {})], ranking, 5) == ""
 
 
 # --- what the criterion hides ---
 def test_criteria_are_ranked_side_by_side(results: Results) -> None:
-    table = rows(page.table_of_criteria(rankings_of(results)))
+    table = rows(page.table_of_criteria(results.rankings()))
     assert table["1"] == {
         "rank": "1",
-        "settled val_loss": "**good 0.3000**",
+        "settled val_loss": "**wide 0.2950**",
         "best val_loss": "**near 0.2000**",
         "settled val_accuracy": "**far 0.9000**",
-        "settled val_cross_entropy": "**good 0.2500**",
+        "settled val_cross_entropy": "**wide 0.2450**",
     }
     assert table["7"]["settled val_loss"] == "wild nan"
     assert len(table) == 7
 
 
-def test_criteria_that_would_decide_otherwise_are_named(results: Results) -> None:
-    text = page.criteria_compared(results, rankings_of(results))
-    assert "- By settled val_accuracy, far would be ahead of good by more than the noise.\n" in text
-    assert "near: its val_loss was 0.2000 at epoch 4 and settled at 0.3350.\n" in text
-    change = "would be dropped by best val_loss and settled val_accuracy"
-    assert f"- **good, the best by settled val_loss, {change}.**" in text
+def test_criteria_that_would_choose_otherwise_are_named(results: Results) -> None:
+    text = page.criteria_compared(results, results.choose(), results.rankings())
+    assert text.splitlines() == [
+        page.criteria_line(results.choose(), results.rankings()),
+        "",
+        "- By best val_loss, near is ahead of good by more than chance explains.",
+        "- By settled val_accuracy, far is ahead of good by more than chance explains.",
+        "- The stopping time matters most for near: its val_loss was 0.2000 at epoch 4 and settled at 0.3350.",
+    ]
+    assert text.startswith(
+        "**Another criterion would choose otherwise:** by best val_loss and settled val_accuracy it would be near; "
+        "of all configurations, by best val_loss near and by settled val_accuracy far are ahead by more than chance "
+        "explains.\n"
+    )
 
 
-def test_criteria_that_agree_say_so(single: Results) -> None:
-    text = page.criteria_compared(single, rankings_of(single)[:1] * 2)
-    assert text.endswith("- **one, the best by settled val_loss, would be kept by each of these rankings.**")
+def test_criteria_that_agree_say_so(results: Results) -> None:
+    by_loss = [results.ranking(), results.ranking("val_cross_entropy")]
+    same = "**Each criterion chooses the same:** settled val_loss and settled val_cross_entropy."
+    assert page.criteria_line(results.choose(), by_loss) == same
+    assert page.criteria_line(results.choose(), by_loss[:1]) == ""
 
 
 # --- which one is best ---
 def test_choice_is_explained(results: Results) -> None:
-    # means 0.300 and 0.295; 0.01826 over the root of two is 0.0129
-    choice = choice_of(results)
+    choice = results.choose()
     table = rows(page.table_of_choice(results, choice))
-    assert {name: row["within one standard error"] for name, row in table.items()} == {
-        "good": "yes",
-        "wide": "yes",
-    }
-    assert column(table, "mean settled val_loss") == ["0.3000", "0.2950"]
-    assert column(table, "replicates") == ["3", "2"] and column(table, "weights") == ["16,000", "32,000"]
+    assert list(table) == ["wide", "good", "near"]
+    assert column(table, "settled val_loss") == ["0.2950", "0.3000", "0.3350"]
+    assert column(table, "runs") == ["2", "3", "1"] and column(table, "weights") == [
+        "32,000",
+        "16,000",
+        "16,000",
+    ]
+    half = 3.18245 * 0.0182574 / math.sqrt(3)
+    assert table["good"]["95 % interval"] == f"{0.3 - half:.4f} to {0.3 + half:.4f}"
     assert page.choice_made(results, choice) == (
-        "The best mean above is that of wide. One standard error is 0.0129, from the deviation between replicates. "
-        "Of what is within it, **good** is the smallest: **the rule's choice**. "
-        "The original was left with good and cut."
+        "The candidates are those of the last round, *The choice*: good, near and wide. "
+        "Of what the rule keeps, wide, good and near, **good** is the smallest: **it is the choice**. "
+        "The one-standard-error rule chooses it, too. The original was left with good and wide."
     )
 
 
-def test_choice_without_replicates_is_explained(single: Results) -> None:
-    words = page.choice_made(single, choice_of(single))
-    assert "One standard error is 0.0141, from the deviation within the last 2 epochs of one" in words
-    assert "Of what is within it, **one** is the smallest" in words
+def test_choice_without_known_chance_is_the_best_and_says_so(single: Results) -> None:
+    words = page.choice_made(single, single.choose())
+    assert (
+        "As nobody knows how much is chance, the best value counts, that of **one**: **it is the choice**."
+        in words
+    )
+
+
+def test_replicates_needed_are_said_with_the_line_for_the_study_file(results: Results) -> None:
+    words = page.more_replicates(results, results.choose())
+    found = re.fullmatch(
+        r"To tell wide and good apart at the difference seen, 0\.0050, with a chance of 80% takes about (\d+) runs of "
+        r"each \((\d+) more than there are, about \2 minutes of computing\): write `replicates: \1` into wide and good "
+        r"in the study file, and run it again\.",
+        words,
+    )
+    assert found and int(found[2]) == 2 * int(found[1]) - 5
+
+
+def test_first_replicates_are_advised_where_there_are_none(single: Results) -> None:
+    line = "write `replicates: 3` into one and two in the study file, and run it again."
+    assert page.more_replicates(single, single.choose()).endswith(line)
+
+
+def test_replicates_are_not_advised_where_the_choice_is_clear(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path, "notebooks: {run: train.ipynb}\nconfigurations: {a: {replicates: 2}, b: {units: 8}}"
+    )
+    for name, end in [("a", 0.3), ("a_seed_1", 0.301), ("b", 0.9)]:
+        study.run(name, flat(end))
+    results = study.load()
+    choice = results.choose()
+    assert page.more_replicates(results, choice) == ""
+    assert "The rule keeps **a** alone: **it is the choice**." in page.choice_made(results, choice)
+    explained = choice.verdict.against["b"].allowed
+    words = f"The runner-up, b, is worse by 0.5995, where chance explains {explained:.4f} at most."
+    assert page.runner_up_line(choice) == words
 
 
 # --- final test evaluation ---
-def test_test_set_stays_closed_while_anything_is_not_complete(results: Results, single: Results) -> None:
-    words = "4 of 14 configurations are not complete (cut, broken, old and never)"
-    assert page.why_closed(results) == words
-    assert page.test_state("good", words) == f"**The test set stays closed:** {words}."
-    assert page.why_closed(single) is None
-    assert page.test_state("all", None) == "**The test set is opened** for all."
+def test_test_set_stays_shut_while_anything_is_not_complete(results: Results, single: Results) -> None:
+    words = "4 of 14 configurations are not complete"
+    assert page.why_shut(results) == words
+    assert page.test_state(results, words) == f"**The test set stays shut:** {words}."
+    assert page.why_shut(single) is None
+    assert page.test_state(single, None) == "**The test set is open** for all."
 
 
-def test_test_set_stays_closed_without_a_final_configuration(tmp_path: Path) -> None:
-    assert page.why_closed(Planted(tmp_path, TWO).load()) == "the study names no final configuration"
+def test_test_set_stays_shut_without_a_final_configuration(tmp_path: Path) -> None:
+    assert page.why_shut(Planted(tmp_path, TWO).load()) == "the study names no final configuration"
+
+
+def test_test_set_stays_shut_for_a_quick_look(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO + "final: a\n", overrides=[("epochs", "3"), ("seed", "1")])
+    for name in ("a", "b"):
+        study.run(name, [0.5] * 3)
+    results = study.load()
+    words = "this is a quick look, with epochs 3 and seed 1 for all configurations, and decides nothing"
+    assert page.why_shut(results) == words
+
+
+def test_openings_are_told_with_suspicion_where_there_was_more_than_one(tmp_path: Path) -> None:
+    one = Opening("final", "abc", "2026-11-26T14:00:00Z", 0.88, 0.4)
+    two = Opening("wide", "def", "2026-11-27T14:00:00Z")
+    others = "Other studies on the same images have records of their own."
+    assert page.openings_in_words([one]) == f"It was opened once, on 2026-11-26 for final. {others}"
+    assert page.openings_in_words([one, two]) == (
+        "**It was opened 2 times:** on 2026-11-26 for final and on 2026-11-27 for wide; whoever saw an earlier result "
+        f"may have chosen by it, so be suspicious of this one. {others}"
+    )
+    study = without_replicates(tmp_path)
+    record_opening(study.outputs, "all", "abc")
+    assert " It was opened once, on 20" in page.test_state(study.load(), "shut")
+    (study.outputs / "test.json").write_text("{")
+    assert page.test_state(study.load(), "shut") == "**The test set stays shut:** shut."
 
 
 def predictions(right: int, of: int) -> pd.DataFrame:
@@ -377,7 +529,8 @@ def predictions(right: int, of: int) -> pd.DataFrame:
 
 
 def test_accuracy_is_said_with_wilsons_interval() -> None:
-    words = page.test_accuracy(predictions(8_800, 10_000), {"people": 0.835, "an MLP": 0.8833, "a CNN": 0.99})
+    tested = page.tested_by(predictions(8_800, 10_000))
+    words = page.test_accuracy(tested, {"people": 0.835, "an MLP": 0.8833, "a CNN": 0.99})
     share, z, n = 0.88, 1.959964, 10_000  # written out
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -389,6 +542,7 @@ def test_accuracy_is_said_with_wilsons_interval() -> None:
         "It is below the published 0.99 of a CNN. "
         "The loss, without penalty, is 0.2500."
     )
+    assert str(tested) == f"0.8800 (95 % interval {interval})"
 
 
 def test_classes_have_precision_and_recall() -> None:
@@ -401,50 +555,131 @@ def test_classes_have_precision_and_recall() -> None:
     assert (table["dog"]["precision"], table["dog"]["recall"]) == ("0.0000", "0.0000")
 
 
-# --- conclusion ---
-def test_conclusion_names_the_choice_and_what_is_undecided(results: Results) -> None:
-    text = page.conclusion(results, choice_of(results), rankings_of(results), page.why_closed(results), None)
-    assert text.splitlines() == [
-        "## Conclusion",
-        "",
-        "- **Chosen: good**, the smallest within one standard error of wide's mean, the best.",
-        "- **It costs** 16,000 weights and 1.0 minutes a run.",
-        "- **Tested:** good, which is tie but for l2 0.0; not the one chosen here.",
-        "- **Test:** it stays closed: 4 of 14 configurations are not complete (cut, broken, old and never).",
-        "- **Undecided,** too close to good to call: tie, wide and near.",
-        "- **Undecided,** rankings that would drop good: best val_loss and settled val_accuracy.",
-        "- **Undecided,** not complete: cut, broken, old and never.",
+# --- the answer, and the conclusion ---
+def linked(results: Results, name: str) -> str:
+    """Return a name as a link to its log."""
+    return page.link(results.runs[name])
+
+
+def test_answer_is_five_plain_lines(results: Results) -> None:
+    choice, rankings = results.choose(), results.rankings()
+    sure = f"95 % interval {page.interval(choice, 'good', 'val_loss')}, 3 runs"
+    what = f"its settled val_loss is 0.3000 ({sure}), it has 16,000 weights and a run takes 1.0 minutes"
+    answer = page.answer(results, choice, rankings, page.why_shut(results), None)
+    assert answer.split("\n>\n") == [
+        f"> **{linked(results, 'good')} is chosen** from good, near and wide: {what}.",
+        "> The best mean is that of wide, better by 0.0050: too close to call, so the smaller network is chosen.",
+        f"> {page.criteria_line(choice, rankings)}",
+        "> **The test set stays shut:** 4 of 14 configurations are not complete.",
+        "> **Not complete yet**, so that this may change: 4 of 14 configurations (cut, broken, old and never).",
     ]
 
 
-def test_conclusion_says_what_was_tested(single: Results) -> None:
-    text = page.conclusion(single, choice_of(single), rankings_of(single), None, predictions(75, 100))
-    assert "- **Tested:** all, which is one but for refit True; the chosen one.\n" in text
-    assert "- **Test:** accuracy 0.7500, loss 0.2500.\n" in text
-
-
-def test_conclusion_names_single_runs_that_are_better(tmp_path: Path) -> None:
-    study = Planted(tmp_path, TWO.replace("b:", "a_1: {seed: 1}, lucky: {units: 9}, b:"))
-    for name, end in [("a", 0.3), ("a_1", 0.31), ("lucky", 0.2), ("b", 0.5)]:
-        study.run(name, [end] * 20)
+def test_answer_leaves_out_what_does_not_apply(tmp_path: Path) -> None:
+    study = Planted(tmp_path, "notebooks: {run: train.ipynb}\nconfigurations: {only: }")
+    study.run("only", [0.5, 0.4], seconds=0.0)
     results = study.load()
-    text = page.conclusion(results, choice_of(results), rankings_of(results), "shut", None)
-    assert "- **Undecided,** better than the best mean, but in a single run: lucky." in text
+    answer = page.answer(results, results.choose(), results.rankings(), page.why_shut(results), None)
+    name = linked(results, "only")
+    assert (
+        answer
+        == f"> **{name} is chosen**: its settled val_loss is 0.4000 (1 run) and it has 128,000 weights."
+    )
+
+
+def test_answer_says_what_the_test_set_says_of_which_model(single: Results) -> None:
+    tested = page.Tested(75, 100, 0.25)
+    line = page.test_line(single, single.choose(), None, tested)
+    model = "all, which is one (the choice) but for refit True"
+    assert line == f"**The test accuracy is {tested}**, that of {model}."
+
+
+def test_answer_keeps_the_cure_for_the_section_on_the_test_set(single: Results) -> None:
+    line = page.test_line(single, single.choose(), "model.keras is not here; remove it", None)
+    assert line == "**The test set stays shut:** model.keras is not here."
+
+
+def test_conclusion_gives_the_reasons(results: Results) -> None:
+    choice, rankings = results.choose(), results.rankings()
+    text = page.conclusion(results, verdicts_of(results), choice, rankings, page.why_shut(results), None)
+    said, unseen = text.split("\n\n### What the original could not see\n\n")
+    heading, _, *points = said.splitlines()
+    assert heading == "## Conclusion"
+    assert points == [
+        f"- {page.chosen_line(results, choice)}",
+        f"- **Why.** {page.choice_made(results, choice)} {page.runner_up_line(choice)}",
+        f"- **How sure.** {page.noise_in_words(choice.verdict.noise)} {page.more_replicates(results, choice)}",
+        f"- {page.criteria_line(choice, rankings)}",
+        "- **The test set stays shut:** 4 of 14 configurations are not complete.",
+        f"- {page.incomplete_line(results)}",
+    ]
+    assert unseen == (
+        "By how much chance alone changes a run, it did not know: a standard deviation of 0.0183 in a run's val_loss, "
+        "as replicates show. Of its 6 eliminations, chance explains 3: those of near and far."
+    )
+
+
+def test_conclusion_of_a_study_without_an_original_says_nothing_of_one(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    study.run("a", [0.5])
+    results = study.load()
+    text = page.conclusion(results, verdicts_of(results), results.choose(), results.rankings(), None, None)
+    assert "original" not in text and "test set" not in text
+
+
+PENALISED = f"""
+notebooks: {{run: train.ipynb}}
+defaults: {{epochs: {EPOCHS}}}
+configurations:
+  free: {{units: 8, replicates: 2}}
+  wide: {{units: 16}}
+  tame: {{units: 8, l2: 0.1}}
+rounds: [{{candidates: [free, wide, tame], originally_dropped: [free, wide]}}]
+final: tame
+"""
+
+
+@pytest.mark.parametrize(("accuracy", "how"), [(0.7, "better"), (0.99, "worse")])
+def test_original_could_not_see_what_the_penalty_hid(tmp_path: Path, accuracy: float, how: str) -> None:
+    study = Planted(tmp_path, PENALISED)
+    for name, end, val_accuracy in [
+        ("free", 0.50, 0.9), ("free_seed_1", 0.52, 0.9), ("wide", 0.6, 0.91), ("tame", 0.3, accuracy)
+    ]:  # fmt: skip
+        place = study.run(name, flat(end), val_accuracy)
+        if name != "tame":  # of which alone a part of the loss is its penalty
+            history = pd.read_csv(place / "history.csv")
+            history.assign(val_cross_entropy=history["val_loss"]).to_csv(place / "history.csv", index=False)
+    results = study.load()
+    words = page.what_the_original_could_not_see(
+        results, verdicts_of(results), results.choose(), page.Tested(8_700, 10_000, 0.4)
+    )
+    assert words.startswith(
+        "Its criterion, val_loss, adds to the error of each network the network's own penalty. "
+        f"Without a penalty networks classify {how}: the 2 without settle at a val_accuracy of 0.9000 to 0.9100, "
+        f"the 1 with at {accuracy:.4f}; the original dropped 2 of the 2 without. By how much "
+    )
+    assert "All 2 of its eliminations are larger than what chance explains." in words
+    assert words.endswith(f"the test set says: {page.Tested(8_700, 10_000, 0.4)} for tame.")
+
+
+def test_noise_is_said_as_it_is_known() -> None:
+    assert page.noise_in_words(Noise(0.01, 6)).endswith("as replicates show (6 degrees of freedom).")
+    assert "a guess from the last 20 epochs of a" in page.noise_in_words(Noise(0.01, 19, run="a"))
+    assert "is unknown" in page.noise_in_words(Noise(math.nan, 0))
 
 
 @pytest.mark.parametrize("text", [TWO, WITHOUT_REPLICATES])
 def test_page_of_a_study_without_runs_says_so(tmp_path: Path, text: str) -> None:
     results = Planted(tmp_path, text).load()
     assert re.match(r"\*\*0 of \d configurations are complete\.\*\*", page.loaded(results))
-    verdicts = verdicts_of(results)
+    verdicts, choice, rankings = verdicts_of(results), results.choose(), results.rankings()
     for each, verdict in zip(results.rounds, verdicts, strict=True):
         notes = column(rows(page.table_of_round(results, each, verdict)), "note")
         assert all(note.endswith("missing") for note in notes)
-        assert "since none of them can be judged" in page.after_round(results, each, verdict)
-    assert page.table_of_criteria(rankings_of(results)) == ""
-    assert page.criteria_compared(results, rankings_of(results)) == "There is no run that can be judged."
-    choice = choice_of(results)
-    assert page.table_of_choice(results, choice) == ""
-    assert page.choice_made(results, choice) == "There is no run to choose from."
-    conclusion = page.conclusion(results, choice, rankings_of(results), "shut", None)
-    assert "- **Nothing is chosen yet:** there is no run that can be judged.\n" in conclusion
+        assert page.after_round(results, each, verdict) == "None of the candidates can be judged yet."
+    assert page.table_of_criteria(rankings) == page.criteria_compared(results, choice, rankings) == ""
+    assert page.table_of_choice(results, choice) == page.more_replicates(results, choice) == ""
+    answer = page.answer(results, choice, rankings, "shut", None)
+    assert answer.startswith("> **No configuration can be chosen yet**, since no run can be judged.\n")
+    conclusion = page.conclusion(results, verdicts, choice, rankings, "shut", None)
+    assert "- **No configuration can be chosen yet**" in conclusion and "Why" not in conclusion

@@ -203,13 +203,14 @@ def test_rounds_are_as_the_study_names_them(results: Results) -> None:
         "Diverged and cut",
         "By accuracy",
         "Early",
+        "The choice",
     ]
-    accuracy, early = results.rounds[3:]
+    accuracy, early = results.rounds[3:5]
     assert (accuracy.number, accuracy.metric, accuracy.epochs) == (4, "val_accuracy", None)
     assert accuracy.candidates == ("good", "near", "far")
     assert accuracy.originally_dropped == ("good",)
     assert (early.metric, early.epochs) == ("val_loss", 6)
-    assert [each.is_overview for each in results.rounds] == [True, False, False, False, False]
+    assert [each.is_overview for each in results.rounds] == [True, *[False] * 5]
 
 
 def test_first_round_is_no_overview_where_there_is_no_original(tmp_path: Path) -> None:
@@ -221,6 +222,15 @@ def test_study_without_rounds_has_one_of_all_configurations(tmp_path: Path) -> N
     study = Planted(tmp_path, TWO)
     (only,) = study.load().rounds
     assert (only.title, only.candidates, only.metric) == ("All configurations", ("a", "b"), "val_loss")
+
+
+def test_round_of_all_configurations_leaves_out_replicates_and_the_final_one(tmp_path: Path) -> None:
+    configurations = "final: {units: 8}, a: {replicates: 2}, b: {units: 8, seed: 4}, c: {units: 8}"
+    study = Planted(
+        tmp_path, f"notebooks: {{run: train.ipynb}}\nconfigurations: {{{configurations}}}\nfinal: final\n"
+    )
+    (only,) = study.load().rounds
+    assert only.candidates == ("a", "b")
 
 
 def test_metric_of_other_templates_decides(tmp_path: Path) -> None:
@@ -273,12 +283,53 @@ def test_scores_mark_exact_copies(tmp_path: Path) -> None:
     assert {name: score.is_copy for name, score in study.load().scores().items()} == {"a": False, "b": True}
 
 
-def test_ranking_leaves_replicates_aside(results: Results) -> None:
+def test_ranking_is_by_the_means_of_replicates(results: Results) -> None:
     ranking = results.ranking()
     assert ranking.title == "settled val_loss"
-    assert results.ranking(by_best_epoch=True).title == "best val_loss"
-    assert list(ranking.verdict.costs) == ["good", "tie", "wide", "near", "far", "both", "wild"]
-    assert "wild" not in ranking.values and ranking.values["near"] == pytest.approx(0.335)
+    assert list(ranking.verdict.costs) == ["wide", "good", "tie", "near", "far", "both", "wild"]
+    assert "wild" not in ranking.values and ranking.values["wide"] == pytest.approx(0.295)
+    assert ranking.chosen == "good"
+
+
+def test_rankings_are_by_each_criterion(results: Results) -> None:
+    rankings = {ranking.title: ranking.chosen for ranking in results.rankings()}
+    assert rankings == {
+        "settled val_loss": "good",
+        "best val_loss": "near",
+        "settled val_accuracy": "near",
+        "settled val_cross_entropy": "good",
+    }
+
+
+def test_final_configuration_is_compared_only_where_a_round_names_it(
+    results: Results, tmp_path: Path
+) -> None:
+    assert results.final == "good" and "good" in results.compared
+    complete = without_replicates(tmp_path).load()
+    assert complete.compared == ["one", "two", "six"]
+
+
+def test_choice_is_among_the_last_round_as_that_judges(results: Results, tmp_path: Path) -> None:
+    choice = results.choose()
+    assert list(choice.verdict.costs) == ["wide", "good", "near"]
+    assert choice.verdict.costs == results.judge(results.rounds[-1]).costs
+    assert choice.chosen == "good"
+    assert load_results(tmp_path, missing_ok=True).choose().chosen is None
+
+
+def test_study_says_its_test_set_and_whether_it_is_a_quick_look(results: Results, tmp_path: Path) -> None:
+    assert (results.test, results.overrides) == ("fashion_mnist", {})
+    study = Planted(tmp_path, TWO, overrides=[("epochs", "3")])
+    assert (study.load().test, study.load().overrides) == (None, {"epochs": 3})
+
+
+def test_study_has_epochs_where_a_history_has_more_than_one(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    study.run("a", [0.5])
+    assert not study.load().has_epochs
+    assert [ranking.title for ranking in study.load().rankings()][:2] == ["val_loss", "val_accuracy"]
+    study.run("b", [0.5, 0.4])
+    assert study.load().has_epochs
 
 
 def test_parameters_that_vary(results: Results) -> None:
@@ -288,7 +339,7 @@ def test_parameters_that_vary(results: Results) -> None:
 
 
 def test_factor_compares_with_all_else_equal(results: Results) -> None:
-    assert results.shortest == 12  # wild
+    assert results.shortest == EPOCHS  # wild diverged at epoch 12
     early = results.ranking(epochs=results.shortest)
     l2 = results.factor("l2", early.values)
     assert l2.levels == ["0.0", "0.1", "0.2", "0.3", "0.5"]
@@ -298,7 +349,7 @@ def test_factor_compares_with_all_else_equal(results: Results) -> None:
     assert chain.steps == pytest.approx(np.diff(chain.values))
     (units,) = results.factor("units", early.values).chains
     assert units.names == ["good", "wide"]
-    assert units.steps == pytest.approx([0.005])
+    assert units.steps == pytest.approx([-0.005])  # between means
     assert results.factor("dropout", early.values).chains == []
 
 

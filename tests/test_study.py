@@ -133,6 +133,53 @@ grid:
     ]
 
 
+def test_test_set_is_named_in_the_study_and_its_record(tmp_path: Path) -> None:
+    text = "configurations: {a: }\nfinal: a\n"
+    assert load(tmp_path, text + "test: fashion_mnist").record()["test"] == "fashion_mnist"
+    assert load(tmp_path, text).record()["test"] is None
+
+
+# --- replicates ---
+def seeds_of(study: Study) -> dict[str, int]:
+    """Return the seed of each configuration, in the study's order."""
+    return {name: given["seed"] for name, given in study.configurations.items()}
+
+
+def test_replicates_are_runs_with_other_seeds_that_follow_their_first(tmp_path: Path) -> None:
+    study = load(tmp_path, "configurations: {a: {units: 8, replicates: 3}, b: {replicates: 1}}")
+    assert list(seeds_of(study).items()) == [("a", 0), ("a_seed_1", 1), ("a_seed_2", 2), ("b", 0)]
+    assert study.configurations["a_seed_2"] == study.configurations["a"] | {"seed": 2}
+    assert "replicates" not in study.record()["configurations"]["a"]
+
+
+def test_each_point_of_a_grid_row_has_its_replicates(tmp_path: Path) -> None:
+    study = load(tmp_path, "grid: [{name: 'm_{units}', units: [8, 16], replicates: 2}]")
+    assert list(seeds_of(study)) == ["m_8", "m_8_seed_1", "m_16", "m_16_seed_1"]
+    assert study.configurations["m_16_seed_1"]["units"] == 16
+
+
+def test_replicates_are_not_inherited(tmp_path: Path) -> None:
+    study = load(
+        tmp_path,
+        "configurations: {a: {replicates: 2, units: 8}, b: {extends: a, l2: 0.1}, c: {extends: a_seed_1}}",
+    )
+    assert list(seeds_of(study).items()) == [("a", 0), ("a_seed_1", 1), ("b", 0), ("c", 1)]
+    assert study.configurations["b"]["units"] == 8
+
+
+def test_replicates_keep_an_inherited_seed_that_is_none_of_theirs(tmp_path: Path) -> None:
+    study = load(tmp_path, "configurations: {base: {seed: 9}, a: {extends: base, replicates: 3}}")
+    assert seeds_of(study) == {"base": 9, "a": 9, "a_seed_1": 1, "a_seed_2": 2}
+
+
+def test_replicates_need_a_seed_in_the_template(project: Project) -> None:
+    printed = project.run(
+        project.study("notebooks: {run: tiny.ipynb}\nconfigurations: {a: {replicates: 2}}"), status=2
+    )
+    assert "a: replicates" in printed and "`seed: int` in tiny.ipynb" in printed
+
+
+# --- overrides ---
 def test_overrides_change_every_configuration_and_name_the_outputs(tmp_path: Path) -> None:
     text = "configurations: {a: {epochs: 5}, b: {units: 8}}"
     study = load(tmp_path, text, [("units", "16"), ("epochs", "1")])
@@ -166,6 +213,7 @@ BAD = {
     "parent": ("configurations: {..: }", ["'..'", "directory"]),
     "case": ("configurations: {Model: , model: }", ["'model'", "taken"]),
     "reserved": ("configurations: {study.json: }", ["'study.json'", "taken"]),
+    "reserved_test": ("configurations: {test.json: }", ["'test.json'", "taken"]),
     "grid_duplicate": ("grid: [{name: g, epochs: [1, 2]}]", ["grid row 1", "'g'", "again"]),
     "grid_attribute": ("grid: [{name: 'g{epochs.real}', epochs: [1]}]", ["grid row 1", "bare"]),
     "grid_field": ("grid: [{name: 'g{epoch}', epochs: [1]}]", ["grid row 1", "'epochs'"]),
@@ -180,6 +228,28 @@ BAD = {
         ["round 1", "originally_dropped", "'b'"],
     ),
     "final": ("configurations: {a: }\nfinal: b", ["final", "'b'"]),
+    "test": ("configurations: {a: }\ntest: mnist", ["test", "'mnist'", "fashion_mnist"]),
+    "test_list": ("configurations: {a: }\ntest: [fashion_mnist]", ["test", "fashion_mnist"]),
+    "replicates_none": ("configurations: {a: {replicates: 0}}", ["a: replicates", "at least 1", "not 0"]),
+    "replicates_fraction": (
+        "configurations: {a: {replicates: 1.5}}",
+        ["a: replicates", "whole number", "1.5"],
+    ),
+    "replicates_true": ("configurations: {a: {replicates: true}}", ["a: replicates", "whole number", "True"]),
+    "replicates_many": ("configurations: {a: {replicates: 100001}}", ["a: replicates", "100001"]),
+    "replicates_seed": ("configurations: {a: {replicates: 3, seed: 5}}", ["a: replicates", "beside a seed"]),
+    "replicates_seeds": (
+        "grid: [{name: 'a{seed}', replicates: 3, seed: [1, 2]}]",
+        ["a1: replicates", "beside a seed"],
+    ),
+    "replicates_clash": (
+        "configurations: {a: {replicates: 3}, a_seed_2: {units: 8}}",
+        ["a: replicates", "a_seed_2", "again"],
+    ),
+    "replicates_inherited_seed": (
+        "configurations: {base: {seed: 2}, a: {extends: base, replicates: 3}}",
+        ["a: replicates", "a_seed_2 would repeat a", "seed: 0"],
+    ),
     "no_configuration": ("defaults: {epochs: 1}", ["no configuration"]),
     "key": ("configuration: {a: }", ["'configuration'", "'configurations'"]),
     "twice": ("configurations: {a: {epochs: 1, epochs: 2}}", ["duplicate", "epochs"]),
@@ -215,12 +285,13 @@ def test_bad_study_is_refused(tmp_path: Path, case: str) -> None:
         ([("epochs", "=")], ["-p: epochs", "'='"]),
         ([("epochs", "2001-99-99")], ["-p: epochs", "2001-99-99"]),
         ([("epochs", "1"), ("epochs", "2")], ["-p epochs", "twice"]),
+        ([("seed", "1")], ["-p seed", "all replicates of a", "leave it out"]),
     ],
 )
 def test_bad_override_is_refused(
     tmp_path: Path, overrides: list[tuple[str, str]], expected: list[str]
 ) -> None:
-    message = refusal_of(tmp_path, "configurations: {a: }", overrides)
+    message = refusal_of(tmp_path, "configurations: {a: {replicates: 2}}", overrides)
     assert all(words in message for words in expected), message
 
 
@@ -236,10 +307,10 @@ def test_study_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 # --- whatever a file holds ---
-SECTIONS = ["notebooks", "defaults", "configurations", "grid", "rounds", "final"]
+SECTIONS = ["notebooks", "defaults", "configurations", "grid", "rounds", "final", "test"]
 KEYS = [
     *SECTIONS, "run", "name", "extends", "units", "l2", "epochs", "candidates", "metric", "title",
-    "originally_dropped", "a", "b", "precision",
+    "originally_dropped", "a", "b", "precision", "replicates", "seed",
 ]  # fmt: skip
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.sampled_from([*KEYS, "train.ipynb"])

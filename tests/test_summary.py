@@ -10,6 +10,7 @@ import ast
 import inspect
 import math
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,9 @@ import pandas as pd
 import pytest
 
 from nbstudy import elimination
+from nbstudy import page as words
 from nbstudy.files import ROOT, write_json
+from nbstudy.openings import read_openings
 from planted import (
     DAMAGES,
     FIGURE,
@@ -28,6 +31,7 @@ from planted import (
     Planted,
     column,
     half_filled,
+    plant_final,
     rows,
     without_replicates,
 )
@@ -44,6 +48,7 @@ SECTIONS = [
     "Which one is best",
     "Final test evaluation",
     "Conclusion",
+    "What the original could not see",
 ]
 
 
@@ -61,11 +66,31 @@ def page(planted: Planted) -> Page:
 
 
 def test_sections_and_rounds_are_headings_in_order(page: Page) -> None:
-    rounds = ["1 · Overview", "2 · By loss", "3 · Diverged and cut", "4 · By accuracy", "5 · Early"]
+    rounds = [
+        "1 · Overview",
+        "2 · By loss",
+        "3 · Diverged and cut",
+        "4 · By accuracy",
+        "5 · Early",
+        "6 · The choice",
+    ]
     after = SECTIONS.index("Elimination") + 1
     assert page.headings == SECTIONS[:after] + rounds + SECTIONS[after:]
     for heading in [*rounds, "All rounds together", "The factors", "Which one is best"]:
         assert FIGURE in page.part(heading), heading
+
+
+def test_answer_stands_at_the_top_and_is_that_of_the_conclusion(page: Page, planted: Planted) -> None:
+    results = planted.load()
+    top = page.text.partition("**How to read this page.**")[0]
+    lines = [line for line in top.splitlines() if line.startswith("> ")]
+    assert len(lines) == 5
+    assert "appears here" not in page.text
+    assert re.sub(
+        r"\(\.\./outputs/mine", f"({results.directory.as_posix()}", lines[0][2:]
+    ) == words.chosen_line(results, results.choose())
+    for line in lines:
+        assert f"- {line[2:]}" in page.part("Conclusion") or line[2:] in page.part("Conclusion")
 
 
 def test_runs_are_accounted_for_before_anything_is_shown(page: Page) -> None:
@@ -93,75 +118,93 @@ def test_each_round_has_its_table_and_decision(page: Page) -> None:
     part = page.part("2 · By loss")
     assert "Look for the lines that end lowest: val_loss over all epochs." in part
     assert list(rows(part)) == ["good", "tie", "near", "far", "both"]
-    assert "**The rule drops far and both**, and keeps what is within 0.0365 of good" in part
-    assert "**They disagree on near and both.**" in part
+    assert "**The rule drops both** and keeps good, tie, near and far." in part
+    assert "**They disagree on near, far and both.**" in part
     assert "The original decided nothing here: this is its overview." in page.part("1 · Overview")
     assert "over the first 6 epochs" in page.part("5 · Early")
     assert rows(page.part("5 · Early"))["cut"]["rule"] == "kept"
 
 
 def test_rounds_together_factors_and_criteria_are_summed_up(page: Page) -> None:
-    assert "on **10 of 13 decisions**" in page.part("All rounds together")
+    assert "on **11 of 16 decisions**" in page.part("All rounds together")
     factors = page.part("The factors")
-    assert "By val_loss over the first 12 epochs, with a noise of" in factors
-    assert "- Raising l2: of 3 steps 1 better and 0 worse by more than the noise" in factors
+    assert "By val_loss over the first 20 epochs; between single runs the rule sees 0.0608" in factors
+    assert "- Raising l2: of 3 steps 0 better and 0 worse by more than chance explains" in factors
     criteria = page.part("What the criterion hides")
     assert rows(criteria)["1"]["best val_loss"] == "**near 0.2000**"
-    assert "**good, the best by settled val_loss, would be dropped by best val_loss and" in criteria
+    assert "**Another criterion would choose otherwise:** by best val_loss" in criteria
 
 
-def test_choice_is_shown_and_concluded(page: Page) -> None:
+def test_choice_is_shown_with_what_would_make_it_sure(page: Page) -> None:
     part = page.part("Which one is best")
-    assert column(rows(part), "within one standard error") == ["yes", "yes"]
-    assert "**good** is the smallest: **the rule's choice**" in part
-    assert "- **Chosen: good**" in page.part("Conclusion")
+    assert column(rows(part), "rule") == ["kept", "kept", "kept"]
+    assert "**good** is the smallest: **it is the choice**" in part
+    assert re.search(r"write `replicates: \d+` into wide and good in the study file", part)
 
 
-def test_test_set_stays_closed_while_anything_is_not_complete(page: Page) -> None:
-    words = "4 of 14 configurations are not complete (cut, broken, old and never)."
-    assert f"**The test set stays closed:** {words}" in page.part("Final test evaluation")
-    assert f"- **Test:** it stays closed: {words}" in page.part("Conclusion")
+def test_test_set_stays_shut_while_anything_is_not_complete(page: Page, planted: Planted) -> None:
+    shut = "**The test set stays shut:** 4 of 14 configurations are not complete."
+    assert shut in page.part("Final test evaluation") and f"- {shut}" in page.part("Conclusion")
     assert "Test accuracy" not in page.text
+    assert read_openings(planted.outputs) == []
 
 
 # --- a complete study, summarised in its own directory ---
-@pytest.fixture(scope="module")
-def complete(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    """A complete study without replicates, whose final model is untrained but real, and takes images as images."""
-    study = without_replicates(tmp_path_factory.mktemp("complete"))
-    build = (
-        "import keras; keras.utils.set_random_seed(0); layers = keras.layers\n"
-        "stack = [keras.Input((28, 28, 1)), layers.Flatten(), layers.Dense(10, activation='softmax')]\n"
-        "keras.Sequential(stack).save('model.keras')"
-    )
-    command = [sys.executable, "-c", build]
+MODEL = """
+import sys, keras
+keras.utils.set_random_seed(int(sys.argv[1])); layers = keras.layers
+stack = [keras.Input((28, 28, 1)), layers.Flatten(), layers.Dense(10, activation="softmax")]
+keras.Sequential(stack).save("model.keras")
+"""
+
+
+def build_model(study: Planted, seed: int) -> None:
+    """Give the final run a model that is untrained but real, and takes images as images."""
+    command = [sys.executable, "-c", MODEL, str(seed)]
     subprocess.run(command, cwd=study.outputs / "all", check=True, capture_output=True)
+
+
+@pytest.fixture
+def complete(tmp_path: Path) -> Planted:
+    """A complete study without replicates."""
+    study = without_replicates(tmp_path)
+    build_model(study, 0)
     return study
 
 
-def test_complete_study_is_tested_once_from_its_own_directory(complete: Planted) -> None:
+def test_test_set_is_opened_once_and_again_only_for_another_model(complete: Planted) -> None:
     page = complete.summarise(complete.outputs, outputs=".")
     assert "**4 of 4 configurations are complete.**" in page.text
     assert "**Warning: runs differ in library versions or hardware,**" in page.text
     assert "[one](one/one.ipynb)" in page.part("All runs")
-    assert "since the noise within a single settled epoch is unknown" in page.part("2 · One epoch")
-    assert FIGURE not in page.part("Which one is best")  # there are no replicates
+    assert "By how much chance changes a run is unknown" in page.part("2 · One epoch")
 
     part = page.part("Final test evaluation")
-    assert "**The test set is opened** for all." in part
+    (opening,) = read_openings(complete.outputs)
+    assert f"**The test set is open** for all. It was opened once, on {opening.when[:10]} for all." in part
     found = re.search(
         r"\*\*Test accuracy: (0\.\d{4})\*\*, with 95 % certainty (0\.\d{4}) to (0\.\d{4})", part
     )
     assert found
     accuracy, low, high = map(float, found.groups())
     assert low < accuracy < high < 0.5  # nobody trained it
+    assert opening.accuracy == pytest.approx(accuracy, abs=1e-4) and opening.loss
     assert "below the published 0.835 of people" in part and "below the published 0.8833" in part
     recalls = [float(recall) for recall in column(rows(part), "recall")]
     assert len(recalls) == 10 and sum(recalls) / 10 == pytest.approx(accuracy, abs=1e-3)
     assert part.count(FIGURE) >= 2  # the confusions, the mistakes
-    conclusion = page.part("Conclusion")
-    assert "- **Tested:** all, which is one but for refit True; the chosen one." in conclusion
-    assert f"- **Test:** accuracy {accuracy:.4f}, loss " in conclusion
+    model = "that of all, which is one (the choice) but for refit True."
+    assert (
+        f"**The test accuracy is {found[1]} (95 % interval {found[2]} to {found[3]})**, {model}" in page.text
+    )
+
+    shutil.rmtree(complete.outputs / "all")  # as whoever wants to try again would
+    plant_final(complete)
+    build_model(complete, 1)
+    page = complete.summarise(complete.outputs, outputs=".")
+    first, second = read_openings(complete.outputs)
+    assert first == opening and second.weights != first.weights
+    assert "**It was opened 2 times:**" in page.text and "be suspicious" in page.text
 
 
 # --- damage and other studies ---
@@ -189,8 +232,8 @@ def test_damaged_files_are_named_and_never_end_the_page(tmp_path: Path) -> None:
         assert re.search(rf"- \[{name}\].*: stale at epoch 20: run.json is damaged", part), name
     table = rows(page.part("All runs"))
     assert table["history_cut"]["epochs"] == "1" and table["history_binary"]["epochs"] == "0"
-    assert "**The rule drops nothing**" in page.part("1 · Settled")
-    assert "The test set stays closed" in page.text
+    assert "**The rule keeps all that are judged.**" in page.part("1 · Settled")
+    assert "The test set stays shut" in page.text
 
 
 def test_directory_without_a_study_is_said_on_the_page(tmp_path: Path) -> None:
@@ -199,21 +242,70 @@ def test_directory_without_a_study_is_said_on_the_page(tmp_path: Path) -> None:
     record.write_bytes(record.read_bytes()[:100])
     page = study.summarise()
     assert "**There is no study in `../outputs/mine`**" in page.part("Load the runs")
-    assert page.headings == SECTIONS
+    assert page.headings == ["Which network is best?", "Load the runs", "All runs", "Conclusion"]
     assert FIGURE not in page.text
     assert list(study.outputs.iterdir()) == [record]
 
 
 def test_study_without_runs_gives_a_sensible_page(tmp_path: Path) -> None:
-    page = Planted(tmp_path, TWO).summarise()
-    assert "**0 of 2 configurations are complete.**" in page.text
-    assert "- n_8: missing" in page.text
-    assert "Nothing is chosen yet" in page.part("Conclusion")
-    assert "The test set stays closed" in page.text
+    page = Planted(tmp_path, WITHOUT_REPLICATES).summarise()
+    assert page.headings == [
+        "Which network is best?",
+        "Load the runs",
+        "All runs",
+        "Final test evaluation",
+        "Conclusion",
+    ]
+    assert "**0 of 4 configurations are complete.**" in page.text
+    assert "- one: missing" in page.text
+    assert "> **No configuration can be chosen yet**" in page.text
+    assert "The test set stays shut" in page.text
+
+
+def test_study_of_another_template_has_the_same_page_without_what_does_not_apply(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    for name, score in [("n_8", 0.7), ("n_16", 0.8)]:
+        place = study.run(name, [])
+        (place / "history.csv").write_text(f"epoch,my_score\n1,{score}\n")  # no epochs
+        (place / "result.json").unlink()  # no weights
+    page = study.summarise()
+    assert page.headings == [
+        "Which network is best?",
+        "Load the runs",
+        "All runs",
+        "Elimination",
+        "1 · All configurations",
+        "The factors",
+        "Which one is best",
+        "Conclusion",
+    ]
+    assert (
+        "is chosen** from n_8 and n_16: its my_score is 0.8000 (1 run) and a run takes 1.0 minutes."
+        in page.text
+    )
+    assert "Raising units: of 1 step" in page.part("The factors")
+    for word in ("epochs", "weights", "settled"):
+        assert word not in "".join(page.part("All runs").splitlines()[4:]), word
+    assert not re.search(
+        r"\bnan\b|nothing|None", page.part("1 · All configurations") + page.part("Conclusion")
+    )
+
+
+def test_quick_look_leaves_the_test_set_shut(tmp_path: Path) -> None:
+    study = Planted(tmp_path, WITHOUT_REPLICATES, overrides=[("epochs", "3")])
+    for name in study.record["configurations"]:
+        study.run(name, [0.5] * 3)
+    build_nothing = study.outputs / "all" / "model.keras"
+    build_nothing.write_bytes(b"")  # it is not even looked at
+    page = study.summarise()
+    shut = "**The test set stays shut:** this is a quick look, with epochs 3 for all configurations, and decides nothing."
+    assert "**4 of 4 configurations are complete.**" in page.text
+    assert f"> {shut}" in page.text and shut in page.part("Final test evaluation")
+    assert not (study.outputs / "test.json").exists()
 
 
 def test_study_that_can_only_be_read_is_summarised(tmp_path: Path) -> None:
-    study = Planted(tmp_path, TWO + "final: n_8\n")  # which names no rounds, and whose model is not here
+    study = Planted(tmp_path, TWO + "final: n_8\nrounds: [{candidates: [n_8, n_16]}]\ntest: fashion_mnist\n")
     study.run("n_8", [0.5, 0.4])
     study.run("n_16", [math.nan])
     place = str(study.outputs)
@@ -225,12 +317,13 @@ def test_study_that_can_only_be_read_is_summarised(tmp_path: Path) -> None:
     finally:
         subprocess.run(["umount", "-l", place], check=True)
     assert "2 of 2" in page.text
-    assert FIGURE in page.part("1 · All configurations")
-    assert "**The rule drops n_16**" in page.part("1 · All configurations")
-    assert "names nothing that was dropped" in page.part("All rounds together")
-    closed = "../outputs/mine/n_8/model.keras: is not here, as most models are not in git; remove ../outputs/mine/n_8/"
-    assert f"**The test set stays closed:** {closed}" in page.part("Final test evaluation")
-    assert f"- **Test:** it stays closed: {closed}" in page.part("Conclusion")
+    assert FIGURE in page.part("1 · Round 1")
+    assert "**The rule drops n_16** and keeps n_8." in page.part("1 · Round 1")
+    shut = "../outputs/mine/n_8/model.keras: is not here, as most models are not in git"
+    assert f"**The test set stays shut:** {shut}; remove ../outputs/mine/n_8/" in page.part(
+        "Final test evaluation"
+    )
+    assert f"- **The test set stays shut:** {shut}." in page.part("Conclusion")
     assert not (study.outputs / "results.csv").exists()
     assert not (study.outputs / "elimination.png").exists()
 

@@ -6,14 +6,14 @@ Four networks stand for the whole study: each of its configurations counts as th
 nearly the same. They are trained (a) as the original did it, one after another in one process with Keras's
 defaults; (b) in a plain loop of papermill over our template; (c) by runner.py, two of each so that the cores
 have the same to do, in float32 and in mixed_bfloat16; and compared with (d) the limit: their matrix products
-at the rate of sgemm on all cores together. Then come what a run and a command take beside training, and two
-hundred cheap runs here and on Dask. All figures but those of the cheap runs are medians of the rounds. About
-seven minutes a round on two cores, and three at the end; nothing else may run.
+at the rate of sgemm on all cores together. Then come what a run and a command take beside training, two
+hundred cheap runs here and on Dask, and the summary of a thousand runs. All figures but those of the last two are
+medians of the rounds. About seven minutes a round on two cores, and three at the end; nothing else may run.
 
 | to change | see |
 |---|---|
 | a number of the report, its goal, what it means | measures.py |
-| how something is measured | training.py, startup.py, cheap_runs.py |
+| how something is measured | training.py, startup.py, cheap_runs.py, many_runs_page.py |
 | the networks | networks.py |
 | what is compared with | programs/, a file each |
 """
@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for project, clu
 
 from benchmark import networks, report
 from benchmark.cheap_runs import measure_cheap_runs
+from benchmark.many_runs_page import measure_page
 from benchmark.measures import MEASURES, Measured, Rounds
 from benchmark.startup import measure_startup
 from benchmark.training import measure_training
@@ -49,7 +50,7 @@ def main() -> None:
 
     rounds = Rounds([measure_round() for _ in range(arguments.rounds)])
     report.print_ways(rounds)
-    measured = Measured(rounds.figures, measure_cheap_runs())
+    measured = Measured(rounds.figures, measure_cheap_runs(), measure_page())
     values = {measure.name: measure.compute(measured) for measure in MEASURES}
     report.print_measures(values)
     if arguments.json:

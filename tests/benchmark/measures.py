@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.cheap_runs import CheapRuns
+from benchmark.many_runs_page import Page
 from benchmark.networks import NETWORKS, seconds_of_whole_study
 from benchmark.training import Way
 
@@ -39,9 +40,10 @@ class Rounds:
 
 @dataclass(frozen=True)
 class Measured(Rounds):
-    """All that was measured: the rounds, and the many cheap runs."""
+    """All that was measured: the rounds, the many cheap runs, and the page of a thousand."""
 
     cheap_runs: CheapRuns
+    page: Page
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,15 @@ def usage_measures(process: str) -> list[Measure]:
     ]
 
 
+# --- the page ---
+def page_1000_seconds(measured: Measured) -> float:
+    return measured.page.seconds
+
+
+def page_1000_megabytes(measured: Measured) -> float:
+    return measured.page.megabytes
+
+
 # --- the table ---
 def row(
     compute: Callable[[Measured], float], unit: str, goal: AtLeast | AtMost | None, meaning: str
@@ -225,4 +236,9 @@ MEASURES = [
     *usage_measures("scheduler"),
     *usage_measures("worker_1"),
     *usage_measures("worker_2"),
+    # the summary of a thousand planted runs
+    row(
+        page_1000_seconds, "s", AtMost(10), "executing the summary of 1,000 runs, its kernel's start included"
+    ),
+    row(page_1000_megabytes, "MB", AtMost(5), "and the size of its notebook"),
 ]

@@ -1,0 +1,206 @@
+"""What figures show of a configuration: its curve, what is strong and what pale in it, and the scale it fits.
+
+A curve that jumps from epoch to epoch is drawn twice, from the same numbers: thin and pale as it is, and strong as
+its running median.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from nbstudy.elimination import Verdict, as_cost, lower_is_better, runs_of_candidates, value_of
+from nbstudy.results import Results, Round
+
+MOST_CURVES = 30  # of more candidates the best are ranked, not drawn as curves
+EXPLOSION = 5.0  # times the best: what is further away needs a logarithmic axis
+FURTHEST = 30.0  # times the best: what is further away leaves that axis, too
+USUAL = [0.03, 0.97]  # quantiles of a curve between which the axis fits it; single jumps may leave it
+LEAST_HEIGHT = 0.02  # of survivors as a share of their value, when it is judged what is within reach
+ROOM = 0.05  # of an axis above and below what it fits
+
+
+# --- curves ---
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A metric of a configuration by epoch."""
+
+    name: str
+    runs: pd.DataFrame  # a row an epoch, a column a run: the configuration's replicates
+    value: float = math.nan  # that decides; NaN where it is not judged, or not finite
+
+    @cached_property
+    def raw(self) -> pd.Series:
+        """The mean over the runs, up to where one of them is no longer finite."""
+        return self.runs.mean(axis=1, skipna=False).dropna()
+
+    @cached_property
+    def medians(self) -> pd.DataFrame:
+        """The running median of each run."""
+        return running_median(self.runs)
+
+    @cached_property
+    def median(self) -> pd.Series:
+        """The mean over these, likewise."""
+        return self.medians.mean(axis=1, skipna=False).dropna()
+
+    @cached_property
+    def end(self) -> float:
+        """The value that decides, or else the end of the line."""
+        if math.isnan(self.value):
+            return float(self.median.iloc[-1])
+        return self.value
+
+
+def running_median(curves: pd.DataFrame) -> pd.DataFrame:
+    """Return the median of a tenth of the epochs around each epoch, column by column."""
+    window = 2 * (len(curves) // 20) + 1  # odd, so that as many lie before as after
+    return curves.rolling(window, center=True, min_periods=1).median().where(curves.notna())
+
+
+def curves_of(
+    results: Results, candidates: Collection[str], verdict: Verdict, metric: str, epochs: int | None = None
+) -> list[Curve]:
+    """Return the curves of candidates, best first and then those not judged: the first ones of very many.
+
+    A candidate that is a replicate of one that is judged is part of that one's curve.
+    """
+    runs = runs_of_candidates(results.scores(metric, epochs), candidates)
+    names = list(verdict.costs)
+    judged = {results.first[name] for name in names}
+    for name in candidates:
+        if results.first[name] not in judged:
+            names.append(name)
+    given = []
+    for name in names[:MOST_CURVES]:
+        lines = results.curves(runs.get(name, [name]), metric, epochs)
+        curve = Curve(name, lines, value_of(verdict.costs.get(name, math.inf), metric))
+        if len(curve.raw):
+            given.append(curve)
+    return given
+
+
+def greyed(each: Round, verdict: Verdict) -> tuple[str, ...]:
+    """Return the candidates of a round that are drawn in grey: the dropped, but in an overview none."""
+    if each.is_overview:
+        return ()
+    return verdict.dropped
+
+
+# --- scales ---
+@dataclass(frozen=True)
+class Scale:
+    """What an axis of values shows."""
+
+    low: float
+    high: float
+    is_log: bool = False
+
+    def joined(self, other: Scale) -> Scale:
+        """Return the scale that shows what this and another one show."""
+        return Scale(min(self.low, other.low), max(self.high, other.high), self.is_log or other.is_log)
+
+
+def scale_of(curves: Sequence[Curve], metric: str, grey: Collection[str] = ()) -> Scale | None:
+    """Return the scale that fits what survivors do in the last half of the epochs; None where there is no curve.
+
+    Others are on it if they end within reach, that is at most the survivors' height away from them. Where survivors
+    themselves are many times apart, the scale is logarithmic, up to FURTHEST times the best.
+    """
+    if not curves:
+        return None
+    colourful = [curve for curve in curves if curve.name not in grey] or list(curves)
+    survivors = [curve for curve in colourful if math.isfinite(curve.value)] or colourful
+    best = min(survivors, key=lambda curve: as_cost(curve.end, metric))
+    last = max(curve.raw.index[-1] for curve in curves)
+    extents = []
+    for curve in survivors:
+        if abs(curve.end) <= FURTHEST * abs(best.end) or curve is best:
+            extents.append(extent(curve, last // 2))
+    low, high = joined(extents)
+    if low > 0 and high > EXPLOSION * low:
+        return Scale(low / 1.1, 1.1 * min(high, FURTHEST * low), is_log=True)
+    return padded(low, high, within_reach(low, high, [curve.end for curve in curves]))
+
+
+def common_scale(scales: Sequence[Scale], metric: str) -> Scale:
+    """Return the scale of the best of several figures, joined with those that are within reach of it."""
+    if lower_is_better(metric):
+        first, *others = sorted(scales, key=lambda scale: scale.low)
+    else:
+        first, *others = sorted(scales, key=lambda scale: -scale.high)
+    common = first
+    for scale in others:
+        if within_reach(common.low, common.high, [scale.low, scale.high]):
+            common = common.joined(scale)
+    return common
+
+
+def extent(curve: Curve, epoch: int) -> tuple[float, float]:
+    """Return where a curve lies after an epoch, but for single jumps, and where it ends."""
+    late = curve.raw.loc[epoch + 1 :]
+    if late.empty:
+        return curve.end, curve.end
+    medians = curve.median.loc[epoch + 1 :]
+    usual = late.quantile(USUAL)
+    return min(curve.end, medians.min(), usual.min()), max(curve.end, medians.max(), usual.max())
+
+
+def joined(extents: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    """Return the lowest and the highest of several extents."""
+    lows, highs = zip(*extents, strict=True)
+    return min(lows), max(highs)
+
+
+def within_reach(low: float, high: float, values: Iterable[float], heights: float = 1) -> list[float]:
+    """Return the values that are at most the height of an extent away from it, or several heights."""
+    height = heights * max(high - low, LEAST_HEIGHT * abs(high))
+    return [value for value in values if low - height <= value <= high + height]
+
+
+def padded(low: float, high: float, values: Iterable[float] = ()) -> Scale:
+    """Return the scale that holds an extent and values, with room above and below."""
+    low = min([low, *values])
+    high = max([high, *values])
+    room = ROOM * (high - low) or ROOM * abs(high) or 0.5
+    return Scale(low - room, high + room)
+
+
+def scale_of_ranking(values: Mapping[str, float], verdict: Verdict, grey: Collection[str]) -> Scale:
+    """Return the scale that fits the intervals of survivors, and the values within reach of them."""
+    extents = []
+    for name, value in values.items():
+        if name not in grey:
+            width = np.nan_to_num(verdict.half_width(name))
+            extents.append((value - width, value + width))
+    low, high = joined(extents or [(value, value) for value in values.values()])
+    return padded(low, high, within_reach(low, high, values.values()))
+
+
+def scale_of_factors(values: Mapping[str, float], verdict: Verdict, noise: float) -> Scale:
+    """Return the scale that fits the survivors' values, at least the noise high, and what is within reach."""
+    kept = [value for name, value in values.items() if name not in verdict.dropped]
+    low, high = min(kept), max(kept)
+    missing = max(0.0, np.nan_to_num(noise, posinf=0.0) - (high - low))
+    low, high = low - missing / 2, high + missing / 2
+    return padded(low, high, within_reach(low, high, values.values(), heights=2))
+
+
+def scale_of_choice(curves: Sequence[Curve], verdict: Verdict) -> Scale:
+    """Return the scale that fits the survivors' bands in the last half of the epochs, and their intervals."""
+    last = max(curve.raw.index[-1] for curve in curves)
+    extents = []
+    for curve in curves:
+        if curve.name not in verdict.dropped:
+            late = curve.medians.loc[last // 2 + 1 :].stack()
+            width = np.nan_to_num(verdict.half_width(curve.name))
+            extents.append((curve.value - width, curve.value + width))
+            if len(late):
+                extents.append((late.min(), late.max()))
+    low, high = joined(extents)
+    return padded(low, high, within_reach(low, high, [curve.end for curve in curves]))

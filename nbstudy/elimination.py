@@ -136,12 +136,9 @@ class Standing:
 
     def half_width(self, name: str) -> float:
         """Return half the width of the 95 % interval of a candidate's mean; NaN where chance is unknown."""
-        from scipy import special
-
         if not self.noise.is_known:
             return math.nan
-        quantile = float(special.stdtrit(self.noise.degrees, 0.975))
-        return quantile * self.noise.deviation / math.sqrt(self.runs[name])
+        return students_quantile(self.noise.degrees) * self.noise.deviation / math.sqrt(self.runs[name])
 
 
 @dataclass(frozen=True)
@@ -329,6 +326,13 @@ def solve_critical_value(runs: int, groups: tuple[tuple[int, int], ...], degrees
         return float(share_weights @ inside @ z_weights / total) - (1 - ERROR_RATE)
 
     return float(optimize.brentq(excess_coverage, 0.0, 1000.0))
+
+
+def students_quantile(degrees: int) -> float:
+    """Return how many standard errors a 95 % interval reaches to each side, by Student's distribution."""
+    from scipy import special
+
+    return float(special.stdtrit(degrees, 0.975))
 
 
 def noise_of(scores: Mapping[str, Score], best: str | None) -> Noise:

@@ -50,7 +50,7 @@ def show(*texts: str) -> None:
 
     filled = [text for text in texts if text]
     if filled:
-        display(Markdown("\n\n".join(filled)))  # type: ignore[no-untyped-call]
+        display(Markdown("\n\n".join(filled)))
 
 
 def joined(*sentences: str) -> str:

@@ -1,0 +1,139 @@
+"""The published study, outputs/fashion_mnist: complete, current, repeatable, and told truly by the README."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import papermill
+import pytest
+
+from nbstudy import Results, load_results
+from project import ROOT, Project, outputs_of
+
+PUBLISHED = ROOT / "outputs" / "fashion_mnist"
+# Another processor adds up its products in another order, and every step of training makes more of the difference.
+# Measured over three epochs, with ONEDNN_MAX_CPU_ISA: training values differ by up to 0.4 % with AVX2 and 1.2 % with
+# SSE4.1, validation values, which jump, by up to 4.5 % and 9.5 %. Twice that is allowed.
+TOLERANCE = {"loss": 0.025, "accuracy": 0.025, "cross_entropy": 0.025}
+TOLERANCE_OF_VALIDATION = 0.2
+FINALISTS = ["model_4", "model_5", "model_6"]  # those that the original's last round compares
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    """What the published runs left."""
+    return load_results(PUBLISHED)
+
+
+@pytest.fixture
+def clone(project: Project) -> Path:
+    """A project with the published outputs as a clone has them; returns their directory."""
+    place = project.outputs("fashion_mnist")
+    others = shutil.ignore_patterns("incomplete", "model.keras", ".lock")
+    shutil.copytree(PUBLISHED, place, ignore=others)
+    shutil.copy(PUBLISHED / "final" / "model.keras", place / "final")
+    return place
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Return the content of each file below a directory, the lock aside."""
+    files = [path for path in directory.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in files}
+
+
+def test_published_runs_are_complete_and_running_changes_no_file(project: Project, clone: Path) -> None:
+    before = contents(clone)
+    printed = project.run()
+    assert "26 of 26 complete" in printed and "started" not in printed and "extra" not in printed
+    assert contents(clone) == before
+
+
+def test_published_files_name_no_machine() -> None:
+    places = re.compile(rf"/home/|/Users/|/root/|/tmp/|{re.escape(str(ROOT))}|{re.escape(sys.prefix)}")
+    for path in PUBLISHED.rglob("*"):
+        if path.suffix in (".ipynb", ".json", ".csv") and "incomplete" not in path.parts:
+            assert places.search(path.read_text(encoding="utf-8")) is None, path
+
+
+def test_published_table_is_that_of_the_histories(results: Results) -> None:
+    written = pd.read_csv(PUBLISHED / "results.csv", index_col="configuration")
+    assert list(written.index) == list(results.runs) and len(written) == 26
+    for column in results.table:
+        ours, theirs = results.table[column], written[column]
+        if pd.api.types.is_numeric_dtype(ours):
+            assert ours.astype(float).to_numpy() == pytest.approx(
+                theirs.astype(float).to_numpy(), rel=1e-12, nan_ok=True
+            ), column
+
+
+def test_published_summary_gives_the_same_numbers_again(clone: Path) -> None:
+    before = nbformat.read(clone / "summary.ipynb", as_version=4)
+    again = clone / "again.ipynb"
+    papermill.execute_notebook(clone / "summary.ipynb", again, cwd=clone, progress_bar=False)
+    after = nbformat.read(again, as_version=4)
+    assert sentences(before) == sentences(after)
+
+
+def sentences(notebook: nbformat.NotebookNode) -> list[str]:
+    """Return what a summary's cells say, what the test set gives in three decimals: processors differ after them."""
+    found = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            text = output.get("data", {}).get("text/markdown", "")
+            if "accuracy" in text and "test" in text.lower():
+                text = re.sub(r"(0\.\d{3})\d\b", r"\1", text)
+            found.append(text)
+    return found
+
+
+def test_readme_tells_the_finalists_as_the_runs_have_them(results: Results) -> None:
+    for name in FINALISTS:
+        run = results.table.loc[name]
+        cells = [
+            f"[{name}](outputs/fashion_mnist/{name}/{name}.ipynb)",
+            f"{run['settled_val_loss']:.4f}",
+            f"{run['settled_val_accuracy']:.4f}",
+            f"{run['weights']:,}",
+            f"{run['minutes']:.1f}",
+        ]
+        assert f"| {' | '.join(cells)} |" in README
+
+
+def test_readme_tells_the_test_result_as_the_summary_has_it() -> None:
+    summary = outputs_of(nbformat.read(PUBLISHED / "summary.ipynb", as_version=4))
+    found = re.search(r"Test accuracy: (0\.\d{4})\D+, with 95 % certainty (0\.\d{4}) to (0\.\d{4})", summary)
+    assert found
+    accuracy, low, high = found.groups()
+    assert f"**{accuracy}** (95 % interval {low} to {high})" in README
+
+
+def test_readme_tells_what_the_study_took(results: Results) -> None:
+    minutes = results.table["minutes"].sum()
+    assert f"26 runs, {minutes / 60:.1f} hours of one core" in README
+
+
+def test_readme_tells_what_the_best_by_accuracy_reaches(results: Results) -> None:
+    accuracy = results.table["settled_val_accuracy"]
+    assert f"({accuracy.idxmax()}: {accuracy.max():.4f})" in README
+
+
+def test_published_rows_come_again(project: Project, results: Results) -> None:
+    # three epochs of the smallest published configuration, on whatever processor this is
+    study = project.study(
+        "notebooks: {prepare: dataset.ipynb, run: train.ipynb}\n"
+        "configurations:\n"
+        "  model_4_4: {hidden_layers: 5, units: 128, l2: 0.001, dropout: 0.2, batch_size: 512, epochs: 3}\n"
+    )
+    project.run(study)
+    again = load_results(project.outputs("mine")).runs["model_4_4"].history
+    published = results.runs["model_4_4"].history.head(3)
+    assert list(again) == list(published)
+    for name in published:
+        tolerance = TOLERANCE.get(name, TOLERANCE_OF_VALIDATION)
+        assert again[name].tolist() == pytest.approx(published[name].tolist(), rel=tolerance), name

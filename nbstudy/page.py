@@ -30,6 +30,7 @@ from nbstudy.elimination import (
     least_step,
     lower_is_better,
     replicates_needed,
+    settled_epochs,
     value_of,
 )
 from nbstudy.openings import Opening, read_openings
@@ -686,11 +687,17 @@ def test_state(results: Results, shut: str | None) -> str:
     sentences = [f"**The test set is open** for {results.final}."]
     if shut:
         sentences = [f"**The test set stays shut:** {shut}."]
-    with suppress(StudyError):  # a damaged record keeps it shut, which is said
-        openings = read_openings(results.directory)
-        if openings:
-            sentences.append(openings_in_words(openings))
+    openings = openings_of(results)
+    if openings:
+        sentences.append(openings_in_words(openings))
     return " ".join(sentences)
+
+
+def openings_of(results: Results) -> list[Opening]:
+    """Return the openings on record; none where the record is damaged, which keeps the test set shut."""
+    with suppress(StudyError):
+        return read_openings(results.directory)
+    return []
 
 
 def openings_in_words(openings: Sequence[Opening]) -> str:
@@ -716,6 +723,18 @@ def test_accuracy(tested: Tested, published: Mapping[str, float]) -> str:
         sentences.append(f"It is {where} the published {value} of {who}.")
     sentences.append(f"The loss, without penalty, is {tested.loss:.4f}.")
     return " ".join(sentences)
+
+
+def last_epoch(results: Results, choice: Choice) -> str:
+    """Say how much the epoch that a model stops at can change its accuracy, where that is known."""
+    twin = twin_of_final(results, choice)
+    last = settled_epochs(results.curve(twin, "val_accuracy").tolist())
+    if len(last) < 2:
+        return ""
+    return (
+        f"A model is what its last epoch left, and epochs differ: over the last {len(last)} of {twin} the "
+        f"val_accuracy is {statistics.fmean(last):.4f} on average, {min(last):.4f} at worst and {max(last):.4f} at best."
+    )
 
 
 def confusions(tested: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -833,10 +852,12 @@ def criteria_line(choice: Choice, rankings: Sequence[Ranking]) -> str:
             by_choice.setdefault(str(ranking.chosen), []).append(ranking.title)
         names = ranking.verdict.ahead_of(choice.chosen)
         if names:
-            ahead.append(f"by {ranking.title} {listed(names, most=3)}")
+            ahead.append(f"{listed(names, most=3)} by {ranking.title}")
     parts = [f"by {listed(titles)} it would be {name}" for name, titles in by_choice.items()]
     if ahead:
-        parts.append(f"of all configurations, {listed(ahead)} are ahead by more than chance explains")
+        parts.append(
+            f"of all configurations, these are ahead by more than chance explains: {', and '.join(ahead)}"
+        )
     if parts:
         return f"**Another criterion would choose otherwise:** {'; '.join(parts)}."
     titles = [ranking.title for ranking in rankings]
@@ -850,7 +871,11 @@ def test_line(results: Results, choice: Choice, shut: str | None, tested: Tested
     if shut or tested is None:
         reason = str(shut).partition(";")[0]  # the cure is where the test set is evaluated
         return f"**The test set stays shut:** {reason}."
-    return f"**The test accuracy is {tested}**, that of {what_is_tested(results, choice)}."
+    line = f"**The test accuracy is {tested}**, that of {what_is_tested(results, choice)}"
+    number = len(openings_of(results))
+    if number > 1:
+        return f"{line}; **the test set was opened {number} times**, so be suspicious of it."
+    return f"{line}."
 
 
 def incomplete_line(results: Results) -> str:
@@ -877,6 +902,8 @@ def conclusion(
         lines.append(f"**How sure.** {sure}")
     lines.append(criteria_line(choice, rankings))
     lines.append(test_line(results, choice, shut, tested))
+    if tested:
+        lines.append(last_epoch(results, choice))
     lines.append(incomplete_line(results))
     parts = ["## Conclusion", "\n".join(f"- {line}" for line in lines if line)]
     unseen = what_the_original_could_not_see(results, verdicts, choice, tested)
@@ -888,19 +915,28 @@ def conclusion(
 def what_is_tested(results: Results, choice: Choice) -> str:
     """Say which configuration the final one is nearest to, in what it differs, and whether that is the choice."""
     final = str(results.final)
+    twin = twin_of_final(results, choice)
+    if twin == final:
+        return final
+    same = "not the choice made here"
+    if results.first[twin] == choice.chosen:
+        same = "the choice"
+    changes = []
+    for key in results.differing(final, twin, results.varying):
+        changes.append(f"{key} {results.runs[final].parameters.get(key)}")
+    if not changes:
+        return f"{final}, which is {twin} ({same})"
+    return f"{final}, which is {twin} ({same}) but for {listed(changes)}"
+
+
+def twin_of_final(results: Results, choice: Choice) -> str:
+    """Return the configuration that the final one is nearest to, itself where it is the choice."""
+    final = str(results.final)
     if results.first[final] == choice.chosen or len(results.runs) == 1:
         return final
     others = [name for name in results.runs if name != final]
     others.sort(key=lambda name: name != choice.chosen)  # of equally near ones the choice
-    differing = {name: results.differing(final, name, results.varying) for name in others}
-    twin = min(differing, key=lambda name: len(differing[name]))
-    changes = [f"{key} {results.runs[final].parameters.get(key)}" for key in differing[twin]]
-    same = "not the choice made here"
-    if results.first[twin] == choice.chosen:
-        same = "the choice"
-    if not changes:
-        return f"{final}, which is {twin}, {same}"
-    return f"{final}, which is {twin} ({same}) but for {listed(changes)}"
+    return min(others, key=lambda name: len(results.differing(final, name, results.varying)))
 
 
 # --- what the original could not see ---
@@ -931,24 +967,23 @@ def what_the_penalty_hid(results: Results) -> str:
             without[name] = accuracy
     if not with_penalty or not without:
         return ""
+    how = "better"
+    if statistics.median(without.values()) < statistics.median(with_penalty.values()):
+        how = "worse"
     dropped = rounds_of_dropping(results.rounds)
     gone = sum(name in dropped for name in without)
-    how = "better"
-    if statistics.fmean(without.values()) < statistics.fmean(with_penalty.values()):
-        how = "worse"
     return (
         f"Its criterion, val_loss, adds to the error of each network the network's own penalty. "
-        f"Without a penalty networks classify {how}: the {len(without)} without settle at a val_accuracy of "
-        f"{span(without)}, the {len(with_penalty)} with at {span(with_penalty)}; the original dropped "
-        f"{gone} of the {len(without)} without."
+        f"Without a penalty networks classify {how}: {level(without)} without one, {level(with_penalty)} with one. "
+        f"The original dropped {gone} of the {len(without)} without."
     )
 
 
-def span(values: Mapping[str, float]) -> str:
-    """Return the lowest and the highest of values in words."""
-    if len(values) == 1:
-        return f"{min(values.values()):.4f}"
-    return f"{min(values.values()):.4f} to {max(values.values()):.4f}"
+def level(accuracies: Mapping[str, float]) -> str:
+    """Say at which accuracy networks settle."""
+    best = max(accuracies, key=accuracies.__getitem__)
+    median = statistics.median(accuracies.values())
+    return f"a median val_accuracy of {median:.4f} and at best {accuracies[best]:.4f} ({best})"
 
 
 def what_chance_explains(results: Results, verdicts: Sequence[Verdict]) -> str:

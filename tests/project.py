@@ -71,6 +71,7 @@ configurations:
 rounds:
   - {{title: With and without dropout, candidates: [plain, dropout], originally_dropped: [dropout]}}
 final: final
+test: fashion_mnist
 """
 
 

@@ -414,8 +414,8 @@ def test_criteria_that_would_choose_otherwise_are_named(results: Results) -> Non
     ]
     assert text.startswith(
         "**Another criterion would choose otherwise:** by best val_loss and settled val_accuracy it would be near; "
-        "of all configurations, by best val_loss near and by settled val_accuracy far are ahead by more than chance "
-        "explains.\n"
+        "of all configurations, these are ahead by more than chance explains: near by best val_loss, and far by "
+        "settled val_accuracy.\n"
     )
 
 
@@ -594,6 +594,32 @@ def test_answer_says_what_the_test_set_says_of_which_model(single: Results) -> N
     assert line == f"**The test accuracy is {tested}**, that of {model}."
 
 
+def test_answer_asks_for_suspicion_where_the_test_set_was_opened_more_than_once(tmp_path: Path) -> None:
+    study = without_replicates(tmp_path)
+    for weights in ("abc", "def"):
+        record_opening(study.outputs, "all", weights)
+    results = study.load()
+    line = page.test_line(results, results.choose(), None, page.Tested(75, 100, 0.25))
+    assert line.endswith("; **the test set was opened 2 times**, so be suspicious of it.")
+
+
+def test_last_epoch_says_how_much_stopping_there_can_change(tmp_path: Path) -> None:
+    study = without_replicates(tmp_path)
+    history = pd.read_csv(study.outputs / "one" / "history.csv")
+    history.assign(val_accuracy=[0.1] * 18 + [0.8, 0.9]).to_csv(
+        study.outputs / "one" / "history.csv", index=False
+    )
+    results = study.load()
+    assert page.last_epoch(results, results.choose()) == (
+        "A model is what its last epoch left, and epochs differ: over the last 2 of one the val_accuracy is 0.8500 on "
+        "average, 0.8000 at worst and 0.9000 at best."
+    )
+    for name in ("one", "two", "six"):
+        study.run(name, [0.5], attempt=1)
+        (study.outputs / name / "run.json").unlink()
+    assert page.last_epoch(study.load(), results.choose()) == ""
+
+
 def test_answer_keeps_the_cure_for_the_section_on_the_test_set(single: Results) -> None:
     line = page.test_line(single, single.choose(), "model.keras is not here; remove it", None)
     assert line == "**The test set stays shut:** model.keras is not here."
@@ -655,8 +681,9 @@ def test_original_could_not_see_what_the_penalty_hid(tmp_path: Path, accuracy: f
     )
     assert words.startswith(
         "Its criterion, val_loss, adds to the error of each network the network's own penalty. "
-        f"Without a penalty networks classify {how}: the 2 without settle at a val_accuracy of 0.9000 to 0.9100, "
-        f"the 1 with at {accuracy:.4f}; the original dropped 2 of the 2 without. By how much "
+        f"Without a penalty networks classify {how}: a median val_accuracy of 0.9050 and at best 0.9100 (wide) without "
+        f"one, a median val_accuracy of {accuracy:.4f} and at best {accuracy:.4f} (tame) with one. "
+        "The original dropped 2 of the 2 without. By how much "
     )
     assert "All 2 of its eliminations are larger than what chance explains." in words
     assert words.endswith(f"the test set says: {page.Tested(8_700, 10_000, 0.4)} for tame.")

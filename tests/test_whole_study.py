@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from nbstudy.openings import read_openings
 from project import PATIENCE, REAL_STUDY, ROOT, Project, begun, outputs_of
 
 
@@ -34,15 +35,23 @@ def test_summary_shows_the_study_and_opens_the_test_set(trained: Project) -> Non
     assert "3 of 3 configurations are complete" in text
     assert "The original dropped dropout." in text
     assert "Test accuracy: 0." in text
-    assert text.count("image/png") == 4  # a round, the factors, the confusions, the mistakes
-    assert (place / "elimination.png").stat().st_size > 10_000
+    assert text.count("image/png") == 5  # a round, the factors, the choice, the confusions, the mistakes
+    (opening,) = read_openings(place)
+    assert (
+        opening.configuration == "final" and f"It was opened once, on {opening.when[:10]} for final." in text
+    )
     table = (place / "results.csv").read_text()
     assert table.count("\n") == 4 and "final" in table
 
 
 EXPECTED = {
     "nothing": ["There is no study in"],
-    "half": ["1 of 3 configurations", "plain: missing", "dropout.ipynb): unfinished at epoch 4"],
+    "half": [
+        "1 of 3 configurations",
+        "plain: missing",
+        "dropout.ipynb): unfinished at epoch 4",
+        "The test set stays shut",
+    ],
     "other": ["There is no study in", "../outputs/mine"],
 }
 
@@ -67,7 +76,7 @@ def test_summary_is_a_sensible_page_whatever_is_there(trained: Project, tmp_path
     )
     assert done.returncode == 0, done.stderr
     text = outputs_of(nbformat.read(tmp_path / "notebooks" / "out.ipynb", as_version=4))
-    assert all(words in text for words in [*EXPECTED[there], "The test set stays closed"]), text
+    assert all(words in text for words in [*EXPECTED[there], "No configuration can be chosen yet"]), text
 
 
 @pytest.fixture

@@ -35,8 +35,8 @@ from nbstudy.summary import summarise
     metavar="NAME VALUE",
     help="Override in every configuration; outputs go to <study>+NAME=VALUE.",
 )
-@click.option("--jobs", type=click.IntRange(1), help="Runs at a time; default: one a core.")
-@click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster, a run a worker's thread.")
+@click.option("--jobs", type=click.IntRange(1), help="Runs at a time; default: one per GPU or core.")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster, one run per worker thread.")
 @click.option("--outputs", "directory", metavar="DIR", help="Instead of outputs/<study>.")
 @click.option(
     "--timeout",
@@ -60,7 +60,7 @@ def main(
     """Run what is not complete in STUDY, then rebuild its summary; paths begin where runner.py is."""
     exit_when_told_to()
     if jobs and scheduler:
-        fail("--jobs", "goes without --scheduler: workers' threads say how many runs they take")
+        fail("--jobs", "cannot be combined with --scheduler, where each worker thread takes one run")
     jobs = jobs or default_jobs()
     study = load_study(from_here(study_file), overrides)
     outputs = from_here(directory or OUTPUTS / study.directory)
@@ -86,7 +86,7 @@ def main(
             for task in selected:
                 accept_code(task)
         findings = {task.name: find(task) for task in tasks.values()}
-        write_json(outputs / "study.json", study.record())
+        write_json(outputs / "study.json", study.record())  # after `find`, which finds equal code
         hosts = Hosts(pool, context)
         show_what_is_there(tasks, selected, findings)
         errors = run_what_is_left(tasks, selected, findings, hosts)

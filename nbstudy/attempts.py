@@ -45,7 +45,8 @@ def begin_attempt(task: Task, cores: int) -> Path:
     run["attempts"] += 1
     (attempt / f"{task.name}.ipynb").write_text(task.context.template.text, encoding="utf-8")
     write_json(attempt / "run.json", run)  # last: from now on the attempt counts
-    for old in before[: 1 - ATTEMPTS_KEPT]:
+    superfluous = len(before) + 1 - ATTEMPTS_KEPT
+    for old in before[: max(0, superfluous)]:
         shutil.rmtree(old)
     return attempt
 

@@ -84,7 +84,7 @@ class Standing:
         """The candidate with the lowest cost; None where none is finite."""
         return next(iter(self.finite), None)
 
-    @property
+    @cached_property
     def excess(self) -> dict[str, float]:
         """How much each cost is above the best one."""
         lowest = min(self.costs.values(), default=math.inf)
@@ -212,12 +212,13 @@ def spread(values: Sequence[float]) -> float:
 
 def best_epoch(values: Sequence[float], metric: str) -> tuple[float, int | None]:
     """Return the best value of a curve and the first epoch that has it, from 1; NaN and None of nothing finite."""
-    costs = [as_cost(value, metric) for value in values]
-    lowest = min(costs, default=math.inf)
-    if math.isinf(lowest):
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
         return math.nan, None
-    place = costs.index(lowest)
-    return values[place], place + 1
+    best = max(finite)
+    if lower_is_better(metric):
+        best = min(finite)
+    return best, values.index(best) + 1
 
 
 def value_of(cost: float, metric: str) -> float:
@@ -360,8 +361,9 @@ def choose(scores: Mapping[str, Score], candidates: Collection[str], sizes: Mapp
     """Choose the smallest of the candidates that the rule keeps: the one with the fewest weights.
 
     `sizes` holds the number of weights of each run; of two of a size, or where it is not known, the better one is
-    chosen. Where chance is unknown, and the rule keeps all, it is the best. Beside it stands what the one-standard-error rule chooses (Breiman, Friedman, Olshen and Stone, 1984): the
-    smallest whose mean is within one standard error of the best mean.
+    chosen. Where chance is unknown, and the rule keeps all, it is the best. Beside it stands what the
+    one-standard-error rule chooses (Breiman, Friedman, Olshen and Stone, 1984): the smallest whose mean is within one
+    standard error of the best mean.
     """
     verdict = judge(scores, candidates)
     best = verdict.best

@@ -12,7 +12,7 @@ from nbstudy.checks import fail
 ROOT = Path(__file__).resolve().parent.parent  # of the repository
 NOTEBOOKS = ROOT / "notebooks"
 OUTPUTS = ROOT / "outputs"  # named in .gitignore, .gitattributes and summary.ipynb too
-FORMAT = 1  # of run.json and study.json; files of before there was a format count as 1
+FORMAT = 1  # of run.json, study.json and test.json; files of before there was a format count as 1
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -621,7 +621,7 @@ def more_replicates(results: Results, choice: Choice) -> str:
     number = replicates_needed(verdict)
     apart = f"To tell {first} and {second} apart at the difference seen, {verdict.excess[second]:.4f},"
     if number is None:
-        return f"{apart} takes more than {MOST_REPLICATES:,} runs of each: for all purposes they are equally good."
+        return f"{apart} takes more than {MOST_REPLICATES:,} runs of each: for practical purposes they are equally good."
     more = 2 * number - verdict.runs[first] - verdict.runs[second]
     minutes = (results.runs[first].minutes + results.runs[second].minutes) / 2 * more
     cost = f"{more} more than there are, about {minutes:.0f} minutes of computing"
@@ -856,7 +856,7 @@ def criteria_line(choice: Choice, rankings: Sequence[Ranking]) -> str:
     parts = [f"by {listed(titles)} it would be {name}" for name, titles in by_choice.items()]
     if ahead:
         parts.append(
-            f"of all configurations, these are ahead by more than chance explains: {', and '.join(ahead)}"
+            f"of all configurations, not the candidates alone, these are ahead by more than chance explains: {', and '.join(ahead)}"
         )
     if parts:
         return f"**Another criterion would choose otherwise:** {'; '.join(parts)}."
@@ -1000,7 +1000,7 @@ def what_chance_explains(results: Results, verdicts: Sequence[Verdict]) -> str:
     if not decisions or noise.is_guess or not noise.is_known:
         return ""
     deviation = f"a standard deviation of {noise.deviation:.4f} in a run's {results.rounds[0].metric}"
-    chance = f"By how much chance alone changes a run, it did not know: {deviation}, as replicates show."
+    chance = f"It did not know by how much chance alone changes a run: {deviation}, as replicates show."
     if not within:
         return f"{chance} All {decisions} of its eliminations are larger than what chance explains."
     which = listed(dict.fromkeys(within))

@@ -1,7 +1,8 @@
 """Figures of the summary: data, axes and colours in, axes out.
 
 Every configuration has one colour and line style in all figures, which `looks` gives it. What is drawn of it, and on
-which scale, is computed in curves.py. Sizes are in inches; at DPI a figure is as wide as JupyterLab's page, and never higher than about 1,200 pixels.
+which scale, is computed in curves.py. Sizes are in inches; at DPI a figure is as wide as JupyterLab's page, and never
+higher than about 1,200 pixels.
 """
 
 from __future__ import annotations
@@ -715,8 +716,8 @@ def confusion(counts: pd.DataFrame) -> Axes:
 
     _, axes = plt.subplots(figsize=(7, 6), layout="constrained")
     axes.grid(visible=False)
-    display = ConfusionMatrixDisplay(counts.to_numpy(), display_labels=counts.index)
-    display.plot(cmap="Blues", xticks_rotation=45, colorbar=False, ax=axes)
+    matrix = ConfusionMatrixDisplay(counts.to_numpy(), display_labels=counts.index)
+    matrix.plot(cmap="Blues", xticks_rotation=45, colorbar=False, ax=axes)
     return axes
 
 

@@ -1,7 +1,7 @@
 """Where runs go: this machine, or the hosts of a Dask cluster.
 
 A place is a context manager that yields a Pool; another kind of place is one more of these here, what chooses it in
-`open_pool`, and an option in runner.py. Nobody else asks which it is.
+`open_pool`, an option in runner.py, and how a run learns which host it is on, in `work.current_host`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -507,8 +507,8 @@ def find_runs(directory: Path, record: dict[str, Any]) -> dict[str, Run]:
 def find_run(name: str, parameters: dict[str, Any], outputs: Path, record: dict[str, Any]) -> Run:
     """Return the first that there is: the complete run, the newest usable attempt, the stale run, or nothing.
 
-    This is what `runs.find` tells the runner, here by study.json alone, since a reader has no study file: whoever
-    changes one changes both.
+    What `runs.find` tells the runner, here by study.json alone, since a reader has no study file; whoever changes one
+    looks at the other. Damage is not looked for, and an attempt may have more epochs than are asked for now.
     """
     place = outputs / name
     changes = changes_of(place, parameters, record)
@@ -562,8 +562,19 @@ def read_curves(file: Path) -> pd.DataFrame:
     columns = {}
     for place, name in enumerate(head):
         if name not in ("epoch", "configuration"):
-            columns[name] = [finite(row[place]) for row in whole]
+            columns[name] = numbers([row[place] for row in whole])
     return pd.DataFrame(columns, index=pd.RangeIndex(1, len(whole) + 1, name="epoch"), dtype=float)
+
+
+def numbers(texts: Sequence[str]) -> list[float]:
+    """Return texts as numbers, NaN where one is not finite or no number."""
+    try:
+        found = [float(text) for text in texts]
+    except ValueError:
+        found = []
+    if found and all(map(math.isfinite, found)):
+        return found
+    return [finite(text) for text in texts]
 
 
 def finite(text: str) -> float:

@@ -364,13 +364,13 @@ def check_rounds(value: Any, place: str, known: Collection[str]) -> list[dict[st
 
 def check_round(round_: dict[str, Any], place: str, known: Collection[str]) -> None:
     """Refuse a round whose fields make no sense."""
-    for key, kind in [("title", str), ("metric", str), ("epochs", int)]:
-        if key != "epochs" or round_["epochs"] is not None:
-            convert(round_[key], kind, f"{place}: {key}")
+    convert(round_["title"], str, f"{place}: title")
+    convert(round_["metric"], str, f"{place}: metric")
+    epochs = round_["epochs"]
+    if epochs is not None and convert(epochs, int, f"{place}: epochs") < 1:
+        fail(f"{place}: epochs", f"must be at least 1, not {epochs}")
     if not sequence(round_["candidates"], f"{place}: candidates"):
-        fail(f"{place}: candidates", "are missing; name two or more configurations")
-    if round_["epochs"] is not None and round_["epochs"] < 1:
-        fail(f"{place}: epochs", f"must be at least 1, not {round_['epochs']}")
+        fail(f"{place}: candidates", "are missing; name the configurations that it compares")
     check_known(round_["candidates"], known, f"{place}: candidates")
     dropped = sequence(round_["originally_dropped"], f"{place}: originally_dropped")
     check_known(dropped, round_["candidates"], f"{place}: originally_dropped")

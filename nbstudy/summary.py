@@ -17,7 +17,7 @@ from nbstudy.study import Study
 
 PACKAGE = ROOT / "nbstudy"
 # what decides how a summary looks
-SHOWING = ("elimination.py", "results.py", "curves.py", "labels.py", "plots.py", "page.py")
+SHOWING = ("elimination.py", "results.py", "openings.py", "curves.py", "labels.py", "plots.py", "page.py")
 
 
 def summarise(
@@ -62,7 +62,7 @@ def summarise(
 def what_it_shows(
     study: Study, tasks: Mapping[str, Task], findings: Mapping[str, Finding], outputs: Path
 ) -> list[str]:
-    """Return all that a summary depends on: its own code, the study, and what its runs left."""
+    """Return what makes a summary stale: its own code, the study, and what its runs left."""
     shown = [(NOTEBOOKS / study.notebooks["summary"]).read_text(encoding="utf-8")]
     shown += [(PACKAGE / name).read_text(encoding="utf-8") for name in SHOWING]
     shown.append(json.dumps(study.record()))

@@ -414,7 +414,7 @@ def test_criteria_that_would_choose_otherwise_are_named(results: Results) -> Non
     ]
     assert text.startswith(
         "**Another criterion would choose otherwise:** by best val_loss and settled val_accuracy it would be near; "
-        "of all configurations, these are ahead by more than chance explains: near by best val_loss, and far by "
+        "of all configurations, not the candidates alone, these are ahead by more than chance explains: near by best val_loss, and far by "
         "settled val_accuracy.\n"
     )
 
@@ -640,7 +640,7 @@ def test_conclusion_gives_the_reasons(results: Results) -> None:
         f"- {page.incomplete_line(results)}",
     ]
     assert unseen == (
-        "By how much chance alone changes a run, it did not know: a standard deviation of 0.0183 in a run's val_loss, "
+        "It did not know by how much chance alone changes a run: a standard deviation of 0.0183 in a run's val_loss, "
         "as replicates show. Of its 6 eliminations, chance explains 3: those of near and far."
     )
 
@@ -683,7 +683,7 @@ def test_original_could_not_see_what_the_penalty_hid(tmp_path: Path, accuracy: f
         "Its criterion, val_loss, adds to the error of each network the network's own penalty. "
         f"Without a penalty networks classify {how}: a median val_accuracy of 0.9050 and at best 0.9100 (wide) without "
         f"one, a median val_accuracy of {accuracy:.4f} and at best {accuracy:.4f} (tame) with one. "
-        "The original dropped 2 of the 2 without. By how much "
+        "The original dropped 2 of the 2 without. It did not know by how much "
     )
     assert "All 2 of its eliminations are larger than what chance explains." in words
     assert words.endswith(f"the test set says: {page.Tested(8_700, 10_000, 0.4)} for tame.")

@@ -852,6 +852,7 @@ def criteria_line(choice: Choice, rankings: Sequence[Ranking]) -> str:
             by_choice.setdefault(str(ranking.chosen), []).append(ranking.title)
         names = ranking.verdict.ahead_of(choice.chosen)
         if names:
+            names[0] += f" ({ranking.values[names[0]]:.4f})"
             ahead.append(f"{listed(names, most=3)} by {ranking.title}")
     parts = [f"by {listed(titles)} it would be {name}" for name, titles in by_choice.items()]
     if ahead:

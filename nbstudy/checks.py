@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NoReturn
 
 import click
 
 NAMES_SHOWN = 20  # of the known ones, where none is close to a mistyped name
+FAULTS_SHOWN = 20  # more than that are only counted
 
 
 class StudyError(click.ClickException):
@@ -17,11 +18,49 @@ class StudyError(click.ClickException):
 
     exit_code = 2
 
+    def __init__(self, *faults: str) -> None:
+        self.faults = faults
+        super().__init__(describe_faults(faults))
+
+
+class Faults:
+    """What is wrong in many places, collected, so that one command says all of it.
+
+    A block `with faults:` may fail like any other; what it refuses is kept, and the program goes on after it.
+    `end` then refuses everything together.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, StudyError):
+            self.found.extend(error.faults)
+            return True
+        return False
+
+    def end(self) -> None:
+        """Raise a StudyError that says all that was found, if anything was."""
+        if self.found:
+            raise StudyError(*self.found)
+
+
+def describe_faults(faults: Sequence[str]) -> str:
+    """Return one fault as it is, several as a list of bounded length."""
+    if len(faults) == 1:
+        return faults[0]
+    lines = [f"{len(faults):,} mistakes:", *faults[:FAULTS_SHOWN]]
+    if len(faults) > FAULTS_SHOWN:
+        lines.append(f"and {len(faults) - FAULTS_SHOWN:,} more")
+    return "\n  ".join(lines)
+
 
 def fail(place: str, what: str) -> NoReturn:
     """Refuse a study or a command."""
-    message = f"{place}: {what}"
-    raise StudyError(message)
+    raise StudyError(f"{place}: {what}")
 
 
 def shorten(value: Any) -> str:
@@ -33,10 +72,18 @@ def shorten(value: Any) -> str:
 
 
 def check_known(names: Iterable[Any], known: Collection[str], place: str) -> None:
-    """Refuse a name that is not among the known ones, and name the nearest that is."""
+    """Refuse the names that are not among the known ones, and name the nearest that is."""
+    unknown = []
     for name in names:
         if not isinstance(name, str) or name not in known:
-            fail(place, f"unknown name {shorten(name)}; {suggestion(name, known)}")
+            unknown.append(name)
+    faults = []
+    for name in unknown[:NAMES_SHOWN]:  # of very many names, finding the nearest would take minutes
+        faults.append(f"{place}: unknown name {shorten(name)}; {suggestion(name, known)}")
+    if len(unknown) > NAMES_SHOWN:
+        faults.append(f"{place}: {len(unknown) - NAMES_SHOWN:,} more unknown names")
+    if faults:
+        raise StudyError(*faults)
 
 
 def suggestion(name: Any, known: Collection[str]) -> str:
@@ -45,6 +92,8 @@ def suggestion(name: Any, known: Collection[str]) -> str:
         closest = difflib.get_close_matches(name, known, 1)
         if closest:
             return f"did you mean {closest[0]!r}?"
+    if not known:
+        return "there are none here"
     some = ", ".join(list(known)[:NAMES_SHOWN])
     if len(known) > NAMES_SHOWN:
         some += ", …"

@@ -6,26 +6,46 @@ makes no sense, and handed over as one resolved configuration a run.
 
 from __future__ import annotations
 
+import copy
 import fnmatch
-import itertools
 import math
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from nbstudy.checks import StudyError, check_known, fail, mapping, sequence, shorten
-from nbstudy.files import FORMAT, NOTEBOOKS
-from nbstudy.template import Template, convert, convert_parameters, read_template
+from nbstudy.checks import Faults, StudyError, check_known, fail, mapping, sequence, shorten
+from nbstudy.configurations import (
+    NAME,
+    check_names,
+    check_replicates_differ,
+    read_configurations,
+    resolve,
+    text_of,
+)
+from nbstudy.files import CHECKPOINT, FORMAT, NOTEBOOKS, hash_of
+from nbstudy.notebook import compile_plain, read_notebook
+from nbstudy.parameters import TEXT, WHOLE_NUMBER, convert
+from nbstudy.template import Template, convert_parameters, read_template
 
-SEED = "seed"  # the parameter in which replicates differ
-NAME = re.compile(r"(?!\.)[A-Za-z0-9_.=,-]{1,100}")  # of a configuration: it is a directory's
 RESERVED = {"incomplete", "study.json", "results.csv", "elimination.png", "test.json"}  # in outputs/<study>/
+SAID = ["flops", "lengthens", "checkpoint"]  # by the preflight cell, where these are no parameters
+OWN_FILES = {"run.json", "result.json", "history.csv"}  # of a run, none of which is its checkpoint
 TEST_SETS = ["fashion_mnist"]  # that the summary can open
+BETTER = ["lower", "higher"]  # which values of a metric are
+EMPTY: dict[str, Any] = {  # a study file that says nothing
+    "notebooks": {},
+    "defaults": {},
+    "configurations": {},
+    "grid": [],
+    "metric": None,
+    "better": None,
+    "rounds": [],
+    "final": None,
+    "test": None,
+}
 LARGEST_FILE = 1_000_000  # bytes
-LARGEST_STUDY = 100_000  # configurations
 
 
 @dataclass(frozen=True)
@@ -34,6 +54,7 @@ class Study:
 
     name: str
     notebooks: dict[str, str]  # file by role: prepare, run, summary
+    texts: dict[str, str]  # of these, ready to be executed
     template: Template
     overrides: dict[str, Any]
     configurations: dict[str, dict[str, Any]]  # every parameter of the template
@@ -42,19 +63,21 @@ class Study:
     rounds: list[dict[str, Any]]
     final: str | None
     test: str | None  # the test set that `final` meets
+    metric: str | None = None  # what decides where a round does not say
+    better: str | None = None  # "lower" or "higher", of that metric
+    checkpoint: str = CHECKPOINT  # the file that a run resumes from
 
     @property
     def directory(self) -> str:
         """The name of the study's outputs: its own, and the overrides."""
-        return "+".join([self.name, *(f"{name}={value}" for name, value in self.overrides.items())])
+        return "+".join([self.name, *(f"{name}={text_of(value)}" for name, value in self.overrides.items())])
 
     @property
     def prepare(self) -> tuple[str, str] | None:
         """The file and the text of the notebook that a host executes before its first run."""
-        file = self.notebooks.get("prepare")
-        if file is None:
+        if "prepare" not in self.notebooks:
             return None
-        return file, (NOTEBOOKS / file).read_text(encoding="utf-8")
+        return self.notebooks["prepare"], self.texts["prepare"]
 
     def select(self, patterns: Collection[str]) -> list[str]:
         """Return the names of the configurations that match a pattern, all if there is no pattern."""
@@ -83,66 +106,75 @@ class Study:
             "test": self.test,
             "code": [code for code, is_same in self.template.same_code.items() if is_same],
             "defaults": self.template.defaults,
+            "metric": self.metric,
+            "better": self.better,
+            "checkpoint": self.checkpoint,
+            "modules": {path: hash_of(source) for path, source in self.template.modules.items()},
         }
 
 
 def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
-    """Return the study that a file holds; raise StudyError where anything is wrong."""
-    document = read_document(file)
-    notebooks = check_notebooks(document["notebooks"], f"{file}: notebooks")
-    template = read_template(NOTEBOOKS / notebooks["run"])
-    overridden = parse_overrides(overrides, template)
-    given = read_configurations(document, file)
-    replicates = add_replicates(given, file)
-    check_seed(replicates, template, overridden, file)
-    check_names(given, f"{file}: configurations", RESERVED | set(notebooks.values()))
-    defaults = convert_parameters(document["defaults"], template, f"{file}: defaults")
+    """Return the study that a file holds; raise a StudyError that says all that is wrong."""
+    faults = Faults()
+    document = read_document(file, faults)
+    try:
+        notebooks, texts, template = read_notebooks(document["notebooks"], f"{file}: notebooks")
+    except StudyError as error:  # without a template nothing else can be checked
+        raise StudyError(*faults.found, *error.faults) from None
 
-    preflight = compile(template.preflight, f"{template.file}: preflight", "exec")
+    overridden: dict[str, Any] | None = None
+    defaults: dict[str, Any] | None = None
+    with faults:
+        overridden = parse_overrides(overrides, template)
+    with faults:
+        defaults = convert_parameters(document["defaults"], template, f"{file}: defaults")
+    named = read_configurations(document, template, str(file), faults)
+    with faults:
+        check_names(named.own, f"{file}: configurations", RESERVED | set(notebooks.values()))
+    known = None
+    if named.is_whole:
+        known = named.own
+    check_decision(document, str(file), known, faults)
+    rounds = check_rounds(document["rounds"], f"{file}: rounds", known, faults)
+
     configurations: dict[str, dict[str, Any]] = {}
-    flops: dict[str, float] = {}
-    lengthens = None
-    for name in given:
-        place = f"{file}: configuration {name}"
-        own = convert_parameters(resolve(name, given, place), template, place)
-        configurations[name] = template.defaults | defaults | own | overridden
-        declared = run_preflight(preflight, configurations[name], place)
-        flops[name] = float(declared.get("flops", 0))
-        lengthens = declared.get("lengthens")
-
-    check_replicates_differ(replicates, configurations, file)
-    rounds = check_rounds(document["rounds"], f"{file}: rounds", configurations)
-    if document["final"] is not None:
-        check_known([document["final"]], configurations, f"{file}: final")
-    if document["test"] is not None:
-        check_known([document["test"]], TEST_SETS, f"{file}: test")
+    for name in named.own:
+        with faults:
+            own = resolve(name, named, f"{file}: configuration {name}")
+            if own is not None and defaults is not None and overridden is not None:
+                configurations[name] = template.defaults | defaults | own | overridden
+    with faults:
+        check_replicates_differ(named, configurations, overridden or {}, str(file))
+    preflight = Preflight(template)
+    for name, parameters in configurations.items():
+        with faults:
+            preflight.run(name, parameters, f"{file}: configuration {name}")
+    faults.end()
     return Study(
         name=file.stem,
         notebooks=notebooks,
+        texts=texts,
         template=template,
-        overrides=overridden,
+        overrides=overridden or {},
         configurations=configurations,
-        flops=flops,
-        lengthens=lengthens,
+        flops=preflight.flops,
+        lengthens=preflight.lengthens,
         rounds=rounds,
         final=document["final"],
         test=document["test"],
+        metric=document["metric"],
+        better=document["better"],
+        checkpoint=preflight.checkpoint,
     )
 
 
 # --- the file ---
-def read_document(file: Path) -> dict[str, Any]:
+def read_document(file: Path, faults: Faults) -> dict[str, Any]:
     """Return what a study file says, with what it leaves out as empty; refuse keys it cannot have."""
-    empty: dict[str, Any] = {
-        "notebooks": {},
-        "defaults": {},
-        "configurations": {},
-        "grid": [],
-        "rounds": [],
-        "final": None,
-        "test": None,
-    }
-    return empty | mapping(read_yaml(file), str(file), empty)
+    document = mapping(read_yaml(file), str(file))
+    with faults:
+        check_known(document, EMPTY, str(file))
+    return EMPTY | document
 
 
 def read_yaml(file: Path) -> Any:
@@ -150,7 +182,7 @@ def read_yaml(file: Path) -> Any:
     from ruamel.yaml import YAML
 
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
         if len(text) > LARGEST_FILE:
             fail(str(file), f"is larger than {LARGEST_FILE:,} bytes; use `grid` for many configurations")
         return YAML(typ="safe", pure=True).load(text)
@@ -162,14 +194,24 @@ def read_yaml(file: Path) -> Any:
         fail(str(file), f"is not valid YAML 1.2: {error}".split("\n\n")[0])
 
 
-def check_notebooks(value: Any, place: str) -> dict[str, str]:
-    """Return the notebook files by role: prepare, run, summary."""
+def read_notebooks(value: Any, place: str) -> tuple[dict[str, str], dict[str, str], Template]:
+    """Return the notebook files by role (prepare, run, summary), their texts, and the template."""
     notebooks = mapping(value, place, ["prepare", "run", "summary"])
     if "run" not in notebooks:
         fail(place, "`run` is missing; name the template, as in `run: train.ipynb`")
     available = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
     check_known(notebooks.values(), available, place)
-    return notebooks
+    faults = Faults()
+    texts = {}
+    for role, file in notebooks.items():
+        with faults:
+            if role == "run":
+                template = read_template(NOTEBOOKS / file)
+                texts[role] = template.text
+            else:
+                texts[role] = read_notebook(NOTEBOOKS / file, faults).text
+    faults.end()
+    return notebooks, texts, template
 
 
 # --- overrides of the command line ---
@@ -177,200 +219,154 @@ def parse_overrides(overrides: Iterable[tuple[str, str]], template: Template) ->
     """Return `-p NAME VALUE` pairs in the template's types, in the order of their names."""
     values: dict[str, Any] = {}
     for name, text in sorted(overrides):
-        check_known([name], template.defaults, "-p")
         if name in values:
             fail(f"-p {name}", "is given twice")
-        if not NAME.fullmatch(text):
-            fail(f"-p {name}", f"{shorten(text)} cannot be part of a directory's name")
-        if type(template.defaults[name]) is str:
-            values[name] = text
-        else:
-            values[name] = parse_scalar(text)
-    return convert_parameters(values, template, "-p")
+        values[name] = text
+        if name in template.declarations:
+            values[name] = parse_value(text, template.declarations[name].kinds)
+    values = convert_parameters(values, template, "-p")
+    faults = Faults()
+    for name, value in values.items():
+        with faults:
+            if not NAME.fullmatch(text_of(value)):
+                cure = "write a configuration with it instead"
+                fail(f"-p {name}", f"{shorten(value)} cannot be part of a directory's name; {cure}")
+    faults.end()
+    return values
 
 
-def parse_scalar(text: str) -> Any:
-    """Return what YAML takes a text for, the text itself where it takes it for nothing."""
+def parse_value(text: str, kinds: Collection[type]) -> Any:
+    """Return what YAML takes a text for, the text itself where that is asked for or YAML takes it for nothing."""
     from ruamel.yaml import YAML
 
+    if kinds == (str,):
+        return text
     try:
-        return YAML(typ="safe", pure=True).load(text)
+        value = YAML(typ="safe", pure=True).load(text)
     except Exception:  # noqa: BLE001 - ruamel.yaml lets all kinds through
         return text
+    if str in kinds and type(value) not in kinds:
+        return text
+    return value
 
 
-# --- configurations ---
-def read_configurations(document: dict[str, Any], file: Path) -> dict[str, Any]:
-    """Return what each configuration itself says, those of the grid after the named ones."""
-    given: dict[str, Any] = {}
-    for name, own in mapping(document["configurations"], f"{file}: configurations").items():
-        given[name] = own
-        if own is None:  # nothing after the colon
-            given[name] = {}
-    for number, row in enumerate(sequence(document["grid"], f"{file}: grid"), 1):
-        add_product(row, f"{file}: grid row {number}", given)
-    if not given:
-        fail(str(file), "has no configuration; name some under `configurations` or `grid`")
-    return given
+# --- the preflight cell ---
+class Preflight:
+    """The template's preflight cell, run on every configuration, and what it says of them."""
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+        self.cells: list[CodeType] = []
+        for source in template.preflight:
+            self.cells.append(compile_plain(source, f"{template.file}: preflight"))
+        self.flops: dict[str, float] = {}
+        self.lengthens: str | None = None
+        self.checkpoint = CHECKPOINT
+
+    def run(self, name: str, parameters: Mapping[str, Any], place: str) -> None:
+        """Run it on one configuration; keep what it sets."""
+        names: dict[str, Any] = copy.deepcopy(dict(parameters))  # it may change lists in place
+        for cell in self.cells:
+            try:
+                exec(cell, names)  # noqa: S102 - the template's code, which is about to run anyway
+            except ValueError as error:
+                fail(place, str(error))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the template got wrong
+                fail(f"{place}: {cell.co_filename}", f"{type(error).__name__}: {error}")
+        place = f"{place}: {self.template.file}: preflight"
+        said = {key: names[key] for key in SAID if key in names and key not in parameters}
+        self.flops[name] = check_flops(said.get("flops", 0), f"{place}: flops")
+        lengthens = said.get("lengthens")
+        if lengthens is not None:
+            check_known([lengthens], parameters, f"{place}: lengthens")
+            convert(parameters[lengthens], WHOLE_NUMBER, f"{place}: lengthens: {lengthens}")
+        checkpoint = check_checkpoint(said.get("checkpoint", CHECKPOINT), f"{place}: checkpoint")
+        if len(self.flops) > 1 and (lengthens, checkpoint) != (self.lengthens, self.checkpoint):
+            fail(place, "`lengthens` and `checkpoint` must be the same for all configurations")
+        self.lengthens, self.checkpoint = lengthens, checkpoint
 
 
-def add_product(row: Any, place: str, given: dict[str, Any]) -> None:
-    """Expand one row of the grid into the given configurations: lists multiply, single values stay."""
-    fields = mapping(row, place)
-    pattern = fields.pop("name", None)
-    check_pattern(pattern, fields, place)
-    axes = {}
-    for field, value in fields.items():
-        axes[field] = value
-        if not isinstance(value, list):
-            axes[field] = [value]
-    size = math.prod(map(len, axes.values()))
-    if size == 0 or len(given) + size > LARGEST_STUDY:
-        fail(place, f"expands to {size} configurations; 1 to {LARGEST_STUDY} a study are possible")
-    for point in itertools.product(*axes.values()):
-        values = dict(zip(axes, point, strict=True))
-        name = fill_in(pattern, values)
-        if name in given:
-            fail(place, f"makes the name {shorten(name)} again; put what varies into `name`")
-        given[name] = values
-
-
-def check_pattern(pattern: Any, fields: Collection[str], place: str) -> None:
-    """Refuse a name of a grid row that is none, or holds more than bare fields of the row."""
-    if not isinstance(pattern, str):
-        fail(place, "needs a name, as in `name: mlp_{units}`")
-    bare_field = re.compile(r"\{(\w+)\}")
-    rest = bare_field.sub("", pattern)
-    if "{" in rest or "}" in rest:
-        fail(place, f"the name {shorten(pattern)} may hold bare fields only, as in {{units}}")
-    check_known(bare_field.findall(pattern), fields, f"{place}: name {shorten(pattern)}")
-
-
-def fill_in(pattern: str, values: dict[str, Any]) -> str:
-    """Return a grid row's name for one point; a value that itself looks like a field stays as it is."""
-    return re.sub(r"\{(\w+)\}", lambda field: str(values[field[1]]), pattern)
-
-
-# --- replicates ---
-def add_replicates(given: dict[str, Any], file: Path) -> dict[str, int]:
-    """Write out `replicates: N`: NAME, then NAME_seed_1 to NAME_seed_(N-1); return each NAME's N."""
-    written_out: dict[str, Any] = {}
-    replicates = {}
-    for name, own in given.items():
-        written_out[name] = own
-        if not isinstance(own, dict) or "replicates" not in own:
-            continue
-        place = f"{file}: configuration {name}: replicates"
-        written_out[name] = {key: value for key, value in own.items() if key != "replicates"}
-        number = own["replicates"]
-        if type(number) is not int or not 1 <= number <= LARGEST_STUDY - len(written_out):
-            fail(place, f"must be a whole number, at least 1, not {shorten(number)}")
-        if SEED in own:
-            fail(place, f"cannot stand beside a {SEED}; leave the {SEED} out, or list seeds in a grid")
-        replicates[name] = number
-        for seed in range(1, number):
-            replicate = f"{name}_{SEED}_{seed}"
-            if replicate in given:
-                fail(place, f"makes the name {replicate} again; remove one of the two")
-            written_out[replicate] = {"extends": name, SEED: seed}
-    given.clear()
-    given.update(written_out)
-    return replicates
-
-
-def check_seed(
-    replicates: dict[str, int], template: Template, overridden: dict[str, Any], file: Path
-) -> None:
-    """Refuse replicates of a template without a seed, and those that would all be given the same one."""
-    for name in replicates:
-        if type(template.defaults.get(SEED)) is not int:
-            place = f"{file}: configuration {name}: replicates"
-            fail(place, f"need a parameter `{SEED}: int` in {template.file}, which has none")
-        if SEED in overridden:
-            fail(f"-p {SEED}", f"would give all replicates of {name} the same {SEED}; leave it out")
-
-
-def check_replicates_differ(
-    replicates: dict[str, int], configurations: dict[str, dict[str, Any]], file: Path
-) -> None:
-    """Refuse a configuration whose inherited seed is that of one of its replicates."""
-    for name, number in replicates.items():
-        own = configurations[name][SEED]
-        if 1 <= own < number:
-            place = f"{file}: configuration {name}: replicates"
-            cure = f"write `{SEED}: 0` into what it extends"
-            fail(place, f"{name}_{SEED}_{own} would repeat {name}, which inherits {SEED} {own}; {cure}")
-
-
-# --- names ---
-def check_names(names: Iterable[str], place: str, taken: set[str]) -> None:
-    """Refuse names that cannot be directories of their own on every file system."""
-    seen = {name.lower(): name for name in taken}
-    for name in names:
-        if not NAME.fullmatch(name):
-            cure = "use letters, digits and _ - . = , (no leading dot, at most 100)"
-            fail(place, f"the name {shorten(name)} cannot be a directory's; {cure}")
-        if name.lower() in seen:
-            fail(place, f"the name {name!r} is taken by {seen[name.lower()]!r}; choose another")
-        seen[name.lower()] = name
-
-
-def resolve(name: str, given: dict[str, Any], place: str) -> dict[str, Any]:
-    """Return what a configuration and those it extends say; what is nearer wins."""
-    chain: dict[str, dict[str, Any]] = {}
-    base: Any = name
-    while base is not None:
-        check_known([base], given, f"{place}: extends")
-        if base in chain:
-            fail(place, f"`extends` is circular: {' -> '.join([*chain, base])}")
-        chain[base] = mapping(given[base], place)
-        base = chain[base].pop("extends", None)
-    resolved: dict[str, Any] = {}
-    for own in reversed(chain.values()):
-        resolved.update(own)
-    return resolved
-
-
-def run_preflight(preflight: CodeType, parameters: dict[str, Any], place: str) -> dict[str, Any]:
-    """Run the template's preflight cell on one configuration; return the names it sets."""
-    names = dict(parameters)
+def check_flops(value: Any, place: str) -> float:
+    """Return the cost of a run as a number, or refuse what is none."""
     try:
-        exec(preflight, names)  # noqa: S102 - the template's code, which is about to run anyway
-    except ValueError as error:
-        fail(place, str(error))
-    except Exception as error:  # noqa: BLE001 - whatever the template got wrong
-        fail(f"{place}: {preflight.co_filename}", f"{type(error).__name__}: {error}")
-    return names
+        flops = float(value)
+    except (TypeError, ValueError, OverflowError):
+        fail(place, f"must be a number, not {shorten(value)}")
+    if not 0 <= flops < math.inf:
+        fail(place, f"must be at least 0 and finite, not {flops}")
+    return flops
 
 
-# --- rounds ---
-def check_rounds(value: Any, place: str, known: Collection[str]) -> list[dict[str, Any]]:
-    """Return the rounds of elimination, complete with their defaults."""
+def check_checkpoint(value: Any, place: str) -> str:
+    """Return the name of the file that a run resumes from, or refuse it."""
+    if not isinstance(value, str) or not NAME.fullmatch(value) or value in OWN_FILES:
+        others = ", ".join(sorted(OWN_FILES))
+        fail(place, f"must be the name of a file in the run's directory, not {shorten(value)}, {others}")
+    return value
+
+
+# --- what decides ---
+def check_decision(
+    document: Mapping[str, Any], file: str, known: Collection[str] | None, faults: Faults
+) -> None:
+    """Add to the faults what makes no sense of metric, final and test set."""
+    with faults:
+        check_metric(document, file)
+    with faults:
+        if document["final"] is not None and known is not None:
+            check_known([document["final"]], known, f"{file}: final")
+    with faults:
+        if document["test"] is not None:
+            check_known([document["test"]], TEST_SETS, f"{file}: test")
+
+
+def check_metric(given: Mapping[str, Any], place: str) -> None:
+    """Refuse a metric that is no name, and a direction that is none; whether runs have it is not known yet."""
+    if given["metric"] is not None and not convert(given["metric"], TEXT, f"{place}: metric"):
+        fail(f"{place}: metric", "must name a column of history.csv or a number in result.json")
+    if given["better"] is not None:
+        check_known([given["better"]], BETTER, f"{place}: better")
+
+
+def check_rounds(
+    value: Any, place: str, known: Collection[str] | None, faults: Faults
+) -> list[dict[str, Any]]:
+    """Return the rounds of elimination, complete with their defaults; add to the faults what is wrong in them."""
     rounds = []
-    for number, given in enumerate(sequence(value, place), 1):
-        empty: dict[str, Any] = {
-            "title": f"Round {number}",
-            "candidates": [],
-            "metric": "val_loss",
-            "epochs": None,
-            "originally_dropped": [],
-        }
-        here = f"{place}: round {number}"
-        round_ = empty | mapping(given, here, empty)
-        check_round(round_, here, known)
-        rounds.append(round_)
+    with faults:
+        for number, given in enumerate(sequence(value, place), 1):
+            empty: dict[str, Any] = {
+                "title": f"Round {number}",
+                "candidates": [],
+                "metric": None,  # the study's
+                "better": None,
+                "epochs": None,
+                "originally_dropped": [],
+            }
+            here = f"{place}: round {number}"
+            with faults:
+                round_ = empty | mapping(given, here, empty)
+                check_round(round_, here, known)
+                rounds.append(round_)
     return rounds
 
 
-def check_round(round_: dict[str, Any], place: str, known: Collection[str]) -> None:
+def check_round(round_: Mapping[str, Any], place: str, known: Collection[str] | None) -> None:
     """Refuse a round whose fields make no sense."""
-    convert(round_["title"], str, f"{place}: title")
-    convert(round_["metric"], str, f"{place}: metric")
-    epochs = round_["epochs"]
-    if epochs is not None and convert(epochs, int, f"{place}: epochs") < 1:
-        fail(f"{place}: epochs", f"must be at least 1, not {epochs}")
-    if not sequence(round_["candidates"], f"{place}: candidates"):
-        fail(f"{place}: candidates", "are missing; name the configurations that it compares")
-    check_known(round_["candidates"], known, f"{place}: candidates")
-    dropped = sequence(round_["originally_dropped"], f"{place}: originally_dropped")
-    check_known(dropped, round_["candidates"], f"{place}: originally_dropped")
+    faults = Faults()
+    with faults:
+        convert(round_["title"], TEXT, f"{place}: title")
+    with faults:
+        check_metric(round_, place)
+    with faults:
+        epochs = round_["epochs"]
+        if epochs is not None and convert(epochs, WHOLE_NUMBER, f"{place}: epochs") < 1:
+            fail(f"{place}: epochs", f"must be at least 1, not {epochs}")
+    with faults:
+        if not sequence(round_["candidates"], f"{place}: candidates"):
+            fail(f"{place}: candidates", "are missing; name the configurations that it compares")
+        if known is not None:
+            check_known(round_["candidates"], known, f"{place}: candidates")
+        dropped = sequence(round_["originally_dropped"], f"{place}: originally_dropped")
+        check_known(dropped, round_["candidates"], f"{place}: originally_dropped")
+    faults.end()

@@ -1,4 +1,4 @@
-"""A template notebook: the parameters it declares, its preflight cell, and its code.
+"""A template notebook: the parameters it declares, its preflight cell, its code, and the modules it imports.
 
 The runner knows nothing about what a template computes. Cells are told apart by their tags: `parameters`
 declares what can be set, `preflight` refuses values that make no sense, `presentation` only draws.
@@ -7,18 +7,17 @@ declares what can be set, `preflight` refuses values that make no sense, `presen
 from __future__ import annotations
 
 import ast
-import math
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbstudy.checks import fail, mapping, shorten
+from nbstudy.checks import Faults, check_known, fail, mapping
 from nbstudy.files import hash_of, read_json
+from nbstudy.modules import read_modules
+from nbstudy.notebook import Cell, Notebook, compile_plain, parse_cell, read_notebook
+from nbstudy.parameters import Declaration, convert, read_parameters
 
-TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text, in quotes"}
 NOT_CODE = {"parameters", "injected-parameters", "preflight", "presentation"}  # these cells decide no result
 
 
@@ -29,14 +28,18 @@ class Template:
     file: str
     text: str
     defaults: dict[str, Any]  # in the declared types
-    preflight: str
-    code: str
+    declarations: dict[str, Declaration]  # what may be given for each parameter
+    preflight: list[str]  # cells
+    cells: list[str]  # of code that decides its results
     same_code: dict[str, bool]  # by hash: this code, and other code that logs were found to have
+    modules: dict[str, str] = field(
+        default_factory=dict
+    )  # source by path, of those beside it that it imports
 
     @property
     def hash(self) -> str:
         """The hash of the code."""
-        return hash_of(self.code)
+        return hash_of("\n".join(self.cells))
 
     def is_same_code(self, code: str, log: Path) -> bool:
         """Tell whether a run with this hash of its code had the template's code, but for its layout.
@@ -44,91 +47,114 @@ class Template:
         The answers are kept in `same_code`: study.json lists them for the summary.
         """
         if code not in self.same_code:
-            self.same_code[code] = equal_when_parsed(log, self.code)
+            self.same_code[code] = equal_when_parsed(log, self.cells)
         return self.same_code[code]
 
 
-def equal_when_parsed(log: Path, code: str) -> bool:
-    """Tell whether the code in a log and this code are equal but for comments and spacing."""
+def equal_when_parsed(log: Path, cells: Iterable[str]) -> bool:
+    """Tell whether the code in a log and these cells are equal but for comments and spacing."""
     try:
-        logged = ast.parse(code_of(read_json(log)))
-        return ast.dump(logged) == ast.dump(ast.parse(code))
+        return statements(code_in(read_json(log))) == statements(cells)
     except Exception:  # noqa: BLE001 - a log may be damaged in any way
         return False
 
 
-def read_template(path: Path) -> Template:
-    """Read a template notebook and the parameters it declares."""
-    import nbformat
+def statements(cells: Iterable[str]) -> list[str]:
+    """Return what cells say, a statement each, whatever their layout."""
+    found = []
+    for source in cells:
+        found += [ast.dump(statement) for statement in parse_cell(source).body]
+    return found
 
-    try:
-        notebook = nbformat.read(path, as_version=4)
-    except Exception as error:  # noqa: BLE001 - json's, nbformat's and jsonschema's
-        fail(path.name, f"is not a notebook: {error}")
-    code = code_of(notebook)
+
+def code_in(log: dict[str, Any]) -> list[str]:
+    """Return the cells of a log that decide its results."""
+    found = []
+    for cell in log["cells"]:
+        if cell["cell_type"] == "code" and not NOT_CODE.intersection(cell["metadata"].get("tags", [])):
+            found.append("".join(cell["source"]))  # a source may be a list of lines
+    return found
+
+
+# --- reading a template ---
+def read_template(path: Path) -> Template:
+    """Read a template notebook, the parameters it declares, and the modules it imports.
+
+    Raise StudyError for all that is wrong in them.
+    """
+    faults = Faults()
+    notebook = read_notebook(path, faults)
+    check_tags(notebook, faults)
+    defaults: dict[str, Any] = {}
+    declarations: dict[str, Declaration] = {}
+    for cell in notebook.tagged("parameters")[:1]:
+        defaults, declarations = read_parameters(cell, faults)
+    code = [cell for cell in notebook.cells if cell.is_code]
+    modules = read_modules([cell.tree for cell in code], path.parent, faults)
+    faults.end()
+    cells = [cell.source for cell in code if not cell.tags & NOT_CODE]
     return Template(
         file=path.name,
-        text=nbformat.writes(notebook),
-        defaults=declared_parameters(path),
-        preflight=sources(notebook, lambda tags: "preflight" in tags),
-        code=code,
-        same_code={hash_of(code): True},
+        text=notebook.text,
+        defaults=defaults,
+        declarations=declarations,
+        preflight=[cell.source for cell in notebook.tagged("preflight")],
+        cells=cells,
+        same_code={hash_of("\n".join(cells)): True},
+        modules=modules,
     )
 
 
-def declared_parameters(path: Path) -> dict[str, Any]:
-    """Return the defaults of the parameters that a template declares, in their declared types."""
-    import papermill
+def check_tags(notebook: Notebook, faults: Faults) -> None:
+    """Refuse tags by which a run would not compute with the parameters that it is given."""
+    for tag in ("parameters", "preflight"):
+        for cell in notebook.tagged(tag):
+            with faults:
+                if not cell.is_code:
+                    fail(cell.place, f"is tagged `{tag}` and is no code; untag it")
+    for cell in notebook.tagged("injected-parameters"):
+        with faults:
+            fail(cell.place, "is tagged `injected-parameters`, as in an executed log; delete the cell")
+    declaring = [cell for cell in notebook.tagged("parameters") if cell.is_code]
+    for cell in declaring[1:]:
+        with faults:
+            fail(
+                cell.place, f"is tagged `parameters`, as cell {declaring[0].number} is; untag one of the two"
+            )
+    for cell in notebook.tagged("preflight"):
+        with faults:
+            if declaring and cell.number <= declaring[0].number:
+                fail(cell.place, "is tagged `preflight` and stands before the parameters; move it below them")
+            if cell.tree.body:  # it can be parsed
+                check_preflight(cell)
 
-    defaults = {}
-    # papermill formats the path it is given, so braces in it are doubled
-    inspected = papermill.inspect_notebook(re.sub(r"([{}])", r"\1\1", str(path)))
-    for name, declared in inspected.items():
-        place = f"{path.name}: parameter {name}"
-        cure = "write `name: type = default  # help` on one line, type int, float, bool or str"
-        if declared["inferred_type_name"] not in TYPES:
-            fail(place, f"has no type that can be checked; {cure}")
-        try:
-            default = ast.literal_eval(declared["default"])
-        except (ValueError, SyntaxError):
-            fail(place, f"has no plain value as its default; {cure}")
-        defaults[name] = convert(default, TYPES[declared["inferred_type_name"]], place)
-    return defaults
 
-
-def code_of(notebook: Any) -> str:
-    """Return the code of a notebook, template or log, that decides its results."""
-    return sources(notebook, lambda tags: not tags & NOT_CODE)
-
-
-def sources(notebook: Any, wanted: Callable[[set[str]], bool]) -> str:
-    """Return the code of the cells whose tags are wanted."""
-    found = []
-    for cell in notebook.get("cells", []):
-        if cell["cell_type"] == "code" and wanted(set(cell["metadata"].get("tags", []))):
-            found.append("".join(cell["source"]))  # a source may be a list of lines
-    return "\n".join(found)
+def check_preflight(cell: Cell) -> None:
+    """Refuse a preflight cell that works in a notebook only: it is run for every configuration before anything else."""
+    try:
+        compile_plain(cell.source, cell.place)
+    except SyntaxError as error:
+        place = f"{cell.place}, line {error.lineno or 1}"
+        fail(place, "is tagged `preflight` and must be plain Python; put magics and `await` in another cell")
 
 
 def convert_parameters(value: Any, template: Template, place: str) -> dict[str, Any]:
-    """Return parameters in the types that the template declares; refuse unknown ones."""
-    parameters = mapping(value, place, template.defaults)
-    return {
-        name: convert(given, type(template.defaults[name]), f"{place}: {name}")
-        for name, given in parameters.items()
-    }
+    """Return parameters in the types that the template declares; refuse unknown ones, and what does not fit."""
+    given = mapping(value, place)
+    faults = Faults()
+    with faults:
+        check_parameters(given, template, place)
+    converted = {}
+    for name in given:
+        if name in template.declarations:
+            with faults:
+                converted[name] = convert(given[name], template.declarations[name], f"{place}: {name}")
+    faults.end()
+    return converted
 
 
-def convert(value: Any, kind: type, place: str) -> Any:
-    """Return the value as the declared type where nothing is lost, else refuse it."""
-    if {type(value), kind} == {int, float} and abs(value) <= 2**53 and kind(value) == value:
-        value = kind(value)
-    if type(value) is not kind:
-        fail(place, f"must be {KINDS[kind]}, not {shorten(value)}")
-    if isinstance(value, float) and not math.isfinite(value):
-        fail(place, f"must be a finite number, not {value}")
-    if isinstance(value, int) and abs(value) >= 2**63:
-        fail(place, f"must be below 2**63, not {shorten(value)}")
-    if isinstance(value, str) and not value.isprintable() and re.search(r"[\ud800-\udfff]", value):
-        fail(place, f"must be valid Unicode, not {shorten(value)}")
-    return value
+def check_parameters(names: Collection[str], template: Template, place: str) -> None:
+    """Refuse parameters that the template does not declare."""
+    if names and not template.defaults:
+        fail(place, f"{template.file} declares no parameters; tag the cell that assigns them `parameters`")
+    check_known(names, template.defaults, place)

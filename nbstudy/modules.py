@@ -1,0 +1,75 @@
+"""The modules beside a notebook that it imports: their source, which travels with every run."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from nbstudy.checks import Faults, fail
+from nbstudy.notebook import parse
+
+
+def read_modules(code: Iterable[ast.AST], directory: Path, faults: Faults) -> dict[str, str]:
+    """Return the source of the modules in a directory that code imports, and of those that they import.
+
+    By path in the directory. Of a package all modules are read. What cannot be imported is added to the faults.
+    """
+    sources: dict[str, str] = {}
+    waiting: set[str] = set()
+    for tree in code:
+        waiting.update(imported_names(tree))
+    known: set[str] = set()
+    while waiting - known:
+        name = min(waiting - known)
+        known.add(name)
+        for file in files_of(name, directory):
+            path = file.relative_to(directory).as_posix()
+            with faults:
+                check_name(name, f"{directory.name}/{path}")
+                sources[path], tree = read_module(file, f"{directory.name}/{path}")
+                waiting.update(imported_names(tree))
+    return dict(sorted(sources.items()))
+
+
+def imported_names(tree: ast.AST) -> Iterator[str]:
+    """Yield the top-level names that code imports, at its top or in a function."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name.partition(".")[0]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def files_of(name: str, directory: Path) -> list[Path]:
+    """Return the files of a module or package of that name in a directory, none where it is not there."""
+    package = directory / name
+    module = directory / f"{name}.py"
+    if module.is_file() and not (package / "__init__.py").is_file():
+        return [module]
+    files = []
+    for file in sorted(package.rglob("*.py")):
+        if not any(part.startswith(".") for part in file.relative_to(directory).parts):  # Jupyter's copies
+            files.append(file)
+    return files
+
+
+def check_name(name: str, place: str) -> None:
+    """Refuse a module that would take the place of one of Python's own, for the kernel itself too."""
+    if name in sys.stdlib_module_names:
+        fail(place, f"has the name of Python's own module {name}; rename it")
+
+
+def read_module(file: Path, place: str) -> tuple[str, ast.Module]:
+    """Return the source of a module, and what it says; refuse what cannot be imported."""
+    try:
+        source = file.read_bytes().decode("utf-8-sig")
+        return source, parse(source)
+    except OSError as error:
+        fail(place, f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        fail(place, "is not UTF-8 text; save it as UTF-8")
+    except SyntaxError as error:
+        fail(f"{place}, line {error.lineno or 1}", f"is not Python: {error.msg}; correct it")

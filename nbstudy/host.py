@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 import re
+import resource
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import psutil
 
 from nbstudy.files import ROOT
 
 MEMORY_OF_A_RUN = 1.2e9  # bytes at most, as tests/benchmark measures it
+FILES_OF_A_RUN = 40  # that the runner has open for each run, 32 measured: mostly the sockets of its kernel
+FILES_BESIDES = 24  # that it has open besides, 4 measured
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def cores() -> list[int]:
@@ -26,9 +35,14 @@ def cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
+def number_of_cores() -> int:
+    """Return how many cores this process can keep busy: those that it may use, or the quota of a container."""
+    return max(1, int(min(len(cores()), core_quota())))
+
+
 def cores_of_run(jobs: int) -> int:
     """Return the number of cores that each of so many runs at a time has."""
-    return max(1, len(cores()) // jobs)
+    return max(1, number_of_cores() // jobs)
 
 
 def gpus() -> list[str]:
@@ -47,8 +61,79 @@ def default_jobs() -> int:
     devices = len(gpus())
     if devices:
         return devices
-    fitting = int(psutil.virtual_memory().available // MEMORY_OF_A_RUN)
-    return max(1, min(len(cores()), fitting))
+    fitting = int(available_memory() // MEMORY_OF_A_RUN)
+    return max(1, min(number_of_cores(), fitting))
+
+
+# --- what control groups (cgroups) allow, as containers and batch systems set them ---
+# Read here because `dask.system` and `distributed.system` round quotas up, look at fewer places, and take a second
+# to import.
+def own_cgroups(controller: str) -> list[Path]:
+    """Return the control groups that limit this process's "cpu" or "memory", of version 1 and 2, innermost first.
+
+    Limits of outer groups hold too. A container may see its own group as the outermost one.
+    """
+    groups: list[Path] = []
+    with suppress(OSError, ValueError):
+        for line in OWN_CGROUPS.read_text(encoding="utf-8").splitlines():
+            _, controllers, path = line.split(":", 2)
+            root = CGROUPS
+            if controllers:  # version 1 has a hierarchy for each controller
+                root = CGROUPS / controller
+            if controllers and controller not in controllers.split(","):
+                continue
+            innermost = root / path.lstrip("/")
+            groups += [group for group in (innermost, *innermost.parents) if group.is_relative_to(root)]
+    return groups
+
+
+def core_quota() -> float:
+    """Return the cores' worth of time that this process may use, infinite where nothing limits it."""
+    least = math.inf
+    for group in own_cgroups("cpu"):
+        with suppress(OSError, ValueError):  # version 2; "max" where there is no limit
+            time, period = (group / "cpu.max").read_text().split()
+            least = min(least, int(time) / int(period))
+        with suppress(OSError, ValueError):  # version 1; -1 where there is no limit
+            time, period = [(group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")]
+            if int(time) > 0:
+                least = min(least, int(time) / int(period))
+    return least
+
+
+def available_memory() -> float:
+    """Return the bytes of memory that this process can still get."""
+    least = float(psutil.virtual_memory().available)
+    for group in own_cgroups("memory"):
+        for limit, used, given_back in (
+            ("memory.max", "memory.current", "inactive_file"),  # version 2
+            ("memory.high", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),  # version 1
+        ):
+            with suppress(OSError, ValueError):  # of the other version; "max" where there is no limit
+                left = int((group / limit).read_text()) - int((group / used).read_text())
+                statistics = (group / "memory.stat").read_text()
+                cached = re.search(rf"^{given_back} (\d+)", statistics, re.MULTILINE)
+                if cached:  # contents of files, which the system gives back when somebody needs the memory
+                    left += int(cached[1])
+                least = min(least, left)
+    return least
+
+
+def allow_open_files(jobs: int) -> str | None:
+    """Let this process open the files that so many runs at a time need; say why it cannot, None if it can."""
+    needed = FILES_BESIDES + jobs * FILES_OF_A_RUN
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return None
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    except (OSError, ValueError):
+        return (
+            f"allows {hard} open files, and {jobs} runs at a time need {needed}: "
+            f"raise the limit (`ulimit -n {needed}`), or run fewer at a time"
+        )
+    return None
 
 
 # --- shares ---
@@ -128,3 +213,86 @@ def installed_versions(names: Iterable[str]) -> dict[str, str]:
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
     return versions
+
+
+# a host of a cluster has no requirements.txt: this list travels there, and a kernel of the summary needs none
+LIBRARIES: list[str] = []
+with suppress(OSError):
+    LIBRARIES = required_libraries()
+
+
+# --- what can change the numbers of a run ---
+# Variables of libraries that a kernel inherits. Most it does not: see environment.py.
+CHANGES_NUMBERS = re.compile(
+    r"XLA_FLAGS|GLIBC_TUNABLES|(ONEDNN|DNNL|MKL|OPENBLAS|BLIS|OMP|KMP|GOMP|NPY|CUBLAS|CUDNN)_"
+    r"(?!NUM_THREADS|DEFAULT_FPMATH_MODE)\w+"
+)
+
+
+def describe_environment() -> dict[str, str]:
+    """Return what can change the numbers of a run on this host: processor, versions, variables; no paths."""
+    found = {"processor": processor(), "python": platform.python_version()}
+    for name, installed in installed_versions(LIBRARIES).items():
+        if installed != "missing":
+            found[name] = installed
+    for name, value in sorted(os.environ.items()):
+        words = [word for word in value.split() if "/" not in word]
+        if words and CHANGES_NUMBERS.fullmatch(name):
+            found[name] = " ".join(words)
+    return found
+
+
+def processor() -> str:
+    """Return the model of this host's processor, as far as the system tells."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    told: dict[str, str] = dict(re.findall(r"^(model name|cpu family|model)\s*: (.+)$", text, re.MULTILINE))
+    if "model name" not in told:
+        return platform.processor() or platform.machine()
+    name = told["model name"].strip()
+    if "cpu family" in told and "model" in told:  # virtual machines call many processors by one name
+        name += f", family {told['cpu family']}, model {told['model']}"
+    return name
+
+
+# --- data ---
+def data_home() -> Path:
+    """Return the directory of Keras's data on this host: $KERAS_HOME, else ~/.keras, else a private one.
+
+    Keras itself would fall back to a directory in /tmp that anybody can write. Raises OSError where the private one
+    cannot be had.
+    """
+    named = os.environ.get("KERAS_HOME")
+    if named:
+        return Path(named).expanduser().absolute()
+    with suppress(RuntimeError, OSError):  # an unknown user without HOME; a home that is not there
+        home = Path.home()
+        if holds_data(home):
+            return home / ".keras"
+    return private_directory(Path(tempfile.gettempdir(), f"keras-{os.getuid()}"))
+
+
+def holds_data(home: Path) -> bool:
+    """Tell whether a home directory has data in it or can take them, and is not anybody's, as /tmp is."""
+    if home.stat().st_mode & stat.S_IWOTH:
+        return False
+    data = home / ".keras" / "datasets"
+    if not data.exists():
+        data.parent.mkdir(exist_ok=True)
+        data.mkdir(exist_ok=True)
+    return os.access(data, os.W_OK) or any(data.iterdir())
+
+
+def private_directory(path: Path) -> Path:
+    """Return a directory that only this user can enter, made if it is not there; refuse any other."""
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        message = (
+            f"{path} is not a directory that only you can enter: remove it, or set TMPDIR to another one"
+        )
+        raise PermissionError(message)
+    return path

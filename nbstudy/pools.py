@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import click
 
 from nbstudy.checks import fail
-from nbstudy.host import cores_of_run
+from nbstudy.host import allow_open_files, cores_of_run
 from nbstudy.runs import Context
 from nbstudy.work import THIS_MACHINE, Slots, prepare_host, why_unfit
 
@@ -51,6 +51,9 @@ def open_pool(context: Context, jobs: int, scheduler: str | None) -> AbstractCon
 @contextmanager
 def this_machine(jobs: int) -> Iterator[Pool]:
     """Run a number of runs at a time on this machine."""
+    error = allow_open_files(jobs)
+    if error:
+        fail("--jobs", f"this machine {error}")
     with ThreadPoolExecutor(jobs) as executor:
 
         def submit(hosts: list[str], *call: Any) -> Future[Any]:

@@ -19,6 +19,7 @@ from typing import Any
 
 import nbformat
 import psutil
+import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -174,6 +175,21 @@ class Runner(subprocess.Popen[str]):
         """Wait until it ends with this status; return all that it printed."""
         assert self.wait(PATIENCE) == status, self.printed()
         return self.printed()
+
+
+STRANGER = 54321  # the id of a user without an account
+
+
+def as_stranger() -> list[str]:
+    """Return what precedes a command of a user without an account, who reads all but writes only what is its own."""
+    command = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"]
+    for kind in ("inh", "ambient"):
+        command.append(f"--{kind}-caps=-all,+dac_read_search")
+    try:
+        subprocess.run([*command, sys.executable, "-c", ""], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("becoming a user without an account needs root and setpriv")
+    return command
 
 
 # --- waiting and ending ---

@@ -6,16 +6,21 @@ import functools
 import http.server
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from project import PATIENCE, ROOT, outputs_of
+from project import PATIENCE, ROOT, STRANGER, Project, as_stranger, outputs_of
+
+KEPT = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets" / "fashion-mnist"
+CURE = "Set KERAS_HOME to a directory that only you can write."
 
 
 @pytest.fixture
@@ -25,9 +30,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "keras" / "datasets" / "fashion-mnist"
 
 
-def fetch(place: Path, notebook: Path, out: str = "out.ipynb") -> subprocess.Popen[str]:
-    """Start to execute a dataset.ipynb."""
-    command = [sys.executable, "-m", "papermill", str(notebook), out, "--no-progress-bar"]
+def fetch(
+    place: Path, notebook: Path, out: str = "out.ipynb", prefix: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    """Start to execute a dataset.ipynb; `prefix` is a command that runs another."""
+    command = [*prefix, sys.executable, "-m", "papermill", str(notebook), out, "--no-progress-bar"]
     return subprocess.Popen(command, cwd=place, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -68,8 +75,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture
 def with_own_sources(tmp_path: Path) -> Iterator[Path]:
     """A dataset.ipynb with a cut download, then a whole one, as its only sources."""
-    kept = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets" / "fashion-mnist"
-    handler = functools.partial(Handler, directory=str(kept))
+    handler = functools.partial(Handler, directory=str(KEPT))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     here = f"http://127.0.0.1:{server.server_port}"
@@ -85,7 +91,6 @@ def with_own_sources(tmp_path: Path) -> Iterator[Path]:
     server.server_close()
 
 
-# with_own_sources comes before cache: it serves the files of the cache that is there before the test
 def test_cut_download_is_rejected_and_two_at_once_do_not_disturb(
     with_own_sources: Path, cache: Path, tmp_path: Path
 ) -> None:
@@ -110,3 +115,90 @@ def test_no_source_is_one_message_with_the_cure(with_own_sources: Path, cache: P
     for words in ("train-images-idx3-ubyte.gz", "install the package", "Debian", "Keras", "Zalando"):
         assert words in message
     assert list(cache.iterdir()) == []
+
+
+# --- what is verified is what Keras reads ---
+@pytest.fixture
+def stranger() -> list[str]:
+    """A command that runs another as a user without an account."""
+    return as_stranger()
+
+
+@pytest.fixture
+def own_place(stranger: list[str]) -> Iterator[Path]:
+    """A directory of the user without an account, who cannot enter that of pytest."""
+    with tempfile.TemporaryDirectory() as place:
+        os.chown(place, STRANGER, STRANGER)
+        yield Path(place)
+
+
+def refusal(place: Path, prefix: Sequence[str] = ()) -> str:
+    """Execute the code of dataset.ipynb as a script, which is quicker; return what it ends with."""
+    notebook = nbformat.read(ROOT / "notebooks" / "dataset.ipynb", as_version=4)
+    script = place / "dataset.py"
+    script.write_text("\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code"))
+    command = [*prefix, sys.executable, script]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def test_data_that_cannot_be_written_are_verified(
+    stranger: list[str], own_place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = shutil.copytree(KEPT, tmp_path / "others" / "fashion-mnist")
+    (own_place / "datasets").symlink_to(tmp_path / "others")  # as a run has it
+    monkeypatch.setenv("KERAS_HOME", str(own_place))
+    monkeypatch.setenv("HOME", str(own_place))
+    notebook = ROOT / "notebooks" / "dataset.ipynb"
+    _, errors = fetch(own_place, notebook, prefix=stranger).communicate(timeout=PATIENCE)
+    assert text_of(own_place / "out.ipynb").count("already there") == 4, errors
+
+    (cache / "t10k-labels-idx1-ubyte.gz").unlink()
+    message = f"{cache} cannot be written and lacks t10k-labels-idx1-ubyte. {CURE}"
+    assert message in refusal(own_place, stranger)
+
+
+def test_data_that_keras_would_not_read_are_refused(
+    stranger: list[str], own_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = own_place / "home"
+    home.mkdir()  # and not the user's: Keras would look in /tmp
+    shutil.copytree(KEPT, home / ".keras" / "datasets" / "fashion-mnist")
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    message = f"Keras does not read {home / '.keras'}, since it cannot write there. {CURE}"
+    assert message in refusal(own_place, stranger)
+
+
+def test_home_that_cannot_be_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", "/dev/null/keras")
+    assert CURE in refusal(tmp_path)
+
+
+def test_run_reads_the_data_that_were_verified(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = "t10k-labels-idx1-ubyte.gz"
+    project.edit(
+        "tiny.ipynb",
+        'json.dumps({"text": text})',
+        "str(Path(path).resolve())",
+    )
+    project.edit(
+        "tiny.ipynb",
+        "import json, time",
+        "import keras, time\n"
+        f'path = keras.utils.get_file({file!r}, "http://nowhere", cache_subdir="datasets/fashion-mnist")',
+    )
+    study = project.study(
+        "notebooks: {prepare: dataset.ipynb, run: tiny.ipynb}\nconfigurations: {a: {steps: 1}}"
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        private = Path(temporary, f"keras-{os.getuid()}")
+        private.mkdir(mode=0o700)
+        cache = shutil.copytree(KEPT, private / "datasets" / "fashion-mnist")
+        monkeypatch.delenv("KERAS_HOME", raising=False)
+        monkeypatch.setenv("TMPDIR", temporary)
+        monkeypatch.setenv("HOME", "/dev/null")  # where nothing can be written: Keras would look in /tmp
+        project.run(study)
+        assert project.outputs("mine", "a", "result.json").read_text() == str(cache / file)
+    assert text_of(project.outputs("mine", "dataset.ipynb")).count("already there") == 4

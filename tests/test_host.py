@@ -1,9 +1,16 @@
-"""This machine: its cores, GPUs and memory, and each run's share of them."""
+"""This machine: its cores, GPUs and memory, each run's share of them, and what runs on it depend on."""
 
 from __future__ import annotations
 
+import math
 import os
+import platform
+import pwd
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +18,19 @@ from typing import Any
 import psutil
 import pytest
 
-from nbstudy.host import claim, cores, cores_of_run, default_jobs, gpus
+from nbstudy import host
+from nbstudy.environment import PERSONAL
+from nbstudy.host import (
+    available_memory,
+    claim,
+    core_quota,
+    cores,
+    cores_of_run,
+    data_home,
+    default_jobs,
+    describe_environment,
+    gpus,
+)
 from project import TINY_STUDY, Project, read
 
 TOGETHER = """
@@ -47,6 +66,12 @@ def have_memory(monkeypatch: pytest.MonkeyPatch, available: float) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=available))
 
 
+@pytest.fixture
+def no_cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without control groups."""
+    monkeypatch.setattr(host, "OWN_CGROUPS", tmp_path / "none")
+
+
 # --- what is there ---
 @pytest.mark.usefixtures("three_gpus")
 def test_gpus_are_those_of_the_driver() -> None:
@@ -62,13 +87,13 @@ def test_gpus_are_those_that_are_visible(
     assert gpus() == expected
 
 
-@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.usefixtures("no_gpu", "no_cgroups")
 def test_runs_at_a_time_are_as_many_as_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     have_memory(monkeypatch, 1e15)
     assert default_jobs() == len(cores())
 
 
-@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.usefixtures("no_gpu", "no_cgroups")
 @pytest.mark.parametrize("available", [1.5e9, 1e8])
 def test_runs_at_a_time_are_fewer_where_memory_is_short(
     monkeypatch: pytest.MonkeyPatch, available: float
@@ -89,6 +114,116 @@ def test_command_takes_the_runs_at_a_time_that_fit_or_are_asked_for(project: Pro
     study = project.study(TINY_STUDY)
     assert " 3 at a time" in project.run(study, "--dry-run")
     assert " 5 at a time" in project.run(study, "--dry-run", "--jobs", "5")
+
+
+# --- control groups ---
+def have_cgroups(root: Path, monkeypatch: pytest.MonkeyPatch, own: str, files: dict[str, str]) -> None:
+    """Let this machine have control groups with these files, this process being in those that `own` names."""
+    (root / "own").write_text(own)
+    monkeypatch.setattr(host, "OWN_CGROUPS", root / "own")
+    monkeypatch.setattr(host, "CGROUPS", root)
+    for path, content in files.items():
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+
+
+VERSION_1 = "9:name=systemd:/\n5:cpuacct,cpu:/box\n4:memory:/box\n"
+QUOTAS = [
+    ("0::/\n", {"cpu.max": "100000 100000\n"}, 1.0),  # in a container, version 2
+    ("0::/a/b\n", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "150000 100000\n"}, 1.5),
+    ("0::/a\n", {"a/cpu.max": "max 100000\n"}, math.inf),
+    (VERSION_1, {"cpu/box/cpu.cfs_quota_us": "50000\n", "cpu/box/cpu.cfs_period_us": "100000\n"}, 0.5),
+    # a container of version 1 names the group as the host sees it
+    (VERSION_1, {"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3.0),
+    (VERSION_1, {"cpu/box/cpu.cfs_quota_us": "-1\n", "cpu/box/cpu.cfs_period_us": "100000\n"}, math.inf),
+    ("", {}, math.inf),
+]
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize(("own", "files", "quota"), QUOTAS)
+def test_quota_of_cores_limits_runs_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, files: dict[str, str], quota: float
+) -> None:
+    have_cgroups(tmp_path, monkeypatch, own, files)
+    have_memory(monkeypatch, 1e15)
+    monkeypatch.setattr(host, "cores", lambda: [0, 1, 2, 3])
+    assert core_quota() == quota
+    jobs = max(1, min(4, math.floor(min(quota, 4))))
+    assert default_jobs() == jobs
+    assert cores_of_run(1) == jobs
+
+
+V2 = {"a/memory.max": "3000000000\n", "a/memory.current": "2000000000\n"}
+V1 = {
+    "memory/box/memory.limit_in_bytes": "3000000000\n",
+    "memory/box/memory.usage_in_bytes": "2000000000\n",
+    "memory/box/memory.stat": "inactive_file 1\ntotal_inactive_file 500000000\n",
+}
+MEMORIES = [
+    ("0::/a/b\n", V2 | {"a/memory.stat": "anon 1\ninactive_file 500000000\n"}, 1.5e9),
+    ("0::/a\n", {"a/memory.max": "max\n", "a/memory.current": "1\n", "a/memory.stat": ""}, 9e9),
+    (VERSION_1, V1, 1.5e9),
+    (VERSION_1, V1 | {"memory/box/memory.limit_in_bytes": "9223372036854771712\n"}, 9e9),
+]
+
+
+@pytest.mark.parametrize(("own", "files", "available"), MEMORIES)
+def test_limit_of_memory_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, files: dict[str, str], available: float
+) -> None:
+    have_cgroups(tmp_path, monkeypatch, own, files)
+    have_memory(monkeypatch, 9e9)
+    assert available_memory() == available
+
+
+@pytest.fixture
+def quota_of_one_core() -> Iterator[Path]:
+    """A control group whose processes together have the time of one core."""
+    group = Path(f"/sys/fs/cgroup/nbstudy-{os.getpid()}")
+    quota = {"cpu.max": "100000 100000"}
+    if Path("/sys/fs/cgroup/cpu").exists():  # version 1
+        group = Path(f"/sys/fs/cgroup/cpu/nbstudy-{os.getpid()}")
+        quota = {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "100000"}
+    try:
+        group.mkdir()
+        for file, value in quota.items():
+            (group / file).write_text(value)
+    except OSError:
+        pytest.skip("making a control group needs root")
+    yield group
+    group.rmdir()
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_command_in_a_container_takes_the_runs_that_its_quota_allows(
+    project: Project, quota_of_one_core: Path
+) -> None:
+    command = project.command(project.study(TINY_STUDY), "--dry-run")
+    enter = f'echo $$ >{quota_of_one_core}/cgroup.procs && exec "$@"'
+    done = subprocess.run(["sh", "-c", enter, "sh", *command], capture_output=True, text=True, check=False)
+    assert " 1 at a time" in done.stdout, done.stderr
+
+
+# --- open files ---
+def with_open_files(options: str, command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Execute a command that may open few files, as many as ulimit is told."""
+    limited = ["bash", "-c", f'ulimit {options}; exec "$@"', "bash", *command]
+    return subprocess.run(limited, capture_output=True, text=True, check=False)
+
+
+def test_runs_that_need_more_open_files_than_allowed_are_refused(project: Project) -> None:
+    done = with_open_files("-n 64", project.command(project.study(TINY_STUDY), "--jobs", "8"))
+    assert done.returncode == 2
+    assert "--jobs: this machine allows 64 open files, and 8 runs at a time need 344" in done.stderr
+    assert not project.outputs("mine", "incomplete").exists()
+
+
+def test_limit_of_open_files_is_raised_as_far_as_runs_need(project: Project) -> None:
+    meet_and_tell(project, "0", runs=3)  # three kernels at once, which 64 files do not suffice for
+    done = with_open_files("-Sn 64", project.command(project.study(TOGETHER), "--jobs", "3"))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # --- shares ---
@@ -139,3 +274,65 @@ def test_each_run_has_cores_of_its_own(project: Project) -> None:
     assert not set(one) & set(other)
     project.run("params/mine.yaml", "--only", "c", "--jobs", "1")
     assert results(project, "c") == [[cores(), str(len(cores()))]]
+
+
+# --- what numbers depend on ---
+def test_environment_says_what_can_change_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true --xla_dump_to=/somewhere/secret")
+    monkeypatch.setenv("CUDNN_PATH", "/somewhere/secret")
+    monkeypatch.setenv("DATABASE_PASSWORD", "secret")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "secret")  # which no kernel inherits
+    monkeypatch.setenv("OMP_NUM_THREADS", "secret")  # of which each kernel gets its own
+    environment = describe_environment()
+    name, _, _ = environment["processor"].partition(", family ")
+    assert name and name in Path("/proc/cpuinfo").read_text() + platform.machine()
+    assert environment["python"] == platform.python_version()
+    assert environment["keras"] == version("keras")
+    assert environment["XLA_FLAGS"] == "--xla_cpu_enable_fast_math=true"
+    assert "secret" not in str(environment)
+    assert "CUDNN_PATH" not in environment
+    assert not [name for name in environment if PERSONAL.fullmatch(name)]
+    assert "pytest" not in environment  # it is there to test, not to run
+
+
+# --- data ---
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of temporary files, empty; no variable says where data are."""
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_data_are_where_keras_keeps_them(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(temporary))
+    assert data_home() == temporary / ".keras"
+    monkeypatch.chdir(temporary)
+    monkeypatch.setenv("KERAS_HOME", "elsewhere")
+    assert data_home() == temporary / "elsewhere"
+
+
+def test_data_of_a_user_without_a_home_are_private(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    private = temporary / f"keras-{os.getuid()}"
+    monkeypatch.setenv("HOME", "/dev/null")
+    assert data_home() == private
+    assert private.stat().st_mode & 0o777 == 0o700
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # which knows nobody
+    assert data_home() == private
+
+
+def test_data_that_others_could_plant_are_not_taken(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = temporary / "anybody" / ".keras" / "datasets" / "fashion-mnist"
+    planted.mkdir(parents=True)
+    (temporary / "anybody").chmod(0o1777)  # as /tmp
+    monkeypatch.setenv("HOME", str(temporary / "anybody"))
+    private = temporary / f"keras-{os.getuid()}"
+    assert data_home() == private
+    private.chmod(0o777)
+    with pytest.raises(PermissionError, match="set TMPDIR"):
+        data_home()
+    private.rmdir()
+    private.symlink_to(planted)
+    with pytest.raises(PermissionError, match="set TMPDIR"):
+        data_home()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import distribution
+from importlib.metadata import distribution, version
 from pathlib import Path
 
 import nbformat
@@ -22,6 +23,7 @@ from project import (
     TINY_STUDY,
     Project,
     all_end,
+    content_of,
     kernels_of,
     outputs_of,
     read,
@@ -55,13 +57,17 @@ def make_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
 # --- runs over workers ---
 def test_study_runs_over_two_workers(project: Project, cluster: Cluster) -> None:
     workers = [cluster.worker(), cluster.worker()]
-    project.edit("tiny.ipynb", '{"text": text}', '{"text": __import__("os").getppid()}')
+    (project.root / "notebooks" / "helper.py").write_text("import os\n\nworker = os.getppid()\n")
+    project.edit("tiny.ipynb", "import json, time", "import helper, json, time")
+    project.edit("tiny.ipynb", '{"text": text}', '{"text": helper.worker}')
     printed = project.run(project.study(FOUR), "--scheduler", cluster.address)
     assert "0 of 4 complete" in printed and "a: 4 epochs, val_loss 0.25" in printed
     used = {read(project.outputs("mine", name, "result.json"))["text"] for name in "abcd"}
     assert used == {worker.pid for worker in workers}
-    for path in project.outputs("mine").glob("*/*"):
-        assert str(project.root) not in path.read_text()
+    environment = read_run(project.outputs("mine", "a"))["environment"]
+    assert environment["python"] == platform.python_version() and environment["keras"] == version("keras")
+    for content in content_of(project.outputs("mine")).values():
+        assert str(project.root).encode() not in content
     assert list(project.outputs("mine", "incomplete").iterdir()) == []
     for number in (1, 2):  # nothing is left in the workers' directories
         left = {path.name for path in (cluster.root / f"worker{number}").iterdir()}

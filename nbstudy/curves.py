@@ -14,7 +14,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from nbstudy.elimination import Verdict, as_cost, lower_is_better, runs_of_candidates, value_of
+from nbstudy.elimination import Verdict, runs_of_candidates, settled
+from nbstudy.metrics import Better, Metric
 from nbstudy.results import Results, Round
 
 MOST_CURVES = 30  # of more candidates the best are ranked, not drawn as curves
@@ -28,7 +29,7 @@ ROOM = 0.05  # of an axis above and below what it fits
 # --- curves ---
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A metric of a configuration by epoch."""
+    """A metric of a configuration by epoch; of a metric without epochs it is one point."""
 
     name: str
     runs: pd.DataFrame  # a row an epoch, a column a run: the configuration's replicates
@@ -56,6 +57,11 @@ class Curve:
             return float(self.median.iloc[-1])
         return self.value
 
+    @property
+    def settled(self) -> list[float]:
+        """What each run comes to; NaN where its last values are not finite."""
+        return [settled(run.loc[: run.last_valid_index()].tolist()) for _, run in self.runs.items()]
+
 
 def running_median(curves: pd.DataFrame) -> pd.DataFrame:
     """Return the median of a tenth of the epochs around each epoch, column by column."""
@@ -64,7 +70,7 @@ def running_median(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def curves_of(
-    results: Results, candidates: Collection[str], verdict: Verdict, metric: str, epochs: int | None = None
+    results: Results, candidates: Collection[str], verdict: Verdict, metric: Metric, epochs: int | None = None
 ) -> list[Curve]:
     """Return the curves of candidates, best first and then those not judged: the first ones of very many.
 
@@ -78,8 +84,8 @@ def curves_of(
             names.append(name)
     given = []
     for name in names[:MOST_CURVES]:
-        lines = results.curves(runs.get(name, [name]), metric, epochs)
-        curve = Curve(name, lines, value_of(verdict.costs.get(name, math.inf), metric))
+        lines = results.curves(runs.get(name, [name]), metric.name, epochs)
+        curve = Curve(name, lines, metric.value(verdict.costs.get(name, math.inf)))
         if len(curve.raw):
             given.append(curve)
     return given
@@ -106,7 +112,7 @@ class Scale:
         return Scale(min(self.low, other.low), max(self.high, other.high), self.is_log or other.is_log)
 
 
-def scale_of(curves: Sequence[Curve], metric: str, grey: Collection[str] = ()) -> Scale | None:
+def scale_of(curves: Sequence[Curve], metric: Metric, grey: Collection[str] = ()) -> Scale | None:
     """Return the scale that fits what survivors do in the last half of the epochs; None where there is no curve.
 
     Others are on it if they end within reach, that is at most the survivors' height away from them. Where survivors
@@ -116,7 +122,7 @@ def scale_of(curves: Sequence[Curve], metric: str, grey: Collection[str] = ()) -
         return None
     colourful = [curve for curve in curves if curve.name not in grey] or list(curves)
     survivors = [curve for curve in colourful if math.isfinite(curve.value)] or colourful
-    best = min(survivors, key=lambda curve: as_cost(curve.end, metric))
+    best = min(survivors, key=lambda curve: metric.cost(curve.end))
     last = max(curve.raw.index[-1] for curve in curves)
     extents = []
     for curve in survivors:
@@ -128,12 +134,12 @@ def scale_of(curves: Sequence[Curve], metric: str, grey: Collection[str] = ()) -
     return padded(low, high, within_reach(low, high, [curve.end for curve in curves]))
 
 
-def common_scale(scales: Sequence[Scale], metric: str) -> Scale:
+def common_scale(scales: Sequence[Scale], metric: Metric) -> Scale:
     """Return the scale of the best of several figures, joined with those that are within reach of it."""
-    if lower_is_better(metric):
-        first, *others = sorted(scales, key=lambda scale: scale.low)
-    else:
+    if metric.better is Better.HIGHER:
         first, *others = sorted(scales, key=lambda scale: -scale.high)
+    else:
+        first, *others = sorted(scales, key=lambda scale: scale.low)
     common = first
     for scale in others:
         if within_reach(common.low, common.high, [scale.low, scale.high]):
@@ -171,15 +177,26 @@ def padded(low: float, high: float, values: Iterable[float] = ()) -> Scale:
     return Scale(low - room, high + room)
 
 
-def scale_of_ranking(values: Mapping[str, float], verdict: Verdict, grey: Collection[str]) -> Scale:
-    """Return the scale that fits the intervals of survivors, and the values within reach of them."""
-    extents = []
-    for name, value in values.items():
-        if name not in grey:
-            width = np.nan_to_num(verdict.half_width(name))
-            extents.append((value - width, value + width))
-    low, high = joined(extents or [(value, value) for value in values.values()])
-    return padded(low, high, within_reach(low, high, values.values()))
+def scale_of_ranking(curves: Sequence[Curve], verdict: Verdict, grey: Collection[str]) -> Scale:
+    """Return the scale that fits the intervals and the runs of survivors, and of what is within reach of them."""
+    colourful = [curve for curve in curves if curve.name not in grey] or curves
+    low, high = joined(spans(curve, verdict) for curve in colourful)
+    near = [spans(curve, verdict) for curve in curves if within_reach(low, high, [curve.end])]
+    return padded(*joined([(low, high), *near]))
+
+
+def spans(curve: Curve, verdict: Verdict) -> tuple[float, float]:
+    """Return from where to where the interval and the runs of a candidate reach."""
+    width = np.nan_to_num(half_width_of(curve, verdict))
+    values = [curve.end - width, curve.end + width, *curve.settled]
+    return float(np.nanmin(values)), float(np.nanmax(values))
+
+
+def half_width_of(curve: Curve, verdict: Verdict) -> float:
+    """Return half the width of the 95 % interval of a value; NaN where it is not judged, or chance is unknown."""
+    if curve.name not in verdict.finite:
+        return math.nan
+    return verdict.half_width(curve.name)
 
 
 def scale_of_factors(values: Mapping[str, float], verdict: Verdict, noise: float) -> Scale:

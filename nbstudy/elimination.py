@@ -8,18 +8,18 @@ and sentences take what they say from the Verdict. SciPy is imported when there 
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from nbstudy.metrics import Better, Metric
+
 ERROR_RATE = 0.05  # the share of rounds in which the truly best candidate may be dropped
 POWER = 0.8  # the chance with which enough replicates tell a difference
 MOST_REPLICATES = 1000  # more are not worth counting
 NODES = 80  # of each quadrature
-HIGHER_IS_BETTER = re.compile("acc|auc|precision|recall|f1|r2|score")  # in the name of a metric
 
 
 @dataclass(frozen=True)
@@ -181,11 +181,6 @@ class Choice:
 
 
 # --- values ---
-def lower_is_better(metric: str) -> bool:
-    """Tell by its name whether lower values of a metric are better."""
-    return not HIGHER_IS_BETTER.search(metric)
-
-
 def settled_epochs(values: Sequence[float]) -> list[float]:
     """Return the last tenth of a curve, rounded up."""
     length = math.ceil(len(values) / 10)
@@ -210,31 +205,15 @@ def spread(values: Sequence[float]) -> float:
     return math.sqrt(squares / (len(last) - 1))
 
 
-def best_epoch(values: Sequence[float], metric: str) -> tuple[float, int | None]:
+def best_epoch(values: Sequence[float], metric: Metric) -> tuple[float, int | None]:
     """Return the best value of a curve and the first epoch that has it, from 1; NaN and None of nothing finite."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return math.nan, None
-    best = max(finite)
-    if lower_is_better(metric):
-        best = min(finite)
+    best = min(finite)
+    if metric.better is Better.HIGHER:
+        best = max(finite)
     return best, values.index(best) + 1
-
-
-def value_of(cost: float, metric: str) -> float:
-    """Return a cost as a value of its metric, NaN where it is infinite."""
-    if math.isinf(cost):
-        return math.nan
-    return as_cost(cost, metric)
-
-
-def as_cost(value: float, metric: str) -> float:
-    """Return a value of a metric as a cost, for which lower is better; infinite where it is not finite."""
-    if not math.isfinite(value):
-        return math.inf
-    if lower_is_better(metric):
-        return value
-    return -value
 
 
 # --- the rule ---

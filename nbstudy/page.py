@@ -25,19 +25,20 @@ from nbstudy.elimination import (
     Choice,
     Noise,
     Verdict,
-    as_cost,
     best_epoch,
     least_step,
-    lower_is_better,
     replicates_needed,
+    settled,
     settled_epochs,
-    value_of,
 )
+from nbstudy.metrics import Better, Metric, written
 from nbstudy.openings import Opening, read_openings
 from nbstudy.results import SEED, Factor, Ranking, Results, Round, Run, beside
 from nbstudy.runs import State
 
 COMMON = 0.75  # a parameter that more than this share of runs have in common gets no column
+METRICS_SHOWN = 2  # of those watched by epoch in the table of runs
+NUMBERS_SHOWN = 6  # of the results in the table of runs
 SHOWN = 50  # rows of a long table: results.csv has all
 NAMED = 12  # names in a sentence
 FIRST_REPLICATES = 3  # what to begin with where there are none
@@ -106,10 +107,10 @@ def cell(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with four decimals, empty where it is missing."""
+    """Return a number as it is written, empty where it is missing."""
     if math.isnan(value):
         return ""
-    return f"{value:.4f}"
+    return written(value)
 
 
 def link(run: Run) -> str:
@@ -117,13 +118,6 @@ def link(run: Run) -> str:
     if run.state is State.MISSING:
         return run.name
     return f"[{run.name}]({run.directory.as_posix().replace(' ', '%20')}/{run.name}.ipynb)"
-
-
-def better(metric: str) -> str:
-    """Say which values of a metric are better."""
-    if lower_is_better(metric):
-        return "lower"
-    return "higher"
 
 
 def source_of(*functions: Callable[..., Any]) -> str:
@@ -147,16 +141,14 @@ def loaded(results: Results) -> str:
 
 
 def accounts(results: Results) -> str:
-    """Name every run that is not complete, ended early, or is not in the study."""
+    """Name every run that is not complete, is not as it was asked for, or is not in the study."""
     count = f"**{len(results.complete)} of {len(results.runs)} configurations are complete.**"
     lines = []
     for run in results.runs.values():
         if not run.state.is_done:
             lines.append(f"- {link(run)}: {progress(run)}{because(run)}")
-        if run.diverged:
-            lines.append(
-                f"- {link(run)}: its loss was no longer finite at epoch {run.diverged}, and training ended there"
-            )
+        for oddity in oddities(run):
+            lines.append(f"- {link(run)}: {oddity}")
     for name in results.extras:
         lines.append(f"- {name}: extra, on disk but not in the study")
     if len(lines) > SHOWN:
@@ -168,54 +160,110 @@ def progress(run: Run) -> str:
     """Say in which state a run is, and how far it has come."""
     if run.state is State.MISSING:
         return "missing"
+    if run.history.empty:
+        return run.word
     return f"{run.word} at epoch {len(run.history)}"
 
 
 def because(run: Run) -> str:
     """Say why a run failed or is stale."""
     if run.error:
-        text = " ".join(run.error.replace("`", "'").split())  # as code, on one line
-        return f": `{text}`"
+        return f": `{on_a_line(run.error)}`"
     if run.state is State.STALE:
-        return ": " + ", ".join(run.changes).replace(" -> ", " → ")
+        return ": " + with_arrows(", ".join(run.changes))
     return ""
 
 
+def oddities(run: Run) -> list[str]:
+    """Say what is not usual in what a run left: that it ended early, or went on under other circumstances."""
+    oddities = []
+    if run.diverged:
+        oddities.append(f"its loss was no longer finite at epoch {run.diverged}, and training ended there")
+    if run.ended:
+        oddities.append(f"ended early: {on_a_line(run.ended)}")
+    if run.environment_changes:
+        changes = with_arrows(on_a_line(listed(run.environment_changes)))
+        oddities.append(f"not from one environment, so be careful with small differences: {changes}")
+    return oddities
+
+
+def on_a_line(text: str) -> str:
+    """Return a text of somebody else's on one line, fit to stand in Markdown."""
+    return " ".join(text.replace("`", "'").split())
+
+
+def with_arrows(text: str) -> str:
+    """Return a text with its arrows as people write them."""
+    return text.replace(" -> ", " → ")
+
+
 def environments(results: Results) -> str:
-    """Show the devices and versions of libraries that runs were made with; warn where there are several."""
-    made: list[dict[str, str]] = []
-    runs: list[int] = []
-    for run in results.runs.values():
-        if not run.environment:
-            continue
-        if run.environment not in made:
-            made.append(run.environment)
-            runs.append(0)
-        runs[made.index(run.environment)] += 1
-    rows = [{"runs": count, **environment} for count, environment in zip(runs, made, strict=True)]
-    if len(made) < 2:
-        return table(rows)
+    """Say with which processor and libraries the runs were made; warn where these were not the same for all."""
+    alike: dict[str, list[str]] = {}
+    for name, environment in results.environments.items():
+        alike.setdefault(str(sorted(environment.items())), []).append(name)
+    made = [results.environments[names[0]] for names in alike.values()]
+    if not made:
+        return ""
+    if len(made) == 1:
+        versions = [f"{name} {value}" for name, value in made[0].items()]
+        return f"Runs were made with {listed(versions, most=len(versions))}."
+    rows = []
+    for environment, names in zip(made, alike.values(), strict=True):
+        differing = {key: environment.get(key, "") for key in differing_keys(made)}
+        rows.append({"runs": len(names), **differing, "configurations": listed(names, most=4)})
     warning = "**Warning: runs differ in library versions or hardware,** and perhaps in their results because of it."
     return f"{warning}\n\n{table(rows)}"
+
+
+def differing_keys(environments: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return what is not the same in all environments."""
+    keys: dict[str, None] = {}
+    for environment in environments:
+        keys.update(dict.fromkeys(environment))
+    return [key for key in keys if len({environment.get(key) for environment in environments}) > 1]
+
+
+def what_decides(results: Results) -> str:
+    """Say which metric decides and which values of it are better, or what is missing to know that."""
+    missing = why_nothing_decides(results, results.metric)
+    if missing:
+        return f"**Nothing decides yet:** {missing}."
+    named = "where a round does not name another metric: `metric` in the study file says which"
+    return f"**{results.metric} decides** ({results.metric.better} is better), {named}."
+
+
+def why_nothing_decides(results: Results, metric: Metric) -> str:
+    """Say why nothing can be decided by a metric, with the cure; empty where it can, or there is no complete run."""
+    if not results.complete:
+        return ""
+    if not results.metrics:
+        return "no run left a number to judge it by, in `history.csv` or `result.json`"
+    if metric.name not in results.metrics:
+        return f"no run has a `{metric}`; what runs have is {listed(results.metrics)}"
+    if metric.better is None:
+        return f"whether lower or higher values of `{metric}` are better, its name does not say; {say_better(results, metric)}"
+    return ""
+
+
+def say_better(results: Results, metric: Metric) -> str:
+    """Say which line the study file needs for a metric of which nobody knows what is better."""
+    lines = "`better: lower` or `better: higher`"
+    if metric.name == results.metric.name:
+        return f"write `metric: {metric}` and {lines} into the study file, and run it again"
+    return f"write {lines} beside it into the round of the study file, and run it again"
 
 
 # --- all runs ---
 def table_of_runs(results: Results) -> str:
     """Show what each run came to, and its parameters as far as they vary; of many, the best."""
-    metric = results.metric
     common = common_parameters(results)
     rows = []
     for name, values in most_important(results).to_dict("index").items():
         run = results.runs[name]
         row = {"configuration": "<br>".join([link(run), *uncommon(run, common)])}
         row["weights"] = values["weights"]
-        if results.has_epochs:
-            row["epochs"] = values["epochs"]
-            row[f"best {metric}"] = values.get(f"best_{metric}")
-            row["at epoch"] = values.get(f"best_{metric}_epoch")
-        for each in results.watched[:2]:  # results.csv has all
-            row[f"{results.settled}{each}"] = values[f"settled_{each}"]
-        row["gap"] = values.get("gap")
+        row |= metrics_of(results, values)
         row["minutes"] = f"{run.minutes:.1f}"
         row["state"] = ""
         if not run.state.is_done:
@@ -223,16 +271,46 @@ def table_of_runs(results: Results) -> str:
         for parameter in results.varying:
             if parameter not in common:
                 row[parameter] = str(run.parameters.get(parameter))
+        row["note"] = note_of(run)
         rows.append(row)
     return table_of_many(rows)
 
 
+def metrics_of(results: Results, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the cells of a run's metrics: the most important ones by epoch, and numbers of its result."""
+    metric = results.metric
+    cells = {}
+    if results.has_epochs:
+        cells["epochs"] = values["epochs"]
+    if results.is_by_epoch(metric):
+        cells[f"best {metric}"] = values.get(f"best_{metric}")
+        cells["at epoch"] = values.get(f"best_{metric}_epoch")
+    by_epoch = [each for each in results.watched if each.name in results.curved]
+    for each in by_epoch[:METRICS_SHOWN]:
+        cells[results.title(each)] = values[results.column(each.name)]
+    watched = [each.name for each in results.watched if each.name in results.numbers]
+    others = [name for name in results.numbers if name not in watched]
+    for name in [*watched, *others][:NUMBERS_SHOWN]:
+        cells[name] = values[results.column(name)]
+    cells["gap"] = values.get("gap")
+    return cells
+
+
+def note_of(run: Run) -> str:
+    """Return what to be careful of with a run, in short."""
+    notes = []
+    if run.ended:
+        notes.append(f"ended early: {on_a_line(run.ended)}")
+    notes += [with_arrows(on_a_line(change)) for change in run.environment_changes]
+    return "; ".join(notes)
+
+
 def most_important(results: Results) -> pd.DataFrame:
     """Return the table of results in the study's order; of many runs, best first."""
-    column = f"settled_{results.metric}"
-    if len(results.runs) <= SHOWN or column not in results.table:
+    column = results.column(results.metric.name)
+    if len(results.runs) <= SHOWN or column not in results.table or results.metric.better is None:
         return results.table
-    costs = [as_cost(value, results.metric) for value in results.table[column]]
+    costs = [results.metric.cost(value) for value in results.table[column].astype(float)]
     return results.table.iloc[pd.Series(costs).argsort(kind="stable")]
 
 
@@ -257,15 +335,24 @@ def uncommon(run: Run, common: Mapping[str, str]) -> list[str]:
 def before_round(results: Results, each: Round) -> str:
     """Return the heading of a round, and what to look for in its figure."""
     heading = f"### {each.number} · {each.title}"
-    if not results.has_epochs:
-        return f"{heading}\n\nBy {each.metric} ({better(each.metric)} is better)."
-    ends = "highest"
-    if lower_is_better(each.metric):
-        ends = "lowest"
+    metric = each.metric
+    if not results.is_by_epoch(metric):
+        better = ""
+        if metric.better:
+            better = f" ({metric.better} is better)"
+        ends = ""
+        if each.epochs:
+            ends = f" at the end of each run, as no history has it: `epochs: {each.epochs}` has no effect"
+        return f"{heading}\n\nBy {metric}{better}{ends}."
     epochs = "all epochs"
     if each.epochs:
         epochs = f"the first {each.epochs} epochs"
-    return f"{heading}\n\nLook for the lines that end {ends}: {each.metric} over {epochs}."
+    if metric.better is None:
+        return f"{heading}\n\n{metric} over {epochs}."
+    ends = "lowest"
+    if metric.better is Better.HIGHER:
+        ends = "highest"
+    return f"{heading}\n\nLook for the lines that end {ends}: {metric} over {epochs}."
 
 
 def table_of_round(results: Results, each: Round, verdict: Verdict) -> str:
@@ -274,7 +361,7 @@ def table_of_round(results: Results, each: Round, verdict: Verdict) -> str:
     rows = []
     for name in [*verdict.costs, *not_judged]:
         row: dict[str, Any] = {"candidate": link(results.runs[name])}
-        row[each.metric] = value_of(verdict.costs.get(name, math.inf), each.metric)
+        row[each.metric.name] = value_in_round(results, each, name, verdict)
         row["runs"] = verdict.runs.get(name)
         row |= compared(name, verdict)
         row["rule"] = decision(name, verdict)
@@ -286,6 +373,13 @@ def table_of_round(results: Results, each: Round, verdict: Verdict) -> str:
         row["note"] = "; ".join(notes(results, each, name, verdict))
         rows.append(row)
     return table_of_many(rows)
+
+
+def value_in_round(results: Results, each: Round, name: str, verdict: Verdict) -> float:
+    """Return what a candidate is judged by; where nothing decides, what it comes to."""
+    if each.metric.better is None:
+        return settled(results.curve(name, each.metric.name, each.epochs).tolist())
+    return each.metric.value(verdict.costs.get(name, math.inf))
 
 
 def compared(name: str, verdict: Verdict) -> dict[str, Any]:
@@ -324,7 +418,7 @@ def notes(results: Results, each: Round, name: str, verdict: Verdict) -> list[st
         notes.append(progress(run))
     elif name not in verdict.costs and stands_for_it in verdict.costs:
         notes.append(f"a replicate of {stands_for_it}")
-    elif name not in verdict.costs:
+    elif results.curve(name, each.metric.name).empty:
         notes.append(f"has no {each.metric}")
     return notes
 
@@ -353,6 +447,9 @@ def decision(name: str, verdict: Verdict) -> str:
 def after_round(results: Results, each: Round, verdict: Verdict) -> str:
     """Say what the rule drops in a round and why, and whether the original did the same."""
     if not verdict.costs:
+        missing = why_nothing_decides(results, each.metric)
+        if missing:
+            return f"**Nothing is decided here:** {missing}."
         return "None of the candidates can be judged yet."
     sentences = [what_is_dropped(verdict), noise_in_words(verdict.noise)]
     if each.is_overview:
@@ -385,8 +482,11 @@ def original_in_words(each: Round, verdict: Verdict) -> str:
 def noise_in_words(noise: Noise) -> str:
     """Say by how much chance changes a run, and how that is known."""
     if not noise.is_known:
-        return "By how much chance changes a run is unknown: there are no replicates, and no settled epochs to guess from."
-    varies = f"Chance alone changes a run by a standard deviation of {noise.deviation:.4f}"
+        return "By how much chance changes a run is unknown, as there are no replicates."
+    if not noise.deviation and not noise.is_guess:
+        same = "All replicates are equal, so chance seems to change nothing, and any difference decides"
+        return f"{same}: see that the template uses its `{SEED}`, best for how data are split, too."
+    varies = f"Chance alone changes a run by a standard deviation of {written(noise.deviation)}"
     if noise.is_guess:
         epochs = f"the last {noise.degrees + 1} epochs of {noise.run}"
         return f"{varies}, a guess from {epochs}, as there are no replicates."
@@ -417,37 +517,34 @@ def agreement(results: Results, verdicts: Sequence[Verdict]) -> str:
 # --- the factors ---
 @dataclass(frozen=True)
 class Step:
-    """What raising one parameter by one level does to a metric, all others staying."""
+    """What changing one parameter by one level does to a metric, all others staying."""
 
+    levels: tuple[str, str]  # from which to which
     change: float  # of the metric
     allowed: float  # the least change that the rule sees between these two
 
-    def is_better(self, metric: str) -> bool:
+    def is_better(self, metric: Metric) -> bool:
         """Whether it is better by more than chance explains."""
-        change = self.change
-        if lower_is_better(metric):
-            change = -change
-        return change > self.allowed
+        return -metric.cost(self.change) > self.allowed
 
 
 def steps_of(factor: Factor, verdict: Verdict) -> list[Step]:
     """Return all steps along a parameter, each judged by the rule as a round of two."""
     steps = []
     for chain in factor.chains:
-        pairs = zip(chain.steps, chain.names, chain.names[1:], strict=False)
-        for change, before, after in pairs:
+        for place, change in enumerate(chain.steps):
+            before, after = chain.names[place : place + 2]
             allowed = least_step(verdict.noise, verdict.runs[before], verdict.runs[after])
-            steps.append(Step(change, allowed))
+            steps.append(Step((chain.levels[place], chain.levels[place + 1]), change, allowed))
     return steps
 
 
 def effects(factors: Sequence[Factor], ranking: Ranking, epochs: int | None) -> str:
-    """Say how often raising each parameter changes a metric by more than chance explains."""
+    """Say how often raising or changing each parameter changes a metric by more than chance explains."""
     lines = []
     for factor in factors:
-        steps = steps_of(factor, ranking.verdict)
-        if steps:
-            lines.append(f"- {effect(factor.name, steps, ranking.metric)}")
+        for what, steps in alike_steps(factor, ranking.verdict).items():
+            lines.append(f"- {effect(what, steps, ranking.metric)}")
     if not lines:
         return ""
     over = ""
@@ -456,20 +553,35 @@ def effects(factors: Sequence[Factor], ranking: Ranking, epochs: int | None) -> 
     least = least_step(ranking.verdict.noise, 1, 1)
     told = "."
     if math.isfinite(least):
-        told = f"; between single runs the rule sees {least:.4f}, between means of several less."
+        told = f"; between single runs the rule sees {written(least)}, between means of several less."
     return "\n".join([f"By {ranking.metric}{over}{told}\n", *lines])
 
 
-def effect(name: str, steps: Sequence[Step], metric: str) -> str:
-    """Say how often raising a parameter changes a metric by more than chance explains."""
+def alike_steps(factor: Factor, verdict: Verdict) -> dict[str, list[Step]]:
+    """Return the steps along a parameter by what they do: raise it, or change it from one level to another."""
+    alike: dict[str, list[Step]] = {}
+    for step in steps_of(factor, verdict):
+        what = f"Raising {factor.name}"
+        if not factor.is_ordered:
+            before, after = step.levels
+            what = f"{factor.name} from {before} to {after}"
+        alike.setdefault(what, []).append(step)
+    return alike
+
+
+def effect(what: str, steps: Sequence[Step], metric: Metric) -> str:
+    """Say how often a step changes a metric by more than chance explains."""
     better = sum(step.is_better(metric) for step in steps)
     worse = sum(abs(step.change) > step.allowed for step in steps) - better
     counts = f"{better} better and {worse} worse by more than chance explains"
+    if any(math.isinf(step.allowed) for step in steps):
+        better = sum(metric.cost(step.change) < 0 for step in steps)
+        counts = f"{better} better, and nobody knows how much is chance"
     noun = "steps"
     if len(steps) == 1:
         noun = "step"
     mean = statistics.fmean(step.change for step in steps)
-    return f"Raising {name}: of {len(steps)} {noun} {counts}; mean change {mean:+.4f}."
+    return f"{what}: of {len(steps)} {noun} {counts}; mean change {written(mean, '+')}."
 
 
 # --- what the criterion hides ---
@@ -479,7 +591,7 @@ def table_of_criteria(rankings: Sequence[Ranking]) -> str:
     for ranking in rankings:
         columns[ranking.title] = []
         for name, cost in ranking.verdict.costs.items():
-            text = f"{name} {value_of(cost, ranking.metric):.4f}"
+            text = f"{name} {number(ranking.metric.value(cost)) or 'not finite'}"
             if name not in ranking.verdict.dropped:
                 text = f"**{text}**"
             columns[ranking.title].append(text)
@@ -516,7 +628,7 @@ def are(names: Collection[str]) -> str:
 
 def stopping_time(results: Results, rankings: Sequence[Ranking]) -> list[str]:
     """Say for which run it matters most when it is stopped, where there are epochs."""
-    if not results.has_epochs:
+    if not results.is_by_epoch(results.metric):
         return []
     by_settled, by_best_epoch, *_ = rankings
     rises = {}
@@ -526,8 +638,8 @@ def stopping_time(results: Results, rankings: Sequence[Ranking]) -> list[str]:
         return []
     name = max(rises, key=rises.__getitem__)
     metric = by_settled.metric
-    best, epoch = best_epoch(results.curve(name).tolist(), metric)
-    change = f"was {best:.4f} at epoch {epoch} and settled at {by_settled.values[name]:.4f}"
+    best, epoch = best_epoch(results.curve(name, metric.name).tolist(), metric)
+    change = f"was {written(best)} at epoch {epoch} and settled at {written(by_settled.values[name])}"
     return [f"- The stopping time matters most for {name}: its {metric} {change}."]
 
 
@@ -541,7 +653,7 @@ def table_of_choice(results: Results, choice: Choice) -> str:
         row: dict[str, Any] = {"configuration": link(results.runs[name])}
         row["weights"] = results.runs[name].weights
         row["minutes"] = f"{results.runs[name].minutes:.1f}"
-        row[f"{results.settled}{metric}"] = value_of(cost, metric)
+        row[results.title(metric)] = metric.value(cost)
         row["95 % interval"] = interval(choice, name, metric)
         row["runs"] = verdict.runs[name]
         row |= compared(name, verdict)
@@ -550,45 +662,51 @@ def table_of_choice(results: Results, choice: Choice) -> str:
     return table_of_many(rows)
 
 
-def interval(choice: Choice, name: str, metric: str) -> str:
+def interval(choice: Choice, name: str, metric: Metric) -> str:
     """Return the 95 % interval of a candidate's mean, empty where chance is unknown."""
     half = choice.verdict.half_width(name)
     if math.isnan(half):
         return ""
-    value = value_of(choice.verdict.costs[name], metric)
-    return f"{value - half:.4f} to {value + half:.4f}"
+    value = metric.value(choice.verdict.costs[name])
+    return f"{written(value - half)} to {written(value + half)}"
 
 
 def choice_made(results: Results, choice: Choice) -> str:
     """Say what is chosen from what and why, what another rule would choose, and what the original was left with."""
-    verdict = choice.verdict
     if choice.chosen is None:
         return "No run can be judged yet, so none is chosen."
-    kept = verdict.kept
     sentences = []
-    if len(verdict.costs) > 1:
+    if len(choice.verdict.costs) > 1:
         sentences.append(f"The candidates are {candidates_in_words(results)}.")
-    if not verdict.noise.is_known and len(verdict.finite) > 1:
-        unknown = "As nobody knows how much is chance, the best value counts"
-        sentences.append(f"{unknown}, that of **{choice.chosen}**: **it is the choice**.")
-    elif len(kept) == 1:
-        sentences.append(f"The rule keeps **{choice.chosen}** alone: **it is the choice**.")
-    elif choice.chosen in results.sizes:
-        sentences.append(
-            f"Of what the rule keeps, {listed(kept)}, **{choice.chosen}** is the smallest: **it is the choice**."
-        )
-    else:
-        sentences.append(
-            f"Of what the rule keeps, {listed(kept)}, **{choice.chosen}** is the best: **it is the choice**."
-        )
-    if choice.within_one_error == choice.chosen:
+    sentences.append(why_it_is_chosen(results, choice))
+    if results.sizes and choice.within_one_error == choice.chosen:
         sentences.append("The one-standard-error rule chooses it, too.")
-    else:
+    elif results.sizes:  # without, that rule chooses the best
         sentences.append(f"The one-standard-error rule chooses {choice.within_one_error}.")
     left = left_by_original(results)
     if left:
         sentences.append(f"The original was left with {listed(left)}.")
     return " ".join(sentences)
+
+
+def why_it_is_chosen(results: Results, choice: Choice) -> str:
+    """Say what makes the choice better than others that the rule keeps."""
+    verdict = choice.verdict
+    if not verdict.noise.is_known and len(verdict.finite) > 1:
+        unknown = "As nobody knows how much is chance, the best value counts"
+        return f"{unknown}, that of **{choice.chosen}**: **it is the choice**."
+    if len(verdict.kept) == 1:
+        return f"The rule keeps **{choice.chosen}** alone: **it is the choice**."
+    what = "the best"
+    if is_smaller(results, choice):
+        what = "the smallest"
+    return f"Of what the rule keeps, {listed(verdict.kept)}, **{choice.chosen}** is {what}: **it is the choice**."
+
+
+def is_smaller(results: Results, choice: Choice) -> bool:
+    """Tell whether the choice has fewer weights than others that the rule keeps, so that these decide."""
+    sizes = {results.sizes[name] for name in choice.verdict.kept if name in results.sizes}
+    return choice.chosen in results.sizes and len(sizes) > 1
 
 
 def candidates_in_words(results: Results) -> str:
@@ -619,12 +737,12 @@ def more_replicates(results: Results, choice: Choice) -> str:
     if not verdict.excess[second]:
         return ""
     number = replicates_needed(verdict)
-    apart = f"To tell {first} and {second} apart at the difference seen, {verdict.excess[second]:.4f},"
+    apart = f"To tell {first} and {second} apart at the difference seen, {written(verdict.excess[second])},"
     if number is None:
         return f"{apart} takes more than {MOST_REPLICATES:,} runs of each: for practical purposes they are equally good."
     more = 2 * number - verdict.runs[first] - verdict.runs[second]
     minutes = (results.runs[first].minutes + results.runs[second].minutes) / 2 * more
-    cost = f"{more} more than there are, about {minutes:.0f} minutes of computing"
+    cost = f"{more} more than there are, about {duration(minutes, digits=0)} of computing"
     chance = f"with a chance of {POWER:.0%}"
     return (
         f"{apart} {chance} takes about {number} runs of each ({cost}): {study_lines(first, second, number)}."
@@ -661,7 +779,7 @@ class Tested:
     def __str__(self) -> str:
         """Return the accuracy and its interval."""
         low, high = self.interval
-        return f"{self.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})"
+        return f"{written(self.accuracy)} (95 % interval {written(low)} to {written(high)})"
 
 
 def tested_by(answers: pd.DataFrame) -> Tested:
@@ -713,7 +831,9 @@ def openings_in_words(openings: Sequence[Opening]) -> str:
 def test_accuracy(tested: Tested, published: Mapping[str, float]) -> str:
     """Say the accuracy on the test set with its uncertainty, and compare it with published ones."""
     low, high = tested.interval
-    sentences = [f"**Test accuracy: {tested.accuracy:.4f}**, with 95 % certainty {low:.4f} to {high:.4f}."]
+    sentences = [
+        f"**Test accuracy: {written(tested.accuracy)}**, with 95 % certainty {written(low)} to {written(high)}."
+    ]
     for who, value in published.items():
         where = "too close to call against"
         if value > high:
@@ -721,7 +841,7 @@ def test_accuracy(tested: Tested, published: Mapping[str, float]) -> str:
         if value < low:
             where = "above"
         sentences.append(f"It is {where} the published {value} of {who}.")
-    sentences.append(f"The loss, without penalty, is {tested.loss:.4f}.")
+    sentences.append(f"The loss, without penalty, is {written(tested.loss)}.")
     return " ".join(sentences)
 
 
@@ -733,7 +853,7 @@ def last_epoch(results: Results, choice: Choice) -> str:
         return ""
     return (
         f"A model is what its last epoch left, and epochs differ: over the last {len(last)} of {twin} the "
-        f"val_accuracy is {statistics.fmean(last):.4f} on average, {min(last):.4f} at worst and {max(last):.4f} at best."
+        f"val_accuracy is {written(statistics.fmean(last))} on average, {written(min(last))} at worst and {written(max(last))} at best."
     )
 
 
@@ -782,9 +902,17 @@ def answer(
 def chosen_line(results: Results, choice: Choice) -> str:
     """Say what was chosen from what, its value, and what it costs."""
     if choice.chosen is None:
-        return "**No configuration can be chosen yet**, since no run can be judged."
+        missing = why_nothing_decides(results, deciding_at_last(results))
+        return f"**No configuration can be chosen yet**: {missing or 'no run can be judged'}."
     run = results.runs[choice.chosen]
     return f"**{link(run)} is chosen**{chosen_from(results, choice)}: {what_it_is(results, choice)}."
+
+
+def deciding_at_last(results: Results) -> Metric:
+    """Return the metric by which the choice is made: that of the last round."""
+    for last in results.rounds[-1:]:
+        return last.metric
+    return results.metric
 
 
 def chosen_from(results: Results, choice: Choice) -> str:
@@ -801,23 +929,31 @@ def what_it_is(results: Results, choice: Choice) -> str:
     """Say the value of the choice with its interval, its weights and its minutes."""
     run = results.runs[choice.chosen or ""]
     metric = results.rounds[-1].metric
-    value = value_of(choice.verdict.costs[run.name], metric)
+    value = metric.value(choice.verdict.costs[run.name])
     sure = runs_in_words(choice.verdict.runs[run.name])
     between = interval(choice, run.name, metric)
     if between:
         sure = f"95 % interval {between}, {sure}"
-    words = [f"its {results.settled}{metric}{over_epochs(results)} is {value:.4f} ({sure})"]
+    words = [f"its {results.title(metric)}{over_epochs(results)} is {written(value)} ({sure})"]
     if run.weights is not None:
         words.append(f"it has {run.weights:,} weights")
     if run.minutes:
-        words.append(f"a run takes {run.minutes:.1f} minutes")
+        words.append(f"a run takes {duration(run.minutes)}")
     return listed(words)
+
+
+def duration(minutes: float, digits: int = 1) -> str:
+    """Return a duration in words, in seconds where it is short."""
+    if minutes < 1:
+        return f"{60 * minutes:.0f} seconds"
+    return f"{minutes:.{digits}f} minutes"
 
 
 def over_epochs(results: Results) -> str:
     """Say over which epochs the last round judges, where these are not all."""
-    epochs = results.rounds[-1].epochs
-    if not epochs:
+    last = results.rounds[-1]
+    epochs = last.epochs
+    if not epochs or not results.is_by_epoch(last.metric):
         return ""
     return f" over the first {epochs} epochs"
 
@@ -831,14 +967,14 @@ def runner_up_line(choice: Choice) -> str:
     if choice.chosen != best:
         worse = verdict.excess[choice.chosen]
         close = "too close to call, so the smaller network is chosen"
-        return f"The best mean is that of {best}, better by {worse:.4f}: {close}."
+        return f"The best mean is that of {best}, better by {written(worse)}: {close}."
     worse = verdict.excess[second]
     if not verdict.noise.is_known:
-        return f"The runner-up, {second}, is worse by {worse:.4f}, and nobody knows how much is chance."
+        return f"The runner-up, {second}, is worse by {written(worse)}, and nobody knows how much is chance."
     if second in verdict.kept:
-        return f"The runner-up, {second}, is worse by {worse:.4f}, which chance explains: too close to call."
+        return f"The runner-up, {second}, is worse by {written(worse)}, which chance explains: too close to call."
     least = verdict.against[second].allowed
-    return f"The runner-up, {second}, is worse by {worse:.4f}, where chance explains {least:.4f} at most."
+    return f"The runner-up, {second}, is worse by {written(worse)}, where chance explains {written(least)} at most."
 
 
 def criteria_line(choice: Choice, rankings: Sequence[Ranking]) -> str:
@@ -852,7 +988,7 @@ def criteria_line(choice: Choice, rankings: Sequence[Ranking]) -> str:
             by_choice.setdefault(str(ranking.chosen), []).append(ranking.title)
         names = ranking.verdict.ahead_of(choice.chosen)
         if names:
-            names[0] += f" ({ranking.values[names[0]]:.4f})"
+            names[0] += f" ({written(ranking.values[names[0]])})"
             ahead.append(f"{listed(names, most=3)} by {ranking.title}")
     parts = [f"by {listed(titles)} it would be {name}" for name, titles in by_choice.items()]
     if ahead:
@@ -956,9 +1092,9 @@ def what_the_original_could_not_see(
 
 def what_the_penalty_hid(results: Results) -> str:
     """Compare the accuracy of networks whose loss contains a penalty with that of the others."""
-    losses = results.ranking("val_loss").values
-    errors = results.ranking("val_cross_entropy").values
-    accuracies = results.ranking("val_accuracy").values
+    losses = results.ranking(results.metric_called("val_loss")).values
+    errors = results.ranking(results.metric_called("val_cross_entropy")).values
+    accuracies = results.ranking(results.metric_called("val_accuracy")).values
     with_penalty = {}
     without = {}
     for name, accuracy in accuracies.items():
@@ -984,7 +1120,7 @@ def level(accuracies: Mapping[str, float]) -> str:
     """Say at which accuracy networks settle."""
     best = max(accuracies, key=accuracies.__getitem__)
     median = statistics.median(accuracies.values())
-    return f"a median val_accuracy of {median:.4f} and at best {accuracies[best]:.4f} ({best})"
+    return f"a median val_accuracy of {written(median)} and at best {written(accuracies[best])} ({best})"
 
 
 def what_chance_explains(results: Results, verdicts: Sequence[Verdict]) -> str:
@@ -1000,7 +1136,7 @@ def what_chance_explains(results: Results, verdicts: Sequence[Verdict]) -> str:
     noise = verdicts[0].noise
     if not decisions or noise.is_guess or not noise.is_known:
         return ""
-    deviation = f"a standard deviation of {noise.deviation:.4f} in a run's {results.rounds[0].metric}"
+    deviation = f"a standard deviation of {written(noise.deviation)} in a run's {results.rounds[0].metric}"
     chance = f"It did not know by how much chance alone changes a run: {deviation}, as replicates show."
     if not within:
         return f"{chance} All {decisions} of its eliminations are larger than what chance explains."

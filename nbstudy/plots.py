@@ -37,12 +37,13 @@ from nbstudy.curves import (
     common_scale,
     curves_of,
     greyed,
+    half_width_of,
     scale_of,
     scale_of_choice,
     scale_of_factors,
     scale_of_ranking,
 )
-from nbstudy.elimination import Verdict, lower_is_better, value_of
+from nbstudy.elimination import Verdict
 from nbstudy.labels import (
     DOT,
     GREY,
@@ -58,7 +59,8 @@ from nbstudy.labels import (
     size_of,
     width_of,
 )
-from nbstudy.results import Chain, Factor, Results, Round, Run
+from nbstudy.metrics import Better, Metric, written
+from nbstudy.results import Chain, Factor, Ranking, Results, Round, Run
 from nbstudy.runs import State
 
 COLOURS_IN_A_PICTURE = 256  # as many as a PNG with a palette can hold
@@ -74,7 +76,10 @@ MOST_IN_PANEL = 12  # curves, likewise
 MOST_IN_LEGEND = 20
 TITLE_LETTERS = 36  # of a panel, a line
 MOST_FACTORS = 8
+ROW_HEIGHT = 0.28  # of a ranking
+BELOW = 0.25  # how far below a mean its runs are, in rows
 CHOICE_WIDTH = 3.4  # of what runs settled at, beside the curves
+CHAIN_WIDTH = 2.0  # of the names of both ends of a line, beside a factor
 MOST_CHAINS = 10  # more lines of a factor have no names
 
 
@@ -90,6 +95,7 @@ def use_style() -> None:
             "axes.spines.right": False,
             "axes.grid": True,
             "grid.alpha": 0.25,
+            "axes.formatter.useoffset": False,
         }
     )
 
@@ -192,12 +198,12 @@ def apply(scale: Scale, axes: Axes) -> None:
     axes.set_ylim(scale.low, scale.high)
 
 
-def axis_label(metric: str, what: str = "") -> str:
-    """Return the label of an axis, which says whether lower or higher is better."""
-    better = "higher"
-    if lower_is_better(metric):
-        better = "lower"
-    return f"{what} {metric} ({better} is better)".strip()
+def axis_label(metric: Metric, title: str = "") -> str:
+    """Return the label of an axis: the metric, or what is said for it, and which values of it are better."""
+    label = title or metric.name
+    if metric.better:
+        label += f" ({metric.better} is better)"
+    return label
 
 
 # --- curves ---
@@ -210,7 +216,7 @@ def new_axes(labels: Iterable[str] = ()) -> Axes:
 
 
 def curves(
-    axes: Axes, given: Sequence[Curve], metric: str, looks: Mapping[str, Look], grey: Collection[str] = ()
+    axes: Axes, given: Sequence[Curve], metric: Metric, looks: Mapping[str, Look], grey: Collection[str] = ()
 ) -> Axes:
     """Draw curves, some of them grey, each labelled where it ends or leaves the axes.
 
@@ -296,55 +302,67 @@ def way_out(axes: Axes, curve: Curve) -> tuple[float, str]:
 
 # --- rankings ---
 def ranking(
-    axes: Axes, verdict: Verdict, metric: str, looks: Mapping[str, Look], grey: Collection[str] = ()
+    given: Sequence[Curve],
+    verdict: Verdict,
+    label: str,
+    looks: Mapping[str, Look],
+    grey: Collection[str] = (),
 ) -> Axes:
-    """Draw the values of the best candidates, best on top, with the 95 % intervals of their means.
+    """Draw what candidates come to along a horizontal axis, a row each, with the 95 % intervals of their means.
 
-    The axis fits survivors and what is within reach of them; a value beyond is an arrow at its edge.
+    The candidates are those of `given` that are finite, in that order; a cross instead of a dot is one that is not
+    judged. Below a mean over several runs are these runs, small. The axis fits survivors and what is within reach of
+    them; a value beyond is an arrow at its edge.
     """
     looks = dimmed(looks, grey)
-    shown = list(verdict.finite)[:MOST_CURVES]
-    values = {name: value_of(verdict.costs[name], metric) for name in shown}
-    scale = scale_of_ranking(values, verdict, grey)
+    shown = [curve for curve in given if curve.name in verdict.finite or curve.name not in verdict.costs]
+    axes = ranking_axes([looks[curve.name].label for curve in shown])
+    scale = scale_of_ranking(shown, verdict, grey)
     axes.set_xlim(scale.low, scale.high)
-    for place, name in enumerate(shown):
-        colour = looks[name].colour
-        interval(axes, values[name], place, verdict.half_width(name), colour)
-        axes.annotate(
-            f"{values[name]:.4f}",
-            (1.03, place),
-            xycoords=axes.get_yaxis_transform(),
-            va="center",
-            fontsize=SMALLER,
-            color=colour,
-        )
-    axes.set_yticks(range(len(shown)), [looks[name].label for name in shown])
+    for place, curve in enumerate(shown):
+        colour = looks[curve.name].colour
+        if len(curve.settled) > 1:
+            heights = [place + BELOW] * len(curve.settled)
+            axes.plot(curve.settled, heights, "o", color=colour, markersize=3.5, alpha=0.45)
+        row(axes, curve, place, half_width_of(curve, verdict), colour)
+    axes.set_yticks(range(len(shown)), [looks[curve.name].label for curve in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
-    axes.set_xlabel(axis_label(metric, "settled"))
+    axes.set_xlabel(label)
     if len(verdict.finite) > len(shown):
         axes.set_title(f"The best {len(shown)} of {len(verdict.finite):,}")
     return axes
 
 
-def interval(axes: Axes, value: float, place: float, half_width: float, colour: str) -> None:
-    """Draw a value on the horizontal axis with its interval, or an arrow where it is beyond the axis."""
+def row(axes: Axes, curve: Curve, place: float, half_width: float, colour: str) -> None:
+    """Draw a value on the horizontal axis with its interval, or an arrow where it is beyond the axis; write it beside."""
+    value = curve.end
     low, high = axes.get_xlim()
+    marker = "o"
+    if not math.isfinite(curve.value):
+        marker = "x"
     if value > high:
-        axes.plot(high, place, ">", color=colour, clip_on=False)
+        marker = ">"
     elif value < low:
-        axes.plot(low, place, "<", color=colour, clip_on=False)
-    else:
-        axes.plot(value, place, "o", color=colour, markersize=5)
+        marker = "<"
+    axes.plot(min(max(value, low), high), place, marker, color=colour, markersize=6, clip_on=False)
     if math.isfinite(half_width):
         axes.hlines(place, value - half_width, value + half_width, color=colour, linewidth=1.5)
+    axes.annotate(
+        written(value),
+        (1.03, place),
+        xycoords=axes.get_yaxis_transform(),
+        va="center",
+        fontsize=SMALLER,
+        color=colour,
+    )
 
 
-def ranking_axes(verdict: Verdict, looks: Mapping[str, Look]) -> Axes:
-    """Make a figure of the page's width, with room for a ranking's names and values."""
-    shown = list(verdict.finite)[:MOST_CURVES]
-    widest = max(width_of(looks[name].label) for name in shown)
-    figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.19 * max(4, len(shown))))
+def ranking_axes(names: Sequence[str]) -> Axes:
+    """Make a figure of the page's width, with room for the names and values of a ranking."""
+    widest = max(width_of(name) for name in names)
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.95 + ROW_HEIGHT * max(3, len(names))))
     set_margins(figure, left=widest + 0.2, right=0.8, bottom=0.55, top=0.3)
+    axes.grid(visible=False, axis="y")
     return axes
 
 
@@ -352,7 +370,7 @@ def ranking_axes(verdict: Verdict, looks: Mapping[str, Look]) -> Axes:
 def one_round(results: Results, each: Round, verdict: Verdict, looks: Mapping[str, Look]) -> Axes | None:
     """Draw a round's candidates: the dropped in grey, but all in colour in an overview.
 
-    They are ranked where they are very many, or have no curves. None where there is nothing to draw.
+    They are ranked where they are very many, or have no epochs. None where there is nothing to draw.
     """
     grey = greyed(each, verdict)
     given = curves_of(results, each.candidates, verdict, each.metric, each.epochs)
@@ -360,8 +378,8 @@ def one_round(results: Results, each: Round, verdict: Verdict, looks: Mapping[st
     if longest > 1 and len(each.candidates) <= MOST_CURVES:
         axes = new_axes(looks[curve.name].label for curve in given)
         return curves(axes, given, each.metric, looks, grey)
-    if verdict.finite:
-        return ranking(ranking_axes(verdict, looks), verdict, each.metric, looks, grey)
+    if given:
+        return ranking(given, verdict, axis_label(each.metric, results.title(each.metric)), looks, grey)
     return None
 
 
@@ -384,7 +402,7 @@ class Panel:
     @property
     def kind(self) -> tuple[str, bool]:
         """What it has in common with those on the same scale: the metric, but an overview is by itself."""
-        return self.each.metric, self.each.is_overview
+        return self.each.metric.name, self.each.is_overview
 
     @property
     def grey(self) -> tuple[str, ...]:
@@ -440,7 +458,7 @@ def rounds(
         draw_panel(axes, panel, looks, scales.get(panel.kind))
         notes = panel.notes
         if panel.each.metric != main:
-            notes.insert(0, panel.each.metric)
+            notes.insert(0, panel.each.metric.name)
         write_above(axes, panel.title, ", ".join(notes))
     middle = (figure.subplotpars.bottom + figure.subplotpars.top) / 2
     figure.supylabel(axis_label(main), fontsize=SMALL, x=0.003, y=middle)
@@ -450,16 +468,17 @@ def rounds(
 
 
 def panels_of(results: Results, verdicts: Sequence[Verdict]) -> list[Panel]:
-    """Return what is drawn of the rounds, the last ones where they are very many."""
+    """Return what is drawn of the rounds that judge curves, the last ones where they are very many."""
     panels = []
     for each, verdict in zip(results.rounds, verdicts, strict=True):
-        if each.number > len(results.rounds) - MOST_PANELS:
+        has_curves = each.metric.name not in results.numbers
+        if has_curves and each.number > len(results.rounds) - MOST_PANELS:
             shown = curves_of(results, each.candidates, verdict, each.metric, each.epochs)
             panels.append(Panel(each, verdict, shown[:MOST_IN_PANEL]))
     return panels
 
 
-def usual_metric(panels: Sequence[Panel], metric: str) -> str:
+def usual_metric(panels: Sequence[Panel], metric: Metric) -> Metric:
     """Return the metric of most panels, this one where there are none."""
     metrics = Counter(panel.each.metric for panel in panels)
     return max(metrics, key=metrics.__getitem__, default=metric)
@@ -468,11 +487,12 @@ def usual_metric(panels: Sequence[Panel], metric: str) -> str:
 def common_scales(panels: Sequence[Panel]) -> dict[tuple[str, bool], Scale]:
     """Return, for each kind of panels, the scale that fits the survivors of the best one and what is near it."""
     scales: dict[tuple[str, bool], list[Scale]] = {}
+    metrics = {panel.kind: panel.each.metric for panel in panels}
     for panel in panels:
         scale = scale_of(panel.survivors or panel.curves, panel.each.metric)
         if scale:
             scales.setdefault(panel.kind, []).append(scale)
-    return {(metric, overview): common_scale(each, metric) for (metric, overview), each in scales.items()}
+    return {kind: common_scale(each, metrics[kind]) for kind, each in scales.items()}
 
 
 def legend_of(panels: Sequence[Panel], looks: Mapping[str, Look]) -> list[Artist]:
@@ -551,31 +571,33 @@ def write_above(axes: Axes, title: Sequence[str], note: str) -> None:
 
 # --- the factors ---
 def factors(
-    given: Sequence[Factor], verdict: Verdict, metric: str, looks: Mapping[str, Look], noise: float = math.nan
+    given: Sequence[Factor], ranking: Ranking, looks: Mapping[str, Look], noise: float = math.nan
 ) -> tuple[Figure, list[Axes]]:
     """Draw a panel for each parameter that lines run along, on a common vertical axis.
 
-    `verdict` is that on the values that the chains go through: the axis fits its survivors and what is within reach
+    `ranking` is that of the values that the chains go through: the axis fits its survivors and what is within reach
     of them. A band of the height of `noise` reaches from the best value to the worse ones.
     """
     shown = [each for each in given if each.chains][:MOST_FACTORS]
-    values = {name: value_of(cost, metric) for name, cost in verdict.finite.items()}
-    scale = scale_of_factors(values, verdict, noise)
+    values = ranking.values
+    scale = scale_of_factors(values, ranking.verdict, noise)
     figure, all_axes = factor_grid(shown)
+    both = names_are_short(shown)
     for axes, each in zip(all_axes, shown, strict=True):
         axes.set_ylim(scale.low, scale.high)
-        noise_band(axes, values, metric, noise)
-        factor(axes, each, looks)
+        noise_band(axes, values, ranking.metric, noise)
+        factor(axes, each, looks, both)
     if all_axes and math.isfinite(noise):
         all_axes[0].set_title("shaded: within the noise of the best", fontsize=SMALLER, color=GREY)
-    figure.supylabel(axis_label(metric, "settled"), fontsize=SMALL, x=0.003)
+    figure.supylabel(axis_label(ranking.metric, ranking.title), fontsize=SMALL, x=0.003)
     return figure, all_axes
 
 
 def factor_grid(shown: Sequence[Factor]) -> tuple[Figure, list[Axes]]:
     """Make a figure of panels two to a row, with room for labels to the right of each."""
     rows = max(1, math.ceil(len(shown) / 2))
-    room = 0.4 + max([width_of(text) for each in shown for text in names_of(each)], default=0)
+    both = names_are_short(shown)
+    room = 0.4 + max([width_of(text) for each in shown for text in names_of(each, both)], default=0)
     left, panel_height, gap = 0.7, 2.1, 0.6
     figure, grid = plt.subplots(rows, 2, figsize=(WIDTH, rows * (panel_height + gap) + 0.2), squeeze=False)
     set_margins(figure, left=left, right=room, bottom=0.5, top=0.3)
@@ -586,29 +608,29 @@ def factor_grid(shown: Sequence[Factor]) -> tuple[Figure, list[Axes]]:
     return figure, all_axes[: len(shown)]
 
 
-def noise_band(axes: Axes, values: Mapping[str, float], metric: str, noise: float) -> None:
+def noise_band(axes: Axes, values: Mapping[str, float], metric: Metric, noise: float) -> None:
     """Shade what is within the noise of the best value."""
     if not math.isfinite(noise) or not values:
         return
-    best = max(values.values())
-    worse = best - noise
-    if lower_is_better(metric):
-        best = min(values.values())
-        worse = best + noise
+    best = min(values.values())
+    worse = best + noise
+    if metric.better is Better.HIGHER:
+        best = max(values.values())
+        worse = best - noise
     axes.axhspan(best, worse, color="0.92", zorder=0)
 
 
-def factor(axes: Axes, given: Factor, looks: Mapping[str, Look]) -> Axes:
+def factor(axes: Axes, given: Factor, looks: Mapping[str, Look], both: bool) -> Axes:
     """Draw a line for each chain of configurations that differ in this parameter alone, with its ends' names.
 
-    Of very many lines only the median is named.
+    Where these are too long for `both` it is the name at its right end. Of very many lines only the median is named.
     """
     if len(given.chains) > MOST_CHAINS:
         labels = [median_of_chains(axes, given)]
     else:
-        labels = summed_up([named_chain(axes, given, chain, looks) for chain in given.chains])
+        labels = summed_up([named_chain(axes, given, chain, looks, both) for chain in given.chains])
     width, _ = size_of(axes)
-    every = math.ceil(sum(width_of(level) + 0.15 for level in given.levels) / width)
+    every = math.ceil(sum(width_of(level) + 0.1 for level in given.levels) / width)
     axes.set_xlim(-0.2, len(given.levels) - 0.8)
     axes.set_xticks(range(0, len(given.levels), every), given.levels[::every])
     axes.set_xlabel(given.name)
@@ -616,26 +638,33 @@ def factor(axes: Axes, given: Factor, looks: Mapping[str, Look]) -> Axes:
     return axes
 
 
-def name_of(chain: Chain) -> str:
-    """Return the first and the last name of a chain."""
-    return f"{shortened(chain.names[0])} … {shortened(chain.names[-1])}"
+def names_are_short(shown: Sequence[Factor]) -> bool:
+    """Tell whether there is room for the names of both ends of all lines."""
+    return all(width_of(name) <= CHAIN_WIDTH for each in shown for name in names_of(each, both=True))
 
 
-def names_of(given: Factor) -> list[str]:
+def name_of(chain: Chain, both: bool) -> str:
+    """Return the first and the last name of a chain, or the last alone."""
+    if both:
+        return f"{shortened(chain.names[0])} … {shortened(chain.names[-1])}"
+    return f"… {shortened(chain.names[-1])}"
+
+
+def names_of(given: Factor, both: bool) -> list[str]:
     """Return what is written beside the chains."""
     if len(given.chains) > MOST_CHAINS:
         return [f"median of {len(given.chains):,}"]
-    return [name_of(chain) for chain in given.chains]
+    return [name_of(chain, both) for chain in given.chains]
 
 
-def named_chain(axes: Axes, given: Factor, chain: Chain, looks: Mapping[str, Look]) -> Label:
+def named_chain(axes: Axes, given: Factor, chain: Chain, looks: Mapping[str, Look], both: bool) -> Label:
     """Draw a chain in the look of its first configuration; return its label."""
     look = looks[chain.names[0]]
     x = [given.levels.index(level) for level in chain.levels]
     axes.plot(x, chain.values, color=look.colour, linestyle=look.style, linewidth=1.4, zorder=2)
     axes.scatter(x, chain.values, color=[looks[name].colour for name in chain.names], s=28, zorder=3)
     _, at = fraction_of(axes, 0, chain.values[-1])
-    return Label(at, name_of(chain), look.colour)
+    return Label(at, name_of(chain, both), look.colour)
 
 
 def summed_up(labels: Sequence[Label]) -> list[Label]:
@@ -666,21 +695,20 @@ def median_of_chains(axes: Axes, given: Factor) -> Label:
 
 
 # --- the choice ---
-def choice(
-    results: Results, verdict: Verdict, metric: str, epochs: int | None, looks: Mapping[str, Look]
-) -> Axes | None:
+def choice(results: Results, each: Round, verdict: Verdict, looks: Mapping[str, Look]) -> Axes | None:
     """Draw the last half of the candidates' curves, and beside it what each run and their mean settled at.
 
-    A band reaches from the lowest to the highest replicate. Without curves, or where there is no room for the names,
+    A band reaches from the lowest to the highest replicate. Without epochs, or where there is no room for the names,
     it is a ranking instead; None where nothing is finite.
     """
     if not verdict.finite:
         return None
-    given = curves_of(results, list(verdict.finite), verdict, metric, epochs)
+    given = curves_of(results, list(verdict.finite), verdict, each.metric, each.epochs)
     longest = max([curve.raw.index[-1] for curve in given], default=0)
     names_width = sum(width_of(looks[curve.name].label) + 0.15 for curve in given)
-    if longest < 2 or names_width > CHOICE_WIDTH:
-        return ranking(ranking_axes(verdict, looks), verdict, metric, looks, verdict.dropped)
+    if not results.is_by_epoch(each.metric) or longest < 2 or names_width > CHOICE_WIDTH:
+        label = axis_label(each.metric, results.title(each.metric))
+        return ranking(given, verdict, label, looks, verdict.dropped)
 
     looks = dimmed(looks, verdict.dropped)
     shares = [WIDTH - CHOICE_WIDTH, CHOICE_WIDTH]
@@ -689,24 +717,20 @@ def choice(
     set_margins(figure, left=0.75, right=0.1, bottom=0.7, top=0.1)
     figure.subplots_adjust(wspace=0.05)
     draw(left, given, looks, scale_of_choice(given, verdict))
-    left.set(xlabel="epoch", ylabel=axis_label(metric), xlim=(longest // 2, longest))
-    scores = results.scores(metric, epochs)
+    left.set(xlabel="epoch", ylabel=axis_label(each.metric), xlim=(longest // 2, longest))
     for place, curve in enumerate(given):
-        values = [value_of(scores[name].cost, metric) for name in curve.runs]
-        settled_runs(right, place, values, curve.value, verdict.half_width(curve.name), looks[curve.name])
+        settled_runs(right, place, curve, verdict.half_width(curve.name), looks[curve.name].colour)
     right.set_xticks(range(len(given)), [looks[curve.name].label for curve in given])
     right.set(xlim=(-0.6, len(given) - 0.4), xlabel="settled: each run, and the mean\nwith its 95 % interval")
     return left
 
 
-def settled_runs(
-    axes: Axes, place: float, values: Sequence[float], mean: float, half_width: float, look: Look
-) -> None:
+def settled_runs(axes: Axes, place: float, curve: Curve, half_width: float, colour: str) -> None:
     """Draw what each run settled at, small, and beside it their mean with its interval."""
-    axes.plot([place - 0.12] * len(values), values, "o", color=look.colour, markersize=4, alpha=0.5)
-    axes.plot(place + 0.08, mean, "o", color=look.colour, markersize=7)
+    axes.plot([place - 0.12] * len(curve.settled), curve.settled, "o", color=colour, markersize=4, alpha=0.5)
+    axes.plot(place + 0.08, curve.value, "o", color=colour, markersize=7)
     if math.isfinite(half_width):
-        axes.errorbar(place + 0.08, mean, half_width, color=look.colour, linewidth=1.8, capsize=3)
+        axes.errorbar(place + 0.08, curve.value, half_width, color=colour, linewidth=1.8, capsize=3)
 
 
 # --- the test set ---

@@ -14,8 +14,9 @@ import csv
 import json
 import math
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -29,21 +30,26 @@ from nbstudy.elimination import (
     Choice,
     Score,
     Verdict,
-    as_cost,
     best_epoch,
     choose,
     judge,
     settled,
     settled_epochs,
     spread,
-    value_of,
 )
-from nbstudy.files import read_json, read_record
-from nbstudy.runs import CHECKPOINT, HISTORY, State, attempts_in, changed_parameters, extras, read_run
+from nbstudy.files import CHECKPOINT, read_json, read_record
+from nbstudy.metrics import Better, Metric, can_decide, data_of, deciding, metric_called
+from nbstudy.runs import HISTORY, State, attempts_in, changed_parameters, extras, read_run
 
 SEED = "seed"  # runs that are equal but for this parameter are replicates
-MAIN = "val_loss"  # the metric that decides where a round does not say
 LARGEST = 2**63  # what a column of whole numbers cannot hold
+NO_NUMBERS = {"weights", "diverged", "epochs"}  # of result.json: what it says of the run, not what it came to
+COLUMNS = {  # of the table, which a number of result.json cannot have as its name
+    *("state", "reason", "error", "attempts", "started", "minutes", "device", "environment_changes"),
+    *("weights", "epochs", "diverged", "ended", "gap", "configuration"),
+}
+# what is no metric among the columns of a history: indices, as pandas writes them
+NO_CURVES = re.compile(r"(epoch|configuration|Unnamed: \d+)?")
 Kind = TypeVar("Kind")
 
 
@@ -54,7 +60,7 @@ class Round:
     number: int  # 1 is the first
     title: str
     candidates: tuple[str, ...]
-    metric: str
+    metric: Metric
     epochs: int | None  # only the first ones are looked at; None: all of them
     originally_dropped: tuple[str, ...]
     is_overview: bool  # the first, in which the original dropped nothing
@@ -103,8 +109,8 @@ class Run:
 
     @property
     def weights(self) -> int | None:
-        """The number of weights of its network."""
-        return count(self.result.get("weights"))
+        """The number of weights of its network; None where it says none."""
+        return count(self.result.get("weights")) or None
 
     @property
     def diverged(self) -> int | None:
@@ -112,13 +118,36 @@ class Run:
         return count(self.result.get("diverged"))
 
     @property
-    def environment(self) -> dict[str, str]:
-        """The device it ran on and the versions of its libraries; empty where that is not known."""
+    def ended(self) -> str | None:
+        """Why it ended early on purpose, in words."""
+        return " ".join(field_of(self.result, "ended", str).split()) or None
+
+    @cached_property
+    def numbers(self) -> dict[str, float]:
+        """The numbers that result.json says it came to; NaN where one is not finite."""
+        numbers = {}
+        for name, value in self.result.items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and name not in NO_NUMBERS:
+                numbers[name] = finite(value)
+        return numbers
+
+    @property
+    def recorded_environment(self) -> dict[str, str]:
+        """The processor and the libraries that it was begun with, as the runner recorded them; empty if it did not."""
+        return as_texts(field_of(self.record, "environment", dict))
+
+    @property
+    def own_environment(self) -> dict[str, str]:
+        """The device and the libraries that it says itself, in result.json; empty where it does not."""
         versions = field_of(self.result, "versions", dict)
         if not versions:
             return {}
-        environment = {"device": field_of(self.result, "device", str)} | versions
-        return {name: str(value) for name, value in environment.items()}
+        return as_texts({"device": field_of(self.result, "device", str)} | versions)
+
+    @property
+    def environment_changes(self) -> list[str]:
+        """What was not the same when it was resumed, as in "keras 3.14 -> 3.15 after epoch 57"."""
+        return [str(change) for change in field_of(self.record, "environment_changes", list)]
 
 
 @dataclass(frozen=True)
@@ -143,13 +172,18 @@ class Factor:
     levels: list[str]  # all values of the parameter, as text, in their order
     chains: list[Chain]  # each of two configurations or more
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether it can be raised: all values are numbers."""
+        return all(math.isfinite(by_size(level)[0]) for level in self.levels)
+
 
 @dataclass(frozen=True)
 class Ranking:
     """All configurations, judged by one criterion."""
 
     title: str  # the criterion in words
-    metric: str
+    metric: Metric
     verdict: Verdict
     chosen: str | None  # what would be chosen by it, among the candidates of the last round
 
@@ -157,7 +191,7 @@ class Ranking:
     def values(self) -> dict[str, float]:
         """The values that are finite, best first."""
         costs = self.verdict.costs
-        return {name: value_of(costs[name], self.metric) for name in costs if math.isfinite(costs[name])}
+        return {name: self.metric.value(costs[name]) for name in costs if math.isfinite(costs[name])}
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +201,8 @@ class Results:
     directory: Path  # outputs/<study>
     runs: dict[str, Run]  # by configuration, in the study's order
     rounds: list[Round]  # as the study file names them; where it names none, one of all configurations
+    metric: Metric  # that decides where a round does not say
+    directions: dict[str, Better]  # by metric, as far as the study file says them
     final: str | None  # the one configuration that meets the test set
     test: str | None  # the test set that it meets
     overrides: dict[str, Any]  # by -p, for all configurations: a quick look, which is not the study
@@ -184,23 +220,38 @@ class Results:
         attempts, started     how often it was begun, and when first (UTC)
         minutes               that it took, over all attempts
         device                that it ran on
+        environment_changes   what was not the same when it was resumed
         weights               of the network
         epochs                that were trained
         diverged              the epoch at which the loss was no longer finite
+        ended                 why it ended early on purpose
         settled_<metric>      the mean over the last tenth of the epochs, rounded up; NaN if one is not finite
-        best_<metric>         the best value of any epoch,
+        best_<metric>         the best value of any epoch, of a metric of which it is known what is better,
         best_<metric>_epoch   and which epoch that was, from 1
         gap                   settled_val_loss - settled_loss
+        <name>                each number in result.json; result_<name> where another column has that name
         param_<name>          each parameter, in its own type
 
-        Metrics are in the units of the histories. What a run does not have is missing (NaN, NA, None).
+        Metrics are in the units of the files. What a run does not have is missing (NaN, NA, None).
         """
         rows = [self._row(run) for run in self.runs.values()]
         table = pd.DataFrame(rows, index=pd.Index(self.runs, name="configuration"))
+        whole = {"weights", "diverged", "attempts"}
+        for name in self.numbers:
+            if all(isinstance(run.numbers.get(name, 0), int) for run in self.runs.values()):
+                whole.add(self.column(name))
         for column in table:
-            if column in ("weights", "diverged", "attempts") or column.endswith("_epoch"):
+            if column in whole or column.endswith("_epoch"):
                 table[column] = table[column].astype("Int64")  # whole numbers of which some are missing
         return table
+
+    def column(self, metric: str) -> str:
+        """Return the column of the table that holds what runs came to by a metric."""
+        if metric in self.curved:
+            return f"settled_{metric}"
+        if metric in COLUMNS or metric.startswith(("settled_", "best_", "param_")):
+            return f"result_{metric}"
+        return metric
 
     @cached_property
     def histories(self) -> pd.DataFrame:
@@ -220,15 +271,18 @@ class Results:
     def curve(self, name: str, metric: str | None = None, epochs: int | None = None) -> pd.Series:
         """Return a metric of a run by epoch, from 1: over the first epochs, all where that is not said.
 
-        Without a metric it is the one that decides. Empty where the run does not have the metric.
+        Without a metric it is the one that decides. A number of result.json is a curve of one point, however many
+        epochs are asked for. Empty where the run does not have the metric.
         """
         check_known([name], self.runs, f"{self.directory}: configuration")
-        history = self.runs[name].history
+        run = self.runs[name]
         if metric is None:
-            metric = self.metric
-        if metric not in history:
-            return pd.Series(dtype=float, name=metric)
-        return history[metric].iloc[:epochs]
+            metric = self.metric.name
+        if metric in run.history:
+            return run.history[metric].iloc[:epochs]
+        if metric in run.numbers and metric not in self.curved:
+            return pd.Series([float(run.numbers[metric])], pd.RangeIndex(1, 2, name="epoch"), name=metric)
+        return pd.Series(dtype=float, name=metric)
 
     def curves(
         self, names: Collection[str], metric: str | None = None, epochs: int | None = None
@@ -266,34 +320,68 @@ class Results:
         return [name for name, run in self.runs.items() if not run.state.is_done]
 
     @cached_property
-    def metrics(self) -> list[str]:
-        """The columns of the histories, in their order."""
+    def curved(self) -> list[str]:
+        """The metrics of the histories, in the order of their columns."""
         metrics: dict[str, None] = {}
         for run in self.runs.values():
             metrics.update(dict.fromkeys(run.history))
         return list(metrics)
 
-    @property
-    def metric(self) -> str:
-        """The metric that decides."""
-        return deciding(self.metrics)
+    @cached_property
+    def numbers(self) -> list[str]:
+        """The further metrics of the results, in their order; where a history has one, the history counts."""
+        metrics: dict[str, None] = {}
+        for run in self.runs.values():
+            metrics.update(dict.fromkeys(run.numbers))
+        return [name for name in metrics if name not in self.curved]
 
     @property
-    def watched(self) -> list[str]:
-        """The metrics that a run can be judged by: of the validation set, and the one that decides."""
-        return [name for name in self.metrics if name.startswith("val_") or name == self.metric]
+    def metrics(self) -> list[str]:
+        """All that runs can be judged by."""
+        return [*self.curved, *self.numbers]
+
+    @cached_property
+    def watched(self) -> list[Metric]:
+        """The metric that decides, and others that could: measured on the same data, their direction known."""
+        watched = [self.metric]
+        for name in self.metrics:
+            metric = self.metric_called(name)
+            is_alike = data_of(name) == data_of(self.metric.name)
+            if name != self.metric.name and metric.better and is_alike and can_decide(name):
+                watched.append(metric)
+        return watched
+
+    def metric_called(self, name: str) -> Metric:
+        """Return a metric, which is better as the study file says, else as its name does."""
+        return metric_called(name, self.directions.get(name))
 
     @property
     def has_epochs(self) -> bool:
         """Whether any run was watched epoch by epoch."""
         return any(len(run.history) > 1 for run in self.runs.values())
 
-    @property
-    def settled(self) -> str:
-        """The word before a metric's name: "settled " where there are epochs over which it does."""
-        if self.has_epochs:
-            return "settled "
-        return ""
+    def is_by_epoch(self, metric: Metric) -> bool:
+        """Tell whether a metric was watched epoch by epoch, so that there is something to settle."""
+        return metric.name in self.curved and self.has_epochs
+
+    def title(self, metric: Metric) -> str:
+        """Return the words for what a run comes to by a metric: "settled val_loss" where that was watched by epoch."""
+        if self.is_by_epoch(metric):
+            return f"settled {metric}"
+        return str(metric)
+
+    @cached_property
+    def environments(self) -> dict[str, dict[str, str]]:
+        """The processor and libraries of each run where they are known, all from one source.
+
+        That is what the runner recorded; where it did not for some run, what the runs say themselves, if they do.
+        """
+        runs = [run for run in self.runs.values() if run.state is not State.MISSING]
+        recorded = {run.name: run.recorded_environment for run in runs if run.recorded_environment}
+        own = {run.name: run.own_environment for run in runs if run.own_environment}
+        if own and len(recorded) < len(runs):
+            return own
+        return recorded
 
     @cached_property
     def first(self) -> dict[str, str]:
@@ -343,7 +431,7 @@ class Results:
         return [key for key in among if str(ours.get(key)) != str(theirs.get(key))]
 
     def ranking(
-        self, metric: str | None = None, epochs: int | None = None, by_best_epoch: bool = False
+        self, metric: Metric | None = None, epochs: int | None = None, by_best_epoch: bool = False
     ) -> Ranking:
         """Rank all configurations that can be compared: by the first epochs, all where that is not said."""
         if metric is None:
@@ -351,19 +439,17 @@ class Results:
         scores = self.scores(metric, epochs, by_best_epoch)
         candidates = [name for each in self.rounds[-1:] for name in each.candidates]
         chosen = choose(scores, candidates, self.sizes).chosen
-        title = f"{self.settled}{metric}"
+        title = self.title(metric)
         if by_best_epoch:
             title = f"best {metric}"
         return Ranking(title, metric, judge(scores, self.compared), chosen)
 
     def rankings(self) -> list[Ranking]:
-        """Rank by every criterion: the settled value of the metric that decides, its best epoch, other metrics."""
+        """Rank by every criterion: what runs come to by the metric that decides, its best epoch, other metrics."""
         rankings = [self.ranking()]
-        if self.has_epochs:
+        if self.is_by_epoch(self.metric):
             rankings.append(self.ranking(by_best_epoch=True))
-        for metric in self.watched:
-            if metric != self.metric:
-                rankings.append(self.ranking(metric))
+        rankings += [self.ranking(metric) for metric in self.watched[1:]]
         return rankings
 
     def judge(self, each: Round) -> Verdict:
@@ -378,19 +464,22 @@ class Results:
         return choose(self.scores(last.metric, last.epochs), last.candidates, self.sizes)
 
     def scores(
-        self, metric: str | None = None, epochs: int | None = None, by_best_epoch: bool = False
+        self, metric: Metric | None = None, epochs: int | None = None, by_best_epoch: bool = False
     ) -> dict[str, Score]:
         """Return what the rule judges by, for each run that can be judged over the first epochs, or all.
 
         That is the settled value, or the value of the best epoch. Complete runs can be judged, and unfinished
-        ones that have reached the epochs that are asked for; failed and stale ones cannot.
+        ones that have reached the epochs that are asked for; failed and stale ones cannot. None can by a metric of
+        which nobody knows what is better.
         """
         if metric is None:
             metric = self.metric
+        if metric.better is None:
+            return {}
         scores: dict[str, Score] = {}
         keys = set()
         for name, run in self.runs.items():
-            values = self.curve(name, metric, epochs).tolist()
+            values = self.curve(name, metric.name, epochs).tolist()
             if not can_be_judged(run, len(values), epochs):
                 continue
             value = settled(values)
@@ -398,7 +487,7 @@ class Results:
                 value, _ = best_epoch(values, metric)
             key = as_key(run.parameters)
             scores[name] = Score(
-                cost=as_cost(value, metric),
+                cost=metric.cost(value),
                 configuration=self.first[name],
                 spread=spread(values),
                 settled_epochs=len(settled_epochs(values)),
@@ -410,6 +499,8 @@ class Results:
     @property
     def shortest(self) -> int | None:
         """The number of epochs that all complete runs have which did not diverge, None where there are none."""
+        if not self.is_by_epoch(self.metric):
+            return None
         lengths = []
         for name in self.compared:
             run = self.runs[name]
@@ -443,17 +534,23 @@ class Results:
             "attempts": count(run.record.get("attempts")),
             "started": run.record.get("started"),
             "minutes": run.minutes,
-            "device": run.environment.get("device"),
+            "device": run.own_environment.get("device") or run.recorded_environment.get("processor"),
+            "environment_changes": "; ".join(run.environment_changes) or None,
             "weights": run.weights,
             "epochs": len(run.history),
             "diverged": run.diverged,
+            "ended": run.ended,
         }
-        for metric in self.metrics:
-            values = self.curve(run.name, metric).tolist()
-            row[f"settled_{metric}"] = settled(values)
-            row[f"best_{metric}"], row[f"best_{metric}_epoch"] = best_epoch(values, metric)
+        for name in self.curved:
+            values = self.curve(run.name, name).tolist()
+            row[f"settled_{name}"] = settled(values)
+            metric = self.metric_called(name)
+            if metric.better:
+                row[f"best_{name}"], row[f"best_{name}_epoch"] = best_epoch(values, metric)
         if "settled_loss" in row and "settled_val_loss" in row:
             row["gap"] = row["settled_val_loss"] - row["settled_loss"]
+        for name in self.numbers:
+            row[self.column(name)] = run.numbers.get(name)
         for name, value in run.parameters.items():
             row[f"param_{name}"] = value
         return row
@@ -471,11 +568,16 @@ def load_results(outputs: str | Path, missing_ok: bool = False) -> Results:
     if not record and not missing_ok:
         fail(f"{directory}", f"there is no study here{beside(directory)}; `python runner.py` makes one")
     runs = find_runs(directory, record)
-    metrics = [metric for run in runs.values() for metric in run.history]
+    names = [name for run in runs.values() for name in [*run.history, *run.numbers]]
+    name = field_of(record, "metric", str) or deciding(names)
+    directions = read_directions(record, name)
+    metric = metric_called(name, directions.get(name))
     return Results(
         directory=directory,
         runs=runs,
-        rounds=read_rounds(record, runs, deciding(metrics)),
+        rounds=read_rounds(record, runs, metric, directions),
+        metric=metric,
+        directions=directions,
         final=field_of(record, "final", str) or None,
         test=field_of(record, "test", str) or None,
         overrides=field_of(record, "overrides", dict),
@@ -501,7 +603,19 @@ def find_runs(directory: Path, record: dict[str, Any]) -> dict[str, Run]:
         if isinstance(given, dict):
             parameters |= given
         runs[name] = find_run(name, parameters, directory, record)
+    make_alike([run.parameters for run in runs.values()])
     return runs
+
+
+def make_alike(configurations: Sequence[dict[str, Any]]) -> None:
+    """Write whole numbers as 1.0 where others have a fraction, so that 1 and 1.0 are one value of a parameter."""
+    fractional = set()
+    for parameters in configurations:
+        fractional |= {name for name, value in parameters.items() if isinstance(value, float)}
+    for parameters in configurations:
+        for name in fractional & parameters.keys():
+            if type(parameters[name]) is int:
+                parameters[name] = finite(float(parameters[name]))
 
 
 def find_run(name: str, parameters: dict[str, Any], outputs: Path, record: dict[str, Any]) -> Run:
@@ -531,9 +645,14 @@ def changes_of(directory: Path, parameters: dict[str, Any], record: dict[str, An
         return {"run.json": "run.json is damaged"}
     made = field_of(record, "defaults", dict) | run["parameters"]
     changes = changed_parameters(parameters, made)
-    if run["code"] not in field_of(record, "code", list):
+    same_code = field_of(record, "code", list)  # of modules by path and hash
+    if run["code"] not in same_code:
         template = field_of(record, "notebooks", dict).get("run", "the template")
         changes[template] = f"{template} changed"
+    asked, made_with = field_of(record, "modules", dict), field_of(run, "modules", dict)
+    for path in sorted(asked.keys() | made_with.keys()):
+        if asked.get(path) != made_with.get(path) and f"{path} {made_with.get(path)}" not in same_code:
+            changes[path] = f"{path} changed"
     return changes
 
 
@@ -552,7 +671,7 @@ def read_all(directory: Path, name: str, state: State, changes: list[str], param
 
 
 def read_curves(file: Path) -> pd.DataFrame:
-    """Return a history.csv: a row an epoch, a column a metric; no row that was cut short."""
+    """Return a history.csv: a row an epoch, a column a metric; no indices, no texts, no row that was cut short."""
     try:
         with file.open(encoding="utf-8", newline="") as lines:
             head, *rows = csv.reader(lines)
@@ -561,36 +680,51 @@ def read_curves(file: Path) -> pd.DataFrame:
     whole = [row for row in rows if row and len(row) == len(head) and "" not in row]
     columns = {}
     for place, name in enumerate(head):
-        if name not in ("epoch", "configuration"):
-            columns[name] = numbers([row[place] for row in whole])
-    return pd.DataFrame(columns, index=pd.RangeIndex(1, len(whole) + 1, name="epoch"), dtype=float)
+        values = numbers([row[place] for row in whole])
+        if values is not None and not NO_CURVES.fullmatch(name):
+            columns[name] = values
+    index = pd.RangeIndex(1, len(whole) + 1, name="epoch")
+    history = pd.DataFrame(columns, index=index, dtype=float)
+    return history.mask(history.abs() == math.inf)
 
 
-def numbers(texts: Sequence[str]) -> list[float]:
-    """Return texts as numbers, NaN where one is not finite or no number."""
-    try:
-        found = [float(text) for text in texts]
-    except ValueError:
-        found = []
-    if found and all(map(math.isfinite, found)):
-        return found
-    return [finite(text) for text in texts]
+def numbers(texts: Sequence[str]) -> list[float] | None:
+    """Return texts as numbers, NaN where one is none; None where all are something else."""
+    with suppress(ValueError):
+        return [float(text) for text in texts]
+    found = pd.to_numeric(pd.Series(texts), errors="coerce")
+    if found.isna().all():
+        return None
+    return list(found)
 
 
-def finite(text: str) -> float:
-    """Return a number, NaN where it is not finite or no number."""
-    try:
-        number = float(text)
-    except ValueError:
-        return math.nan
-    if math.isinf(number):
-        return math.nan
-    return number
+def read_directions(record: dict[str, Any], deciding: str) -> dict[str, Better]:
+    """Return which values of metrics are better, as far as a study.json says so; first what it says of all rounds."""
+    directions: dict[str, Better] = {}
+    for each in [record | {"metric": deciding}, *rounds_in(record)]:
+        better = read_better(each)
+        if better:
+            directions.setdefault(field_of(each, "metric", str) or deciding, better)
+    return directions
 
 
-def read_rounds(record: dict[str, Any], runs: Mapping[str, Run], metric: str) -> list[Round]:
+def read_better(content: dict[str, Any]) -> Better | None:
+    """Return what a study or a round says of its metric."""
+    with suppress(ValueError):
+        return Better(field_of(content, "better", str))
+    return None
+
+
+def rounds_in(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rounds of a study.json, as far as they are any."""
+    return [each for each in field_of(record, "rounds", list) if isinstance(each, dict)]
+
+
+def read_rounds(
+    record: dict[str, Any], runs: Mapping[str, Run], metric: Metric, directions: Mapping[str, Better]
+) -> list[Round]:
     """Return the rounds that a study.json names, or one of all configurations but `final`, replicates aside."""
-    given = [each for each in field_of(record, "rounds", list) if isinstance(each, dict)]
+    given = rounds_in(record)
     if not given:
         parameters = {name: run.parameters for name, run in runs.items() if name != record.get("final")}
         everyone = list(dict.fromkeys(first_replicates(parameters).values()))
@@ -600,12 +734,13 @@ def read_rounds(record: dict[str, Any], runs: Mapping[str, Run], metric: str) ->
     rounds = []
     for number, each in enumerate(given, 1):
         dropped = known(each, "originally_dropped", runs)
+        name = field_of(each, "metric", str) or metric.name
         rounds.append(
             Round(
                 number=number,
                 title=field_of(each, "title", str),
                 candidates=known(each, "candidates", runs),
-                metric=field_of(each, "metric", str) or metric,
+                metric=metric_called(name, read_better(each) or directions.get(name)),
                 epochs=field_of(each, "epochs", int) or None,
                 originally_dropped=dropped,
                 is_overview=number == 1 and has_original and not dropped,
@@ -615,13 +750,6 @@ def read_rounds(record: dict[str, Any], runs: Mapping[str, Run], metric: str) ->
 
 
 # --- small things ---
-def deciding(metrics: Collection[str]) -> str:
-    """Return the metric that decides where a round does not say."""
-    if MAIN in metrics:
-        return MAIN
-    return next(iter(metrics), MAIN)
-
-
 def first_replicates(parameters: Mapping[str, dict[str, Any]]) -> dict[str, str]:
     """Return, for each configuration, the first that is equal to it in all parameters but the seed."""
     first: dict[str, str] = {}
@@ -656,6 +784,21 @@ def count(value: Any) -> int | None:
     if isinstance(value, int) and 0 <= value < LARGEST:
         return int(value)
     return None
+
+
+def finite(value: float) -> float:
+    """Return a number that a column can hold: a whole one if it is not too large, NaN where it is not finite."""
+    if isinstance(value, int) and abs(value) < LARGEST:
+        return value
+    with suppress(OverflowError):
+        if math.isfinite(value):
+            return float(value)
+    return math.nan
+
+
+def as_texts(content: dict[str, Any]) -> dict[str, str]:
+    """Return the fields of a JSON object as texts."""
+    return {name: str(value) for name, value in content.items()}
 
 
 def as_key(parameters: dict[str, Any], without: str = "") -> str:

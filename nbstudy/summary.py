@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from nbstudy.files import NOTEBOOKS, ROOT, hash_of, read_json, write_json
+from nbstudy.files import ROOT, hash_of, read_json, write_json
 from nbstudy.kernel import execute
 from nbstudy.pools import Hosts
 from nbstudy.runs import Finding, Task, extras, read_run
@@ -17,7 +16,17 @@ from nbstudy.study import Study
 
 PACKAGE = ROOT / "nbstudy"
 # what decides how a summary looks
-SHOWING = ("elimination.py", "results.py", "openings.py", "curves.py", "labels.py", "plots.py", "page.py")
+SHOWING = (
+    "metrics.py",
+    "elimination.py",
+    "results.py",
+    "openings.py",
+    "curves.py",
+    "labels.py",
+    "plots.py",
+    "guide.py",
+    "page.py",
+)
 
 
 def summarise(
@@ -38,7 +47,7 @@ def summarise(
 
     log = lease.outputs / "incomplete" / summary.name
     log.parent.mkdir(exist_ok=True)
-    shutil.copyfile(NOTEBOOKS / summary.name, log)
+    log.write_text(study.texts["summary"], encoding="utf-8")
     error = hosts.pool.submit(
         hosts.wait_for_any(),
         execute,
@@ -63,7 +72,7 @@ def what_it_shows(
     study: Study, tasks: Mapping[str, Task], findings: Mapping[str, Finding], outputs: Path
 ) -> list[str]:
     """Return what makes a summary stale: its own code, the study, and what its runs left."""
-    shown = [(NOTEBOOKS / study.notebooks["summary"]).read_text(encoding="utf-8")]
+    shown = [study.texts["summary"]]
     shown += [(PACKAGE / name).read_text(encoding="utf-8") for name in SHOWING]
     shown.append(json.dumps(study.record()))
     shown += extras(tasks, outputs)

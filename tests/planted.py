@@ -55,17 +55,34 @@ class Planted:
 
         `result` and further arguments change what result.json and run.json say.
         """
-        place = self.outputs / name
-        if attempt:
-            place = self.outputs / "incomplete" / name / str(attempt)
-        place.mkdir(parents=True)
+        place = self.make_place(name, attempt)
         rows = []
         for epoch, loss in enumerate(val_loss, 1):
             rows.append([epoch, loss, 0.5, loss, loss, val_accuracy, loss - 0.05])
         write_history(place, COLUMNS, rows)
-        parameters = self.record["configurations"].get(name, {})
-        weights = 1000 * parameters.get("units", 1)
+        weights = 1000 * self.record["configurations"].get(name, {}).get("units", 1)
         write_json(place / "result.json", {"weights": weights, "diverged": None} | VERSIONS | (result or {}))
+        self.finish(place, name, attempt, run)
+        return place
+
+    def measure(self, name: str, result: dict[str, Any], **run: Any) -> Path:
+        """Leave a run without a history that came to this result; further arguments change what run.json says."""
+        place = self.make_place(name)
+        write_json(place / "result.json", result)
+        self.finish(place, name, 0, run)
+        return place
+
+    def make_place(self, name: str, attempt: int = 0) -> Path:
+        """Make the directory of a run, or of an attempt."""
+        place = self.outputs / name
+        if attempt:
+            place = self.outputs / "incomplete" / name / str(attempt)
+        place.mkdir(parents=True)
+        return place
+
+    def finish(self, place: Path, name: str, attempt: int, run: dict[str, Any]) -> None:
+        """Write the run.json of a run, or of an attempt, after its other files."""
+        parameters = self.record["configurations"].get(name, {})
         record = {
             "format": FORMAT,
             "configuration": name,
@@ -82,7 +99,6 @@ class Planted:
         if not attempt:
             record["files"] = {file.name: hash_of(file.read_bytes()) for file in place.iterdir()}
         write_json(place / "run.json", record | run)
-        return place
 
     def load(self) -> Results:
         """Return what load_results finds."""

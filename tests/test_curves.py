@@ -11,8 +11,11 @@ import pytest
 from nbstudy import curves
 from nbstudy.curves import Curve, Scale
 from nbstudy.elimination import Comparison, Noise, Verdict
+from nbstudy.metrics import metric_called
 from nbstudy.results import Results
 from planted import half_filled
+
+LOSS, ACCURACY = metric_called("val_loss"), metric_called("val_accuracy")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +95,7 @@ def test_curves_of_a_round_hold_all_runs_of_a_candidate_best_first(results: Resu
 def test_replicate_among_the_candidates_is_no_curve_of_its_own(results: Results) -> None:
     candidates = ["good", "good_1", "tie"]
     judged = verdict({"good": 0.3, "tie": 0.3})
-    shown = curves.curves_of(results, candidates, judged, "val_loss")
+    shown = curves.curves_of(results, candidates, judged, LOSS)
     assert [each.name for each in shown] == ["good", "tie"]
 
 
@@ -109,7 +112,7 @@ def falling(end: float, jumps: float = 0.0) -> list[float]:
 
 
 def test_scale_fits_the_last_half_of_the_survivors() -> None:
-    scale = curves.scale_of([curve("a", falling(0.40)), curve("b", falling(0.42))], "loss")
+    scale = curves.scale_of([curve("a", falling(0.40)), curve("b", falling(0.42))], LOSS)
     assert scale and not scale.is_log
     assert 0.39 < scale.low < 0.40 and 0.42 < scale.high < 0.43
 
@@ -117,63 +120,63 @@ def test_scale_fits_the_last_half_of_the_survivors() -> None:
 def test_single_jumps_may_leave_the_scale() -> None:
     late_jump = falling(0.40)
     late_jump[150] = 5.0
-    scale = curves.scale_of([curve("a", late_jump), curve("b", falling(0.42))], "loss")
+    scale = curves.scale_of([curve("a", late_jump), curve("b", falling(0.42))], LOSS)
     assert scale and scale.high < 0.43
 
 
 def test_grey_ones_are_on_the_scale_when_they_are_within_reach() -> None:
     shown = [curve("a", falling(0.40)), curve("b", falling(0.44)), curve("c", falling(0.47))]
     far = curve("d", falling(0.60))
-    scale = curves.scale_of([*shown, far], "loss", grey=["c", "d"])
+    scale = curves.scale_of([*shown, far], LOSS, grey=["c", "d"])
     assert scale and 0.47 < scale.high < 0.50
-    scale = curves.scale_of([*shown, far], "loss", grey=["d"])
+    scale = curves.scale_of([*shown, far], LOSS, grey=["d"])
     assert scale and 0.47 < scale.high < 0.50
 
 
 def test_exploding_ones_do_not_set_the_scale_of_a_round() -> None:
     exploding = curve("c", [0.3 * 1.05**epoch for epoch in range(200)])
     shown = [curve("a", falling(0.40)), curve("b", falling(0.42)), exploding]
-    scale = curves.scale_of(shown, "loss", grey=["c"])
+    scale = curves.scale_of(shown, LOSS, grey=["c"])
     assert scale and scale.high < 0.43 and not scale.is_log
 
 
 def test_scale_is_logarithmic_where_survivors_are_many_times_apart() -> None:
     shown = [curve("a", falling(0.4)), curve("b", falling(4.0)), curve("c", falling(400.0))]
-    scale = curves.scale_of(shown, "loss")
+    scale = curves.scale_of(shown, LOSS)
     assert scale and scale.is_log
     assert scale.low < 0.4 and 4 < scale.high < 15  # the last one leaves it
 
 
 def test_scale_of_scores_fits_the_highest() -> None:
     shown = [curve("a", [0.9] * 20), curve("b", [0.88] * 20), curve("c", [0.2] * 20)]
-    scale = curves.scale_of(shown, "accuracy", grey=["c"])
+    scale = curves.scale_of(shown, ACCURACY, grey=["c"])
     assert scale and 0.87 < scale.low < 0.88 and 0.9 < scale.high < 0.91
 
 
 def test_what_falls_without_end_leaves_a_scale_that_cannot_be_logarithmic() -> None:
     shown = [curve("a", [0.5] * 20), curve("b", [0.4] * 20), curve("c", [-1e6] * 20)]
-    scale = curves.scale_of(shown, "r2")
+    scale = curves.scale_of(shown, metric_called("r2"))
     assert scale and not scale.is_log and scale.low > 0
 
 
 def test_runs_that_are_not_judged_do_not_set_the_scale() -> None:
     shown = [curve("a", falling(0.40)), curve("b", falling(0.42)), curve("cut", [0.01] * 7, value=math.nan)]
-    scale = curves.scale_of(shown, "loss")
+    scale = curves.scale_of(shown, LOSS)
     assert scale and scale.low > 0.39
 
 
 @pytest.mark.parametrize("values", [[0.5] * 20, [0.0] * 20, [0.5], [1e300] * 20])
 def test_scale_has_a_height_whatever_the_values(values: list[float]) -> None:
-    scale = curves.scale_of([curve("a", values)], "loss")
+    scale = curves.scale_of([curve("a", values)], LOSS)
     assert scale and scale.low < values[-1] < scale.high
 
 
 def test_nothing_has_no_scale() -> None:
-    assert curves.scale_of([], "loss") is None
+    assert curves.scale_of([], LOSS) is None
 
 
 def test_all_grey_is_a_scale_of_all() -> None:
-    scale = curves.scale_of([curve("a", [0.5] * 20)], "loss", grey=["a"])
+    scale = curves.scale_of([curve("a", [0.5] * 20)], LOSS, grey=["a"])
     assert scale and scale.low < 0.5 < scale.high
 
 
@@ -183,16 +186,19 @@ def test_scales_are_joined() -> None:
 
 def test_common_scale_is_of_the_best_figure_and_those_within_reach() -> None:
     best, near, far = Scale(0.40, 0.50), Scale(0.55, 0.70), Scale(1.5, 3.0)
-    assert curves.common_scale([far, near, best], "loss") == Scale(0.40, 0.70)
-    assert curves.common_scale([Scale(0.1, 0.2), Scale(0.8, 0.9)], "accuracy") == Scale(0.8, 0.9)
+    assert curves.common_scale([far, near, best], LOSS) == Scale(0.40, 0.70)
+    assert curves.common_scale([Scale(0.1, 0.2), Scale(0.8, 0.9)], ACCURACY) == Scale(0.8, 0.9)
 
 
 def test_scale_of_a_ranking_holds_the_survivors_intervals() -> None:
     values = {"a": 0.40, "b": 0.41, "c": 0.43, "d": 5.0}
     judged = verdict(values, dropped=("c", "d"))
     width = judged.half_width("a")
-    scale = curves.scale_of_ranking(values, judged, judged.dropped)
+    shown = [curve(name, [value]) for name, value in values.items()]
+    scale = curves.scale_of_ranking(shown, judged, judged.dropped)
     assert scale.low < 0.40 - width and 0.43 < scale.high < 0.5
+    shown[0] = curve("a", [0.3], [0.5], value=0.4)  # whose runs are further apart than its interval
+    assert curves.scale_of_ranking(shown, judged, judged.dropped).low < 0.3
 
 
 def test_scale_of_factors_is_at_least_the_noise_high() -> None:

@@ -13,21 +13,19 @@ from nbstudy.elimination import (
     Noise,
     Score,
     Verdict,
-    as_cost,
     best_epoch,
     choose,
     critical_value,
     judge,
     least_step,
-    lower_is_better,
     noise_of,
     power_of,
     replicates_needed,
     settled,
     settled_epochs,
     spread,
-    value_of,
 )
+from nbstudy.metrics import metric_called
 
 # Replicates of two networks: deviations of 0.02 in three runs and of 0.0141 in two, pooled
 # sqrt((2 * 0.02**2 + 0.0002) / 3) = 0.01826, with 3 degrees of freedom. Means: good 0.30, wide 0.295.
@@ -71,38 +69,11 @@ def test_spread_is_the_deviation_within_the_settled_epochs() -> None:
     assert math.isnan(spread([0.5] * 5))  # one settled epoch says nothing
 
 
-@pytest.mark.parametrize(
-    ("metric", "lower"),
-    [
-        ("val_loss", True),
-        ("val_cross_entropy", True),
-        ("mean_squared_error", True),
-        ("val_accuracy", False),
-        ("acc", False),
-        ("roc_auc", False),
-        ("val_precision", False),
-        ("recall", False),
-        ("f1", False),
-        ("r2", False),
-        ("my_score", False),
-    ],
-)
-def test_direction_of_a_metric_is_known_by_its_name(metric: str, lower: bool) -> None:
-    assert lower_is_better(metric) is lower
-
-
 def test_best_epoch_is_the_first_with_the_best_value() -> None:
-    assert best_epoch([0.6, 0.8, 0.8, 0.7], "val_accuracy") == (0.8, 2)
-    assert best_epoch([0.6, math.nan, 0.4, 0.4], "val_loss") == (0.4, 3)
-    assert best_epoch([math.nan], "val_loss")[1] is best_epoch([], "val_loss")[1] is None
-
-
-def test_costs_are_lower_when_better_and_lead_back_to_the_values() -> None:
-    assert as_cost(0.9, "val_accuracy") == -0.9
-    assert as_cost(0.9, "val_loss") == 0.9
-    assert as_cost(math.nan, "val_accuracy") == as_cost(math.nan, "val_loss") == math.inf
-    assert value_of(-0.9, "val_accuracy") == 0.9
-    assert math.isnan(value_of(math.inf, "val_loss"))
+    loss, accuracy = metric_called("val_loss"), metric_called("val_accuracy")
+    assert best_epoch([0.6, 0.8, 0.8, 0.7], accuracy) == (0.8, 2)
+    assert best_epoch([0.6, math.nan, 0.4, 0.4], loss) == (0.4, 3)
+    assert best_epoch([math.nan], loss)[1] is best_epoch([], loss)[1] is None
 
 
 # --- critical values ---

@@ -143,7 +143,7 @@ def test_summary_runs_and_leads_to_the_logs(lab: str, browser: Page) -> None:
     browser.locator(".jp-tocItem-content").first.wait_for()
     contents = browser.locator(".jp-tocItem-content").all_inner_texts()
     assert [title.strip() for title in contents] == [
-        "Which network is best?",
+        "Which configuration is best?",
         "Load the runs",
         "All runs",
         "Elimination",

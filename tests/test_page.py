@@ -12,10 +12,13 @@ import pytest
 
 from nbstudy import page
 from nbstudy.elimination import Noise, Verdict, choose, judge
+from nbstudy.files import write_json
+from nbstudy.metrics import metric_called
 from nbstudy.openings import Opening, record_opening
 from nbstudy.results import Results, load_results
 from planted import EPOCHS, WITHOUT_REPLICATES, Planted, column, flat, half_filled, rows, without_replicates
 
+LOSS, ACCURACY = metric_called("val_loss"), metric_called("val_accuracy")
 TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
 
 
@@ -137,10 +140,13 @@ def test_links_hold_for_directories_with_spaces(tmp_path: Path) -> None:
 def test_different_environments_are_a_warning(results: Results, single: Results) -> None:
     text = page.environments(single)
     assert text.startswith("**Warning: runs differ in library versions or hardware,**")
-    assert column(rows(text), "python") == ["3.11", "3.12"] and list(rows(text)) == ["3", "1"]
+    table = rows(text)
+    assert column(table, "python") == ["3.11", "3.12"] and list(table) == ["3", "1"]
+    assert column(table, "configurations") == ["one, two and all", "six"]
+    assert "keras" not in table["3"]  # which is the same for all
     text = page.environments(results)
     assert "Warning" not in text
-    assert rows(text) == {"13": {"runs": "13", "device": "x86_64", "python": "3.11", "keras": "3"}}
+    assert text == "Runs were made with device x86_64, python 3.11 and keras 3."
 
 
 def test_missing_study_is_said_with_the_cure(results: Results) -> None:
@@ -149,6 +155,30 @@ def test_missing_study_is_said_with_the_cure(results: Results) -> None:
     assert text.startswith(f"**There is no study in `{nowhere.as_posix()}`**")
     assert results.directory.as_posix() in text and text.endswith("`python runner.py` makes one.")
     assert "**10 of 14" in page.loaded(results) and "x86_64" in page.loaded(results)
+
+
+def test_what_is_not_usual_in_a_run_is_named_and_noted(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    study.run("a", [0.5] * 3, result={"ended": "no better for `5` epochs"})
+    study.run("b", [0.5] * 3, environment_changes=["keras 3 -> 4 after epoch 2"])
+    results = study.load()
+    lines = page.accounts(results).splitlines()
+    careful = "not from one environment, so be careful with small differences"
+    assert lines[2:] == [
+        f"- {linked(results, 'a')}: ended early: no better for '5' epochs",
+        f"- {linked(results, 'b')}: {careful}: keras 3 → 4 after epoch 2",
+    ]
+    notes = column(rows(page.table_of_runs(results)), "note")
+    assert notes == ["ended early: no better for '5' epochs", "keras 3 → 4 after epoch 2"]
+
+
+def test_environments_that_the_runner_recorded_are_compared(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    study.measure("a", {"auc": 0.5}, environment={"processor": "EPYC", "python": "3.12"})
+    assert page.environments(study.load()) == "Runs were made with processor EPYC and python 3.12."
+    study.measure("b", {"auc": 0.5}, environment={"processor": "Xeon", "python": "3.12", "XLA_FLAGS": "x"})
+    text = page.environments(study.load())
+    assert text.startswith("**Warning: runs differ") and "| 1 | EPYC |  | a |\n| 1 | Xeon | x | b |" in text
 
 
 # --- all runs ---
@@ -296,7 +326,10 @@ def test_round_by_a_metric_that_no_run_has_says_so(tmp_path: Path) -> None:
         study.run(name, [0.5, 0.4])
     table, words = round_of(study.load(), 1)
     assert column(table, "note") == ["has no val_los"] * 2
-    assert words == "None of the candidates can be judged yet."
+    assert words == (
+        "**Nothing is decided here:** no run has a `val_los`; what runs have is loss, accuracy, cross_entropy, val_loss, "
+        "val_accuracy and val_cross_entropy."
+    )
 
 
 def test_round_of_exploded_runs_alone_keeps_none(tmp_path: Path) -> None:
@@ -313,11 +346,11 @@ def test_round_of_all_configurations_by_a_metric_of_another_template(tmp_path: P
     )
     for name, score in [("a", 0.5), ("b", 0.7), ("c", 0.7)]:
         place = study.run(name, [])
-        (place / "history.csv").write_text("epoch,my_score\n" + f"1,{score - 0.1}\n" + f"2,{score}\n" * 18)
+        (place / "history.csv").write_text("epoch,my_accuracy\n" + f"1,{score - 0.1}\n" + f"2,{score}\n" * 18)
         (place / "result.json").unlink()
     results = study.load()
     assert page.before_round(results, results.rounds[0]) == (
-        "### 1 · All configurations\n\nLook for the lines that end highest: my_score over all epochs."
+        "### 1 · All configurations\n\nLook for the lines that end highest: my_accuracy over all epochs."
     )
     table, words = round_of(results, 1)
     assert words.startswith("**The rule drops a**") and "original" not in words
@@ -348,6 +381,137 @@ def test_agreement_is_left_out_without_an_original(tmp_path: Path) -> None:
     assert page.agreement(results, verdicts_of(results)) == ""
 
 
+# --- results without a history ---
+MODELS = """
+notebooks: {run: train.ipynb}
+configurations:
+  one: {replicates: 2}
+  two: {units: 8, replicates: 2}
+  six: {units: 8, precision: mixed_bfloat16}
+"""
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Results:
+    """What a study left whose runs have no history and no weights."""
+    study = Planted(tmp_path, MODELS)
+    for name, accuracy in [
+        ("one", 0.90),
+        ("one_seed_1", 0.94),
+        ("two", 0.94),
+        ("two_seed_1", 0.97),
+        ("six", 0.7),
+    ]:
+        study.measure(
+            name, {"val_accuracy": accuracy, "val_brier_score": 1 - accuracy, "fits": 3}, seconds=12.0
+        )
+    return study.load()
+
+
+def test_page_of_results_without_a_history_has_what_applies(measured: Results) -> None:
+    assert page.what_decides(measured) == (
+        "**val_accuracy decides** (higher is better), where a round does not name another metric: `metric` in the study "
+        "file says which."
+    )
+    one = rows(page.table_of_runs(measured))["one"]
+    assert list(one)[:5] == ["configuration", "val_accuracy", "val_brier_score", "fits", "minutes"]
+    assert (one["val_accuracy"], one["val_brier_score"], one["fits"]) == ("0.9000", "0.1000", "3")
+    each = measured.rounds[0]
+    assert page.before_round(measured, each).endswith("\n\nBy val_accuracy (higher is better).")
+    table, words = round_of(measured, 1)
+    assert list(table) == ["two", "one", "six"] and words.startswith("**The rule drops six**")
+    choice = measured.choose()
+    best = [ranking.verdict.best for ranking in measured.rankings()]
+    assert best == ["two", "two"]  # a Brier score is better when it is lower
+    assert page.chosen_line(measured, choice).endswith(
+        f" is chosen** from one, two and six: its val_accuracy is 0.9550 (95 % interval "
+        f"{page.interval(choice, 'two', ACCURACY)}, 2 runs) and a run takes 12 seconds."
+    )
+    assert "one-standard-error" not in page.choice_made(measured, choice)
+    conclusion = page.conclusion(measured, verdicts_of(measured), choice, measured.rankings(), None, None)
+    assert not re.search(r"settled|weights|epoch|\bnan\b|None|test set", conclusion)
+
+
+def test_parameter_of_words_is_changed_not_raised(measured: Results) -> None:
+    ranking = measured.ranking()
+    factors = [measured.factor(name, ranking.values) for name in measured.factors]
+    text = page.effects(factors, ranking, measured.shortest)
+    assert "\n- precision from float32 to mixed_bfloat16: of 1 step 0 better and 1 worse" in text
+    assert "\n- Raising units: of 1 step 0 better and 0 worse" in text
+    assert text.startswith("By val_accuracy; between single runs the rule sees ")
+
+
+def test_round_over_epochs_by_a_metric_without_any_says_so(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO + "rounds: [{candidates: [a, b], metric: auc, epochs: 5}]\n")
+    for name in ("a", "b"):
+        study.run(name, [0.5] * 20, result={"auc": 0.9})
+    results = study.load()
+    by = "By auc (higher is better) at the end of each run, as no history has it: `epochs: 5` has no effect."
+    assert page.before_round(results, results.rounds[0]).endswith(by)
+    assert "over the first" not in page.chosen_line(results, results.choose())
+
+
+def test_weights_decide_only_where_they_differ(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    for name, loss in [("a", 0.3), ("b", 0.2)]:
+        study.run(name, flat(loss), result={"weights": 0})
+    results = study.load()
+    assert " weights" not in page.chosen_line(results, results.choose())
+    for name in ("a", "b"):
+        write_json(study.outputs / name / "result.json", {"weights": 500})
+    results = study.load()
+    choice = results.choose()
+    assert "weights" in page.chosen_line(results, choice) and not page.is_smaller(results, choice)
+
+
+def test_metric_whose_direction_nobody_knows_is_asked_for(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    for name, score in [("a", 0.5), ("b", 0.7)]:
+        study.measure(name, {"my_score": score})
+    results = study.load()
+    cure = (
+        "whether lower or higher values of `my_score` are better, its name does not say; write `metric: my_score` and "
+        "`better: lower` or `better: higher` into the study file, and run it again"
+    )
+    choice, rankings = results.choose(), results.rankings()
+    assert (
+        page.answer(results, choice, rankings, None, None)
+        == f"> **No configuration can be chosen yet**: {cure}."
+    )
+    assert page.what_decides(results) == f"**Nothing decides yet:** {cure}."
+    table, words = round_of(results, 1)
+    assert words == f"**Nothing is decided here:** {cure}."
+    assert column(table, "my_score") == ["0.5000", "0.7000"] and column(table, "rule") == ["not judged"] * 2
+    assert "note" not in table["a"]
+    assert column(rows(page.table_of_runs(results)), "my_score") == ["0.5000", "0.7000"]
+
+
+def test_round_by_a_metric_whose_direction_nobody_knows_asks_for_it_there(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO + "rounds: [{candidates: [a, b], metric: my_score}]\n")
+    study.measure("a", {"my_score": 0.5, "auc": 0.5})
+    results = study.load()
+    _, words = round_of(results, 1)
+    assert "; write `better: lower` or `better: higher` beside it into the round of the study file" in words
+    assert words[len("**Nothing is decided here:** ") :] in page.chosen_line(results, results.choose())
+    assert page.what_decides(results).startswith("**auc decides**")
+
+
+def test_runs_that_left_no_number_say_what_to_leave(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    study.measure("a", {"name": "x"})
+    results = study.load()
+    missing = "no run left a number to judge it by, in `history.csv` or `result.json`."
+    assert page.chosen_line(results, results.choose()) == f"**No configuration can be chosen yet**: {missing}"
+
+
+def test_replicates_that_are_all_equal_are_a_warning(tmp_path: Path) -> None:
+    study = Planted(tmp_path, MODELS)
+    for name in study.record["configurations"]:
+        study.measure(name, {"auc": 0.5})
+    _, words = round_of(study.load(), 1)
+    assert "All replicates are equal, so chance seems to change nothing" in words
+
+
 # --- the factors ---
 def test_effects_are_counted_in_steps(results: Results) -> None:
     early = results.ranking(epochs=results.shortest)
@@ -375,12 +539,14 @@ def test_step_between_means_may_be_smaller_than_one_between_single_runs(results:
 
 
 def test_effect_on_an_accuracy_is_better_where_it_rises() -> None:
-    steps = [page.Step(change, 0.05) for change in (0.2, 0.2, -0.1, 0.04)]
+    steps = [page.Step(("8", "16"), change, 0.05) for change in (0.2, 0.2, -0.1, 0.04)]
     counts = "of 4 steps 2 better and 1 worse by more than chance explains"
-    assert page.effect("units", steps, "accuracy") == f"Raising units: {counts}; mean change +0.0850."
-    assert "1 better and 2 worse" in page.effect("units", steps, "loss")
-    unknown = [page.Step(0.2, math.inf)]
-    assert "of 1 step 0 better and 0 worse" in page.effect("units", unknown, "loss")
+    assert page.effect("Raising units", steps, ACCURACY) == f"Raising units: {counts}; mean change +0.0850."
+    assert "1 better and 2 worse" in page.effect("Raising units", steps, LOSS)
+    unknown = [page.Step(("8", "16"), 0.2, math.inf)]
+    assert "of 1 step 0 better, and nobody knows how much is chance; mean" in page.effect(
+        "Raising units", unknown, LOSS
+    )
 
 
 def test_effects_are_left_out_where_no_runs_differ_in_one_parameter(results: Results) -> None:
@@ -399,7 +565,7 @@ def test_criteria_are_ranked_side_by_side(results: Results) -> None:
         "settled val_accuracy": "**far 0.9000**",
         "settled val_cross_entropy": "**wide 0.2450**",
     }
-    assert table["7"]["settled val_loss"] == "wild nan"
+    assert table["7"]["settled val_loss"] == "wild not finite"
     assert len(table) == 7
 
 
@@ -420,7 +586,7 @@ def test_criteria_that_would_choose_otherwise_are_named(results: Results) -> Non
 
 
 def test_criteria_that_agree_say_so(results: Results) -> None:
-    by_loss = [results.ranking(), results.ranking("val_cross_entropy")]
+    by_loss = [results.ranking(), results.ranking(metric_called("val_cross_entropy"))]
     same = "**Each criterion chooses the same:** settled val_loss and settled val_cross_entropy."
     assert page.criteria_line(results.choose(), by_loss) == same
     assert page.criteria_line(results.choose(), by_loss[:1]) == ""
@@ -563,7 +729,7 @@ def linked(results: Results, name: str) -> str:
 
 def test_answer_is_five_plain_lines(results: Results) -> None:
     choice, rankings = results.choose(), results.rankings()
-    sure = f"95 % interval {page.interval(choice, 'good', 'val_loss')}, 3 runs"
+    sure = f"95 % interval {page.interval(choice, 'good', LOSS)}, 3 runs"
     what = f"its settled val_loss is 0.3000 ({sure}), it has 16,000 weights and a run takes 1.0 minutes"
     answer = page.answer(results, choice, rankings, page.why_shut(results), None)
     assert answer.split("\n>\n") == [
@@ -707,6 +873,6 @@ def test_page_of_a_study_without_runs_says_so(tmp_path: Path, text: str) -> None
     assert page.table_of_criteria(rankings) == page.criteria_compared(results, choice, rankings) == ""
     assert page.table_of_choice(results, choice) == page.more_replicates(results, choice) == ""
     answer = page.answer(results, choice, rankings, "shut", None)
-    assert answer.startswith("> **No configuration can be chosen yet**, since no run can be judged.\n")
+    assert answer.startswith("> **No configuration can be chosen yet**: no run can be judged.\n")
     conclusion = page.conclusion(results, verdicts, choice, rankings, "shut", None)
     assert "- **No configuration can be chosen yet**" in conclusion and "Why" not in conclusion

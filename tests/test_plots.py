@@ -22,11 +22,13 @@ from nbstudy.curves import Curve
 from nbstudy.elimination import Noise, Verdict
 from nbstudy.files import write_json
 from nbstudy.labels import GREY, Label
+from nbstudy.metrics import Metric, metric_called
 from nbstudy.plots import COLOURS, Look
-from nbstudy.results import Chain, Factor, Results
+from nbstudy.results import Chain, Factor, Ranking, Results
 from planted import Planted, flat, half_filled, without_replicates
 
 LOOKS = {name: Look(colour, "-", name) for name, colour in zip("abcdefgh", COLOURS, strict=True)}
+LOSS, ACCURACY = metric_called("loss"), metric_called("accuracy")
 HIGHEST = 1200  # pixels of a figure
 
 
@@ -70,7 +72,7 @@ def judged(costs: dict[str, float], dropped: tuple[str, ...] = (), deviation: fl
     return Verdict(costs, dict.fromkeys(costs, 1), Noise(deviation, 6), {}, dropped)
 
 
-def drawn(given: Sequence[Curve], metric: str = "loss", grey: Sequence[str] = ()) -> Axes:
+def drawn(given: Sequence[Curve], metric: Metric = LOSS, grey: Sequence[str] = ()) -> Axes:
     """Draw curves in a figure of their own."""
     return plots.curves(plots.new_axes(each.name for each in given), given, metric, LOOKS, grey)
 
@@ -213,7 +215,7 @@ def test_curves_are_labelled_beside_the_value_that_decides() -> None:
 
 
 def test_axis_says_which_way_is_better() -> None:
-    assert drawn([curve("a", [0.5, 0.6])], "accuracy").get_ylabel() == "accuracy (higher is better)"
+    assert drawn([curve("a", [0.5, 0.6])], ACCURACY).get_ylabel() == "accuracy (higher is better)"
 
 
 def test_dropped_are_grey_below_the_survivors() -> None:
@@ -246,7 +248,7 @@ def test_many_that_leave_are_counted() -> None:
     given = [curve(name, [0.5] * 10) for name in list(looks)[:2]]
     given += [curve(name, [0.5, 9.0] * 5) for name in list(looks)[2:]]
     grey = list(looks)[2:]
-    axes = plots.curves(plots.new_axes(looks), given, "loss", looks, grey)
+    axes = plots.curves(plots.new_axes(looks), given, LOSS, looks, grey)
     assert texts_of(axes)[-1] == "18 leave ↑"
     check_texts(axes.figure)
 
@@ -287,7 +289,7 @@ def test_most_and_longest_labels_are_neither_cut_nor_over_each_other(tmp_path: P
     names = [f"{'x' * 90}_{number}" for number in range(30)]
     looks = {name: Look("red", "-", labels.shortened(name)) for name in names}
     given = [curve(name, [0.5] * 10) for name in names]
-    axes = plots.curves(plots.new_axes(looks[name].label for name in names), given, "loss", looks)
+    axes = plots.curves(plots.new_axes(looks[name].label for name in names), given, LOSS, looks)
     assert len(axes.texts) == 30
     check_texts(axes.figure)
 
@@ -305,30 +307,45 @@ def test_single_epochs_and_gaps_are_drawn() -> None:
 
 
 # --- rankings ---
+def ranked(costs: dict[str, float], verdict: Verdict) -> Axes:
+    """Draw a ranking of candidates of one run each."""
+    given = [curve(name, [cost]) for name, cost in costs.items()]
+    return plots.ranking(given, verdict, "loss (lower is better)", LOOKS, verdict.dropped)
+
+
 def test_ranking_has_the_best_on_top_with_its_interval() -> None:
-    verdict = judged({"a": 0.40, "b": 0.41, "c": 0.43}, dropped=("c",))
-    axes = plots.ranking(plots.ranking_axes(verdict, LOOKS), verdict, "loss", LOOKS, verdict.dropped)
+    costs = {"a": 0.40, "b": 0.41, "c": 0.43}
+    axes = ranked(costs, judged(costs, dropped=("c",)))
     assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b", "c"]
     assert axes.yaxis_inverted()
     assert texts_of(axes) == ["0.4000", "0.4100", "0.4300"]
     assert [text.get_color() for text in axes.texts] == [COLOURS[0], COLOURS[1], GREY]
     (start, end) = axes.collections[0].get_segments()[0][:, 0]
     assert (start, end) == pytest.approx((0.4 - 2.447 * 0.01, 0.4 + 2.447 * 0.01), abs=1e-4)  # t of 6 degrees
-    assert axes.get_xlabel() == "settled loss (lower is better)"
+    assert axes.get_xlabel() == "loss (lower is better)"
     check_texts(axes.figure)
 
 
+def test_ranking_shows_the_runs_below_their_mean() -> None:
+    given = [curve("a", [0.40], [0.44], value=0.42), curve("b", [0.43])]
+    axes = plots.ranking(given, judged({"a": 0.42, "b": 0.43}), "loss", LOOKS)
+    runs, mean, single = axes.lines
+    assert list(runs.get_xdata()) == [0.40, 0.44] and runs.get_markersize() < mean.get_markersize()
+    assert mean.get_xdata()[0] == 0.42 and min(runs.get_ydata()) > mean.get_ydata()[0]  # the axis points down
+    assert single.get_xdata()[0] == 0.43
+
+
 def test_value_beyond_a_ranking_is_an_arrow_at_its_edge() -> None:
-    verdict = judged({"a": 0.40, "b": 0.41, "c": 9.0}, dropped=("c",))
-    axes = plots.ranking(plots.ranking_axes(verdict, LOOKS), verdict, "loss", LOOKS, verdict.dropped)
+    costs = {"a": 0.40, "b": 0.41, "c": 9.0}
+    axes = ranked(costs, judged(costs, dropped=("c",)))
     assert axes.get_xlim()[1] < 1
     assert [line.get_marker() for line in axes.lines] == ["o", "o", ">"]
     assert texts_of(axes)[-1] == "9.0000"
 
 
 def test_ranking_without_known_chance_has_no_intervals() -> None:
-    verdict = judged({"a": 0.40, "b": 0.41}, deviation=math.nan)
-    axes = plots.ranking(plots.ranking_axes(verdict, LOOKS), verdict, "loss", LOOKS)
+    costs = {"a": 0.40, "b": 0.41}
+    axes = ranked(costs, judged(costs, deviation=math.nan))
     assert not axes.collections and len(axes.texts) == 2
 
 
@@ -373,6 +390,50 @@ def test_round_without_epochs_is_a_ranking(tmp_path: Path) -> None:
     axes = plots.one_round(results, results.rounds[0], results.judge(results.rounds[0]), plots.looks(results))
     assert axes is not None
     assert [text.get_text() for text in axes.get_yticklabels()] == ["b", "a"]
+
+
+def test_round_by_a_number_of_the_results_is_a_ranking_of_means_and_runs(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path,
+        "notebooks: {run: train.ipynb}\nconfigurations: {a: {replicates: 2}, b: {units: 2}, c: {units: 3}, d: {units: 4}}\n",
+    )
+    for name, accuracy in [("a", 0.90), ("a_seed_1", 0.92), ("b", 0.50), ("c", 0.915)]:
+        study.measure(name, {"val_accuracy": accuracy})
+    results = study.load()
+    each = results.rounds[0]
+    verdict = results.judge(each)
+    looks = plots.looks(results)
+    axes = plots.one_round(results, each, verdict, looks)
+    assert axes is not None and verdict.dropped == ("b",)
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["c", "a", "b"]
+    assert axes.get_xlabel() == "val_accuracy (higher is better)"
+    assert [text.get_color() for text in axes.texts] == [looks["c"].colour, looks["a"].colour, GREY]
+    assert list(axes.lines[1].get_xdata()) == [0.90, 0.92]  # the runs of a
+    assert len(axes.collections) == 3  # intervals
+    check_texts(axes.figure)
+    assert plots.choice(results, each, verdict, looks) is not None
+
+
+def test_round_by_a_metric_whose_direction_nobody_knows_is_shown_but_not_judged(tmp_path: Path) -> None:
+    study = Planted(tmp_path, "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 2}}\n")
+    study.measure("a", {"my_score": 2.0})
+    study.measure("b", {"my_score": 1.0})
+    results = study.load()
+    each = results.rounds[0]
+    axes = plots.one_round(results, each, results.judge(each), plots.looks(results))
+    assert axes is not None and axes.get_xlabel() == "my_score"
+    assert [line.get_marker() for line in axes.lines] == ["x", "x"] and not axes.collections
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b"]  # as the study has them
+
+
+def test_rounds_together_are_those_with_curves(tmp_path: Path) -> None:
+    rounds = "rounds: [{candidates: [a]}, {candidates: [a], metric: auc}, {candidates: [a], metric: val_accuracy}]\n"
+    study = Planted(tmp_path, "notebooks: {run: train.ipynb}\nconfigurations: {a: }\n" + rounds)
+    study.run("a", flat(0.5), result={"auc": 0.9})
+    results = study.load()
+    verdicts = [results.judge(each) for each in results.rounds]
+    _, panels = plots.rounds(results, verdicts, plots.looks(results))
+    assert [texts_of(axes)[1] for axes in panels] == ["1 · Round 1", "3 · Round 3"]
 
 
 def test_round_of_which_nothing_is_there_has_no_figure(tmp_path: Path) -> None:
@@ -446,11 +507,16 @@ def test_very_many_rounds_are_the_last_ones(tmp_path: Path) -> None:
 
 
 # --- the factors ---
+def ranking(verdict: Verdict, metric: str = "loss") -> Ranking:
+    """Return a ranking by what a metric settled at."""
+    return Ranking(f"settled {metric}", metric_called(metric), verdict, None)
+
+
 def test_factor_joins_what_differs_in_it_alone() -> None:
     chain = Chain(["a", "b", "c"], ["8", "16", "64"], [0.5, 0.4, 0.3])
     factor = Factor("units", ["8", "16", "32", "64"], [chain])
     verdict = judged({"c": 0.3, "b": 0.4, "a": 0.5})
-    _, (axes,) = plots.factors([factor, Factor("l2", ["0.0"], [])], verdict, "val_loss", LOOKS)
+    _, (axes,) = plots.factors([factor, Factor("l2", ["0.0"], [])], ranking(verdict, "val_loss"), LOOKS)
     assert axes.lines[0].get_xdata().tolist() == [0, 1, 3]
     assert axes.lines[0].get_ydata().tolist() == [0.5, 0.4, 0.3]
     assert [to_hex(colour).upper() for colour in axes.collections[0].get_facecolor()] == COLOURS[:3]
@@ -462,12 +528,22 @@ def test_factor_joins_what_differs_in_it_alone() -> None:
     check_texts(axes.figure)
 
 
+def test_long_names_beside_a_factor_are_those_at_the_right_end() -> None:
+    looks = {name: Look("red", "-", name) for name in ("svm_C_10_gamma_0.01", "svm_C_10_gamma_0.1")}
+    chain = Chain(list(looks), ["0.01", "0.1"], [0.5, 0.4])
+    verdict = judged(dict(zip(looks, [0.5, 0.4], strict=True)))
+    _, (axes,) = plots.factors([Factor("gamma", ["0.01", "0.1"], [chain])], ranking(verdict), looks)
+    assert texts_of(axes) == ["… svm_C_10_gamma_0.1"]
+    assert axes.get_window_extent().width > 0.2 * axes.figure.bbox.width  # there is room for the line
+    check_texts(axes.figure)
+
+
 def test_factors_are_on_the_survivors_scale_with_the_noise_as_a_band() -> None:
     close = Chain(["a", "b"], ["1", "2"], [0.400, 0.403])
     exploding = Chain(["c", "d"], ["1", "2"], [0.402, 8.0])
     factor = Factor("units", ["1", "2"], [close, exploding])
     verdict = judged({"a": 0.400, "c": 0.402, "b": 0.403, "d": 8.0}, dropped=("d",))
-    _, (axes,) = plots.factors([factor], verdict, "loss", LOOKS, noise=0.01)
+    _, (axes,) = plots.factors([factor], ranking(verdict, "loss"), LOOKS, noise=0.01)
     low, high = axes.get_ylim()
     assert high - low < 0.05
     assert texts_of(axes) == ["a … b", "c … d ↑"]
@@ -480,7 +556,9 @@ def test_factors_are_on_the_survivors_scale_with_the_noise_as_a_band() -> None:
 def test_noise_reaches_down_from_the_best_score() -> None:
     chain = Chain(["a", "b"], ["1", "2"], [0.90, 0.88])
     verdict = judged({"a": -0.90, "b": -0.88})
-    _, (axes,) = plots.factors([Factor("units", ["1", "2"], [chain])], verdict, "accuracy", LOOKS, noise=0.01)
+    _, (axes,) = plots.factors(
+        [Factor("units", ["1", "2"], [chain])], ranking(verdict, "accuracy"), LOOKS, noise=0.01
+    )
     band = axes.patches[0].get_extents().transformed(axes.transData.inverted())
     assert (band.y0, band.y1) == pytest.approx((0.89, 0.90))
 
@@ -494,7 +572,7 @@ def test_lines_that_leave_on_one_side_are_counted() -> None:
 def test_factor_of_very_many_lines_names_their_median() -> None:
     chains = [Chain(["a", "b"], ["1", "2"], [0.4 + number / 100, 0.5]) for number in range(50)]
     verdict = judged({"a": 0.4, "b": 0.5})
-    _, (axes,) = plots.factors([Factor("units", ["1", "2"], chains)], verdict, "loss", LOOKS)
+    _, (axes,) = plots.factors([Factor("units", ["1", "2"], chains)], ranking(verdict, "loss"), LOOKS)
     assert texts_of(axes) == ["median of 50"]
     assert axes.lines[-1].get_ydata() == pytest.approx([0.645, 0.5])
 
@@ -502,7 +580,7 @@ def test_factor_of_very_many_lines_names_their_median() -> None:
 def test_levels_of_a_factor_are_left_out_where_they_have_no_room() -> None:
     levels = [f"{number / 1000:.4f}" for number in range(40)]
     chain = Chain(["a"] * 40, levels, [0.5] * 40)
-    _, (axes,) = plots.factors([Factor("l2", levels, [chain])], judged({"a": 0.5}), "loss", LOOKS)
+    _, (axes,) = plots.factors([Factor("l2", levels, [chain])], ranking(judged({"a": 0.5})), LOOKS)
     assert axes.get_xticklabels()[0].get_text() == "0.0000"
     check_texts(axes.figure)
 
@@ -513,7 +591,7 @@ def test_choice_shows_the_last_half_and_what_each_run_settled_at(results: Result
     names = ["good", "wide", "both"]
     verdict = results.judge(results.rounds[0])
     assert set(names) <= set(verdict.finite)
-    axes = plots.choice(results, verdict, "val_loss", None, looks)
+    axes = plots.choice(results, results.rounds[0], verdict, looks)
     assert axes is not None
     left, right = axes.figure.axes
     assert left.get_xlim() == (10, 20)
@@ -530,13 +608,13 @@ def test_choice_shows_the_last_half_and_what_each_run_settled_at(results: Result
 def test_choice_among_very_many_is_a_ranking(tmp_path: Path) -> None:
     results = many(tmp_path, 60).load()
     verdict = results.judge(results.rounds[0])
-    axes = plots.choice(results, verdict, "val_loss", None, plots.looks(results))
+    axes = plots.choice(results, results.rounds[0], verdict, plots.looks(results))
     assert axes is not None and len(axes.get_yticklabels()) == 30
 
 
 def test_choice_of_nothing_has_no_figure(results: Results) -> None:
     nothing = Verdict({}, {}, Noise(math.nan, 0), {}, ())
-    assert plots.choice(results, nothing, "val_loss", None, plots.looks(results)) is None
+    assert plots.choice(results, results.rounds[0], nothing, plots.looks(results)) is None
 
 
 # --- the test set ---

@@ -18,6 +18,7 @@ import pytest
 import nbstudy
 from nbstudy.checks import StudyError
 from nbstudy.files import FORMAT, write_json
+from nbstudy.metrics import Better, Metric, metric_called
 from nbstudy.results import Results, load_results
 from nbstudy.runs import State
 from planted import (
@@ -31,6 +32,7 @@ from planted import (
     without_replicates,
 )
 
+LOSS = Metric("val_loss", Better.LOWER)
 TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
 
 
@@ -112,6 +114,36 @@ def test_parameter_that_a_run_lacks_counts_as_its_default(tmp_path: Path) -> Non
     assert study.load().complete == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "made_with", "same", "reason"),
+    [
+        ({"helper.py": "1"}, {"helper.py": "1"}, [], None),
+        ({"helper.py": "1"}, {"helper.py": "2"}, [], "helper.py changed"),
+        ({"helper.py": "1"}, {}, [], "helper.py changed"),
+        ({}, {"helper.py": "2"}, [], "helper.py changed"),
+        ({"helper.py": "1"}, {"helper.py": "2"}, ["helper.py 2"], None),  # but for comments
+    ],
+)
+def test_run_is_stale_when_a_module_of_its_template_changed(
+    tmp_path: Path, asked: dict[str, str], made_with: dict[str, str], same: list[str], reason: str | None
+) -> None:
+    study = Planted(tmp_path, TWO)
+    code = study.record["code"]
+    write_json(study.outputs / "study.json", study.record | {"modules": asked, "code": [*code, *same]})
+    study.run("a", [0.5], modules=made_with)
+    assert study.load().runs["a"].reason == reason
+
+
+def test_whole_numbers_and_fractions_are_values_of_one_parameter(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    configurations = study.record["configurations"]
+    configurations["a"] |= {"l2": 1, "units": 8}
+    configurations["b"] |= {"l2": 1.0}
+    write_json(study.outputs / "study.json", study.record)
+    results = study.load()
+    assert results.differing("a", "b", results.factors) == [] and results.first["b"] == "a"
+
+
 # --- the table ---
 def test_table_says_what_each_run_came_to(results: Results) -> None:
     near = results.table.loc["near"]
@@ -155,6 +187,110 @@ def test_table_can_be_written_and_read(results: Results, tmp_path: Path) -> None
     again = pd.read_csv(tmp_path / "results.csv", index_col="configuration")
     assert list(again.index) == list(results.runs)
     assert again.loc["near", "best_val_loss_epoch"] == 4
+
+
+# --- numbers of result.json ---
+def test_numbers_of_result_json_are_columns_and_metrics(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    study.measure("a", {"val_accuracy": 0.9, "support": 12, "name": "x", "flag": True, "nested": {"b": 1}})
+    study.measure("b", {"val_accuracy": 0.95, "val_f1": math.nan, "error": 0.25, "weights": 0})
+    results = study.load()
+    assert results.metrics == ["val_accuracy", "support", "val_f1", "error"]
+    assert (results.metric.name, [metric.name for metric in results.watched]) == (
+        "val_accuracy",
+        ["val_accuracy", "val_f1"],
+    )
+    table = results.table
+    assert table["val_accuracy"].tolist() == [0.9, 0.95] and table["support"].tolist() == [12, pd.NA]
+    assert table.loc["b", "result_error"] == 0.25 and table["error"].isna().all()  # that of an attempt
+    assert table["weights"].isna().all() and results.sizes == {}
+    assert not {"name", "flag", "nested", "gap"} & set(table)
+    assert results.curve("a").tolist() == [0.9] and results.curve("a", epochs=5).tolist() == [0.9]
+    assert results.scores()["b"].cost == -0.95
+    assert results.scores(metric_called("val_f1"))["b"].cost == math.inf  # no longer finite
+    assert [ranking.title for ranking in results.rankings()] == ["val_accuracy", "val_f1"]
+    assert (results.has_epochs, results.shortest, results.choose().chosen) == (False, None, "b")
+
+
+def test_metric_in_history_and_result_is_that_of_the_history(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    study.run("a", [0.5] * 20, val_accuracy=0.7, result={"val_accuracy": 0.9, "val_f1": 0.6})
+    study.run("b", [0.5] * 20, val_accuracy=0.8)
+    results = study.load()
+    assert results.numbers == ["val_f1"] and results.scores(metric_called("val_accuracy"))["a"].cost == -0.7
+    assert results.title(metric_called("val_accuracy")) == "settled val_accuracy"
+    assert results.title(metric_called("val_f1")) == "val_f1"
+    assert "val_accuracy" not in results.table and results.table.loc["a", "val_f1"] == 0.6
+
+
+@pytest.mark.parametrize("value", [10**30, -(10**400), 1e400, "0.5", [0.5], None])
+def test_odd_numbers_of_result_json_damage_nothing(tmp_path: Path, value: object) -> None:
+    study = Planted(tmp_path, TWO)
+    study.measure("a", {"val_loss": 0.5, "odd": value})
+    assert study.load().table.loc["a", "val_loss"] == 0.5
+
+
+def test_indices_and_texts_are_no_metrics_of_a_history(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    history = study.run("a", []) / "history.csv"
+    history.write_text("Unnamed: 0,,epoch,when,accuracy\n0,0,1,noon,0.5\n1,1,2,later,0.6\n")
+    results = study.load()
+    assert results.metrics == ["accuracy"] and results.runs["a"].history["accuracy"].tolist() == [0.5, 0.6]
+    assert not [column for column in results.table if "nnamed" in column or "when" in column]
+
+
+def test_run_says_why_it_ended_early(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    study.run("a", [0.5], result={"ended": "no better for\n5 epochs"})
+    study.run("b", [0.5], result={"ended": 3})
+    results = study.load()
+    ended = results.table["ended"]
+    assert ended["a"] == "no better for 5 epochs" and pd.isna(ended["b"])
+
+
+# --- which metric decides, and which way ---
+def deciding_study(tmp_path: Path, text: str, metric: str = "my_score") -> Results:
+    """Return what a study left of which the better run has the higher number."""
+    study = Planted(tmp_path, TWO + text)
+    study.measure("a", {metric: 1.0})
+    study.measure("b", {metric: 2.0})
+    return study.load()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "metric: my_score\nbetter: higher\n",
+        "rounds: [{candidates: [a, b], metric: my_score, better: higher}]\n",
+    ],
+)
+def test_study_file_says_which_metric_decides_and_which_way(tmp_path: Path, text: str) -> None:
+    results = deciding_study(tmp_path, text)
+    assert results.metric == results.rounds[0].metric == Metric("my_score", Better.HIGHER)
+    assert results.choose().chosen == results.ranking().chosen == "b"
+
+
+def test_round_may_judge_by_another_metric(tmp_path: Path) -> None:
+    results = deciding_study(
+        tmp_path, "metric: auc\nrounds: [{candidates: [a, b], metric: my_score, better: lower}]\n"
+    )
+    assert results.metric == Metric("auc", Better.HIGHER)
+    assert results.rounds[0].metric == results.metric_called("my_score") == Metric("my_score", Better.LOWER)
+    assert results.choose().chosen == "a"
+
+
+def test_metric_whose_direction_nobody_knows_decides_nothing(tmp_path: Path) -> None:
+    results = deciding_study(tmp_path, "")
+    assert results.metric == Metric("my_score", None)
+    assert results.scores() == {} and results.choose().chosen is None
+    assert results.table["my_score"].tolist() == [1.0, 2.0]  # which is shown all the same
+
+
+def test_best_epoch_is_left_out_of_the_table_where_nobody_knows_what_is_better(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    (study.run("a", []) / "history.csv").write_text("epoch,my_score,f1\n1,0.5,0.5\n2,0.6,0.6\n")
+    table = study.load().table
+    assert {"settled_my_score", "best_f1"} <= set(table) and "best_my_score" not in table
 
 
 # --- histories ---
@@ -206,10 +342,14 @@ def test_rounds_are_as_the_study_names_them(results: Results) -> None:
         "The choice",
     ]
     accuracy, early = results.rounds[3:5]
-    assert (accuracy.number, accuracy.metric, accuracy.epochs) == (4, "val_accuracy", None)
+    assert (accuracy.number, accuracy.metric, accuracy.epochs) == (
+        4,
+        Metric("val_accuracy", Better.HIGHER),
+        None,
+    )
     assert accuracy.candidates == ("good", "near", "far")
     assert accuracy.originally_dropped == ("good",)
-    assert (early.metric, early.epochs) == ("val_loss", 6)
+    assert (early.metric, early.epochs) == (LOSS, 6)
     assert [each.is_overview for each in results.rounds] == [True, *[False] * 5]
 
 
@@ -221,7 +361,7 @@ def test_first_round_is_no_overview_where_there_is_no_original(tmp_path: Path) -
 def test_study_without_rounds_has_one_of_all_configurations(tmp_path: Path) -> None:
     study = Planted(tmp_path, TWO)
     (only,) = study.load().rounds
-    assert (only.title, only.candidates, only.metric) == ("All configurations", ("a", "b"), "val_loss")
+    assert (only.title, only.candidates, only.metric) == ("All configurations", ("a", "b"), LOSS)
 
 
 def test_round_of_all_configurations_leaves_out_replicates_and_the_final_one(tmp_path: Path) -> None:
@@ -236,10 +376,10 @@ def test_round_of_all_configurations_leaves_out_replicates_and_the_final_one(tmp
 def test_metric_of_other_templates_decides(tmp_path: Path) -> None:
     study = Planted(tmp_path, TWO)
     for name in ("a", "b"):
-        (study.run(name, []) / "history.csv").write_text("epoch,my_score,other\n1,0.5,1\n2,0.6,2\n")
+        (study.run(name, []) / "history.csv").write_text("epoch,my_accuracy,other\n1,0.5,1\n2,0.6,2\n")
     results = study.load()
-    assert results.metric == results.rounds[0].metric == "my_score"
-    assert results.watched == ["my_score"]
+    assert results.metric == results.rounds[0].metric == Metric("my_accuracy", Better.HIGHER)
+    assert results.watched == [results.metric]
     assert results.scores()["a"].cost == -0.6
 
 
@@ -251,11 +391,11 @@ def test_scores_are_of_runs_that_can_be_judged(results: Results) -> None:
     ]
     assert "cut" not in results.scores(epochs=8)  # it has seven
     assert "broken" not in results.scores(epochs=3)  # it failed
-    assert results.scores("no_metric") == {}
+    assert results.scores(metric_called("no_loss")) == {}
 
 
 def test_scores_are_settled_costs_with_their_spread(results: Results) -> None:
-    scores = results.scores("val_accuracy")
+    scores = results.scores(metric_called("val_accuracy"))
     assert scores["far"].cost == pytest.approx(-0.9)
     assert results.scores()["wild"].cost == math.inf
     good = results.scores(epochs=12)["good"]
@@ -459,10 +599,29 @@ def test_model_that_cannot_be_loaded_is_refused_with_the_cure(
         study.load().load_model("all")
 
 
+def test_environment_is_that_which_the_runner_recorded_where_it_did_for_all(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    recorded = {"processor": "EPYC", "python": "3.12"}
+    study.run("a", [0.5], environment=recorded)
+    assert study.load().environments == {"a": recorded}
+    study.run("b", [0.5])  # as before there were records: all runs are compared by what they say themselves
+    told = {"device": "x86_64", "python": "3.11", "keras": "3"}
+    assert study.load().environments == {"a": told, "b": told}
+
+
+def test_changes_of_the_environment_are_in_the_table(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    changes = ["keras 3 -> 4 after epoch 5", "processor EPYC -> Xeon after epoch 7"]
+    study.run("a", [0.5], environment_changes=changes)
+    study.run("b", [0.5], environment_changes="damaged")
+    table = study.load().table["environment_changes"]
+    assert table["a"] == "; ".join(changes) and pd.isna(table["b"])
+
+
 def test_environments_are_devices_and_versions(tmp_path: Path) -> None:
-    runs = without_replicates(tmp_path).load().runs
-    assert runs["one"].environment == {"device": "x86_64", "python": "3.11", "keras": "3"}
-    assert runs["six"].environment["python"] == "3.12"
+    environments = without_replicates(tmp_path).load().environments
+    assert environments["one"] == {"device": "x86_64", "python": "3.11", "keras": "3"}
+    assert environments["six"]["python"] == "3.12"
 
 
 # --- as a package ---

@@ -38,7 +38,7 @@ from planted import (
 
 TWO = "notebooks: {run: train.ipynb}\ngrid: [{name: 'n_{units}', units: [8, 16]}]\n"
 SECTIONS = [
-    "Which network is best?",
+    "Which configuration is best?",
     "Load the runs",
     "All runs",
     "Elimination",
@@ -242,7 +242,7 @@ def test_directory_without_a_study_is_said_on_the_page(tmp_path: Path) -> None:
     record.write_bytes(record.read_bytes()[:100])
     page = study.summarise()
     assert "**There is no study in `../outputs/mine`**" in page.part("Load the runs")
-    assert page.headings == ["Which network is best?", "Load the runs", "All runs", "Conclusion"]
+    assert page.headings == ["Which configuration is best?", "Load the runs", "All runs", "Conclusion"]
     assert FIGURE not in page.text
     assert list(study.outputs.iterdir()) == [record]
 
@@ -250,7 +250,7 @@ def test_directory_without_a_study_is_said_on_the_page(tmp_path: Path) -> None:
 def test_study_without_runs_gives_a_sensible_page(tmp_path: Path) -> None:
     page = Planted(tmp_path, WITHOUT_REPLICATES).summarise()
     assert page.headings == [
-        "Which network is best?",
+        "Which configuration is best?",
         "Load the runs",
         "All runs",
         "Final test evaluation",
@@ -262,33 +262,36 @@ def test_study_without_runs_gives_a_sensible_page(tmp_path: Path) -> None:
     assert "The test set stays shut" in page.text
 
 
-def test_study_of_another_template_has_the_same_page_without_what_does_not_apply(tmp_path: Path) -> None:
-    study = Planted(tmp_path, TWO)
-    for name, score in [("n_8", 0.7), ("n_16", 0.8)]:
-        place = study.run(name, [])
-        (place / "history.csv").write_text(f"epoch,my_score\n1,{score}\n")  # no epochs
-        (place / "result.json").unlink()  # no weights
+def test_study_without_histories_has_the_same_page_without_what_does_not_apply(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path, TWO + "rounds: [{candidates: [n_8, n_16]}, {candidates: [n_8, n_16], metric: f1}]\n"
+    )
+    for name, accuracy in [("n_8", 0.7), ("n_16", 0.8)]:
+        study.measure(
+            name, {"val_accuracy": accuracy, "val_brier_score": 1 - accuracy, "f1": accuracy, "n": 9}
+        )
     page = study.summarise()
     assert page.headings == [
-        "Which network is best?",
+        "Which configuration is best?",
         "Load the runs",
         "All runs",
         "Elimination",
-        "1 · All configurations",
+        "1 · Round 1",
+        "2 · Round 2",
         "The factors",
+        "What the criterion hides",
         "Which one is best",
         "Conclusion",
     ]
-    assert (
-        "is chosen** from n_8 and n_16: its my_score is 0.8000 (1 run) and a run takes 1.0 minutes."
-        in page.text
-    )
+    for heading in ("1 · Round 1", "2 · Round 2", "The factors", "Which one is best"):
+        assert FIGURE in page.part(heading), heading
+    assert "**val_accuracy decides** (higher is better)" in page.part("All runs")
+    assert "is chosen** from n_8 and n_16: its f1 is 0.8000 (1 run) and a run takes 1.0 minutes." in page.text
     assert "Raising units: of 1 step" in page.part("The factors")
-    for word in ("epochs", "weights", "settled"):
-        assert word not in "".join(page.part("All runs").splitlines()[4:]), word
-    assert not re.search(
-        r"\bnan\b|nothing|None", page.part("1 · All configurations") + page.part("Conclusion")
-    )
+    assert rows(page.part("What the criterion hides"))["1"]["val_brier_score"] == "**n_16 0.2000**"
+    said = page.text.replace(page.part("Elimination"), "")  # whose source speaks of all cases
+    assert not re.search(r"epoch|weights|settled|network|image|\bnan\b|nothing|None|test set", said)
+    assert not (study.outputs / "elimination.png").exists()
 
 
 def test_quick_look_leaves_the_test_set_shut(tmp_path: Path) -> None:

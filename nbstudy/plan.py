@@ -73,15 +73,18 @@ def runs_of_the_same_code(task: Task, least: float) -> list[dict[str, Any]]:
 def fit_line(runs: list[dict[str, Any]]) -> tuple[float, float]:
     """Return the seconds of one core that a run takes to start and those a FLOP.
 
-    Where no line fits, as with one run or runs of one size, starting counts as nothing.
+    Where no line fits, as with one run or runs of one size, starting counts as nothing. Where the template does not
+    say what runs cost, all count as equal.
     """
     flops = [run["flops"] for run in runs]
     seconds = [run["seconds"] * run["cores"] for run in runs]
+    if not any(flops):
+        return statistics.mean(seconds), 0.0
     if len(set(flops)) > 1:
         rate, start = statistics.linear_regression(flops, seconds)
         if rate > 0 and start >= 0:
             return start, rate
-    return 0.0, sum(seconds) / (sum(flops) or 1)
+    return 0.0, sum(seconds) / sum(flops)
 
 
 def makespan(seconds: Iterable[float], jobs: int) -> float:
@@ -110,11 +113,19 @@ def show_plan(tasks: Mapping[str, Task], findings: Mapping[str, Finding], jobs: 
     holder = holder_of(next(iter(tasks.values())).context.lease.outputs)
     if holder:
         click.echo(f"process {holder} is running this study: what it has under way shows as interrupted")
-    total = sum(flops_left(tasks[name], findings) for name in findings)
+    left = to_do([tasks[name] for name in findings], findings)
     duration = describe_duration(seconds, jobs)
-    if total == 0 and not seconds:
+    if not left:
         duration = "nothing to do"
-    click.echo(f"{total / 1e12:.2f} TFLOP to do, {jobs} at a time: {duration}")
+    work = f"{len(left)} runs"
+    if says_what_runs_cost(tasks, findings):
+        work = f"{sum(flops_left(task, findings) for task in left) / 1e12:.2f} TFLOP"
+    click.echo(f"{work} to do, {jobs} at a time: {duration}")
+
+
+def says_what_runs_cost(tasks: Mapping[str, Task], names: Iterable[str]) -> bool:
+    """Tell whether the template says how many FLOPs its runs take."""
+    return any(tasks[name].flops for name in names)
 
 
 def show_rows(
@@ -122,11 +133,16 @@ def show_rows(
 ) -> None:
     """Print a row a configuration."""
     width = max(map(len, findings))
-    click.echo(f"{'configuration':{width}}  {'state':10}    TFLOP  minutes  why")
+    has_cost = says_what_runs_cost(tasks, findings)
+    heading = [f"{'configuration':{width}}", f"{'state':10}"]
+    if has_cost:
+        heading.append("  TFLOP")
+    click.echo("  ".join([*heading, "minutes", "why"]))
     for name, finding in findings.items():
+        row = [f"{name:{width}}", f"{finding.state:10}"]
+        if has_cost:
+            row.append(f"{flops_left(tasks[name], findings) / 1e12:7.2f}")
         minutes = f"{seconds.get(name, 0.0) / 60:7.1f}"
         if not seconds and not finding.state.is_done:
             minutes = "      ?"
-        tflop = f"{flops_left(tasks[name], findings) / 1e12:7.2f}"
-        row = [f"{name:{width}}", f"{finding.state:10}", tflop, minutes, finding.reason]
-        click.echo("  ".join(row).rstrip())
+        click.echo("  ".join([*row, minutes, finding.reason]).rstrip())

@@ -50,7 +50,6 @@ def test_line_is_in_seconds_of_one_core() -> None:
         ([2e9, 2e9], [4.0, 8.0], 3e-9),  # no line through these
         ([1e9, 2e9], [9.0, 3.0], 4e-9),  # which would cost less the longer they are
         ([1e9, 2e9], [1.0, 5.0], 2e-9),  # which would start before they begin
-        ([0.0], [4.0], 4.0),  # of a template that does not say what it costs
     ],
 )
 def test_line_is_a_plain_rate_where_none_fits(
@@ -58,6 +57,10 @@ def test_line_is_a_plain_rate_where_none_fits(
 ) -> None:
     start, rate = fit_line(runs(flops, seconds))
     assert (start, rate) == (0.0, pytest.approx(expected))
+
+
+def test_runs_of_unknown_cost_take_their_mean() -> None:
+    assert fit_line(runs([0.0, 0.0], [4.0, 8.0])) == (6.0, 0.0)
 
 
 # --- the dry run ---
@@ -107,3 +110,15 @@ def test_ten_thousand_configurations_are_planned_and_counted(project: Project) -
     printed = project.run(study, "--only", "g_1_0", "--only", "g_2_0")
     assert "0 of 2 complete" in printed
     assert "2 complete, 9998 missing" in project.run(study, "--dry-run")
+
+
+def test_plan_of_a_template_that_does_not_say_what_runs_cost(project: Project) -> None:
+    project.edit("tiny.ipynb", 'flops, lengthens = 1e9 * steps, "steps"', 'lengthens = "steps"')
+    study = project.study(TINY_STUDY)
+    printed = project.run(study, "--dry-run", "--jobs", "1")
+    assert "2 runs to do, 1 at a time: no finished run to estimate from" in printed
+    assert "FLOP" not in printed
+    project.run(study, "--only", "short")
+    printed = project.run(study, "--dry-run", "--jobs", "1")
+    assert re.search(r"^1 runs to do, 1 at a time: about \d+\.\d minutes$", printed, re.MULTILINE), printed
+    assert re.search(r"^short +complete +0\.0$", printed, re.MULTILINE), printed

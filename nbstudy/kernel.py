@@ -1,27 +1,43 @@
 """Execute one notebook in a kernel of its own, which lives only while somebody waits for it.
 
-The kernel talks over sockets in a directory that only this user can enter (no TCP port that anybody on the host
-could connect to). Its temporary files, and the modules that travel with it, lie there too and go with it.
+The kernel runs the Python that runs this, whatever the notebook names. It talks over sockets in a directory that
+only this user can enter (no TCP port that anybody on the host could connect to). Its temporary files, its settings,
+and the modules that travel with it lie in another one. Both go with it, also when it did not start.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import platform
+import re
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from nbstudy.files import read_json, write_json
+from nbstudy.environment import SAID, SAID_BELOW, kernel_environment
+from nbstudy.files import hash_of, read_json, write_json
 from nbstudy.host import share_of_host
 
 TRIES = 3  # of a kernel that does not even start
+START = 600  # seconds that one may take: network file systems are slow when many runs begin at once
+NEVER = 10**9  # seconds
+
+TELLING = re.compile(
+    r"error|fatal|fail|abort|memory|what\(\)|exception|cannot|denied|not found|no such", re.IGNORECASE
+)
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # which colour text in a terminal
 
 
 def execute(
@@ -33,10 +49,11 @@ def execute(
     timeout: float | None = None,
     modules: Mapping[str, str] | None = None,
 ) -> str | None:
-    """Execute a notebook in place, working in a directory; return its error's first line, None if it has none.
+    """Execute a notebook in place, working in a directory; return its error in one line, None if it has none.
 
     It gets the share of one of `jobs` runs on this host. It is killed as soon as `is_awaited` says no, or after
-    `timeout` minutes. `modules` are files by path, which the notebook can import before all others.
+    `timeout` minutes. `modules` are files by path, which the notebook can import before all others. That its last
+    cell did not run is an error, too.
     """
     started = time.monotonic()
     deadline = float("inf")
@@ -53,9 +70,7 @@ def execute(
     if error and time.monotonic() > deadline:
         error = f"TimeoutError: took longer than {timeout:g} minutes"
     remove_paths(notebook)
-    if error:
-        return error.strip().splitlines()[0]
-    return None
+    return error
 
 
 def execute_once(
@@ -67,72 +82,258 @@ def execute_once(
     modules: Mapping[str, str],
 ) -> tuple[str | None, bool]:
     """Execute a notebook in a new kernel; return its error, and whether its cells had begun."""
+    progress = Progress()
+    try:
+        with (
+            temporary_directory(socket_place()) as sockets,
+            temporary_directory(Path(tempfile.gettempdir())) as private,
+            share_of_host(jobs) as share,
+        ):
+            environment = kernel_environment(private, share, modules)
+            stderr = Stderr(private)
+            with private_kernel(sockets, environment, private / SAID_BELOW, is_wanted) as kernel:
+                error = run_cells(notebook, directory, parameters, kernel, stderr, progress)
+    except OSError as failure:  # directories that cannot be made
+        error = in_one_line(type(failure).__name__, str(failure))
+    return error, progress.begun
+
+
+def run_cells(
+    notebook: Path,
+    directory: Path,
+    parameters: dict[str, Any],
+    kernel: Any,
+    stderr: Stderr,
+    progress: Progress,
+) -> str | None:
+    """Start a kernel and run a notebook's cells in it; return the error, None if all of them ran."""
     import papermill
     from jupyter_core.utils import ensure_event_loop
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what fails is said by the runner
     # papermill formats the paths that it is given, so braces in them are doubled
     path = str(notebook).replace("{", "{{").replace("}", "}}")
-    begun: list[bool] = []
-    error = None
-    private_directory = tempfile.TemporaryDirectory(prefix=f"kernel-{os.getpid()}-")
-    with private_directory as private, share_of_host(jobs) as share:
-        environment = os.environ | share | {"TMPDIR": private}
-        if modules:
-            environment["PYTHONPATH"] = write_modules(modules, Path(private, "modules"))
-        try:
-            papermill.execute_notebook(
-                path,
-                path,
-                parameters,
-                progress_bar=False,
-                kernel_manager_class=private_kernel(private, environment, is_wanted),
-                resources={"metadata": {"path": str(directory)}},
-                shutdown_kernel="immediate",
-                on_notebook_start=lambda **_: begun.append(True),
-            )
-        except papermill.PapermillExecutionError as failure:
-            error = f"{failure.ename}: {failure.evalue}"
-        except Exception as failure:  # noqa: BLE001 - one failure must not stop the others
-            error = f"{type(failure).__name__}: {failure}"
-        ensure_event_loop().close()  # papermill's, which a new thread would leave open
-    return error, bool(begun)
+    try:
+        papermill.execute_notebook(
+            path,
+            path,
+            parameters,
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            km=kernel,
+            start_timeout=START,
+            iopub_timeout=NEVER,  # a cell may put out more than is fetched in its time
+            resources={"metadata": {"path": str(directory)}},
+            on_notebook_start=progress.begin,
+            on_cell_execute=stderr.forget,
+            on_cell_executed=progress.end_cell,
+        )
+    except papermill.PapermillExecutionError as failure:
+        return progress.error() or in_one_line(failure.ename, failure.evalue)
+    except Exception as failure:  # noqa: BLE001 - one failure must not stop the others
+        if not str(failure).startswith("Kernel died"):
+            return in_one_line(type(failure).__name__, str(failure))
+        status = ensure_event_loop().run_until_complete(kernel.provisioner.poll())
+        return why_it_died(status, stderr.read())
+    if progress.ended < progress.cells:
+        return f"SystemExit: the notebook ended in code cell {progress.ended} of {progress.cells}, before its last"
+    return None
 
 
-def private_kernel(private: str, environment: dict[str, str], is_wanted: Callable[[], bool]) -> type[Any]:
-    """Return a kernel manager whose sockets lie in a private directory, and that kills what nobody wants."""
+@dataclass
+class Progress:
+    """How far a notebook has come."""
+
+    begun: bool = False
+    cells: int = 0  # of code, that will run
+    ended: int = 0
+    reply: dict[str, Any] = field(default_factory=dict)  # of the kernel, when the last of them ended
+
+    def begin(self, notebook: Any) -> None:
+        """Note that a notebook is about to run."""
+        self.begun = True
+        for cell in notebook.cells:
+            is_skipped = "skip-execution" in cell.metadata.tags or not cell.source.strip()
+            if cell.cell_type == "code" and not is_skipped:
+                self.cells += 1
+
+    def end_cell(self, execute_reply: Any, **_: Any) -> None:
+        """Note that a cell has ended, with or without an error."""
+        self.ended += 1
+        self.reply = execute_reply["content"]
+
+    def error(self) -> str | None:
+        """Return the error of the cell that ended last, however the notebook shows errors; None if it has none."""
+        if self.reply.get("status") != "error":
+            return None
+        message = self.reply["evalue"]
+        if not message.strip():  # as of a bare assert: name what failed
+            traceback = plain("\n".join(self.reply["traceback"]))
+            message = "".join(re.findall(r"^-+> *\d+ +(.+)", traceback, re.MULTILINE)[-1:])
+        return in_one_line(self.reply["ename"], message)
+
+
+def in_one_line(name: str, message: str) -> str:
+    """Return an error in one line: its name, and the first words of its message."""
+    for line in plain(message).splitlines():
+        if line.strip():
+            return f"{name or 'Error'}: {line.strip()}"
+    return name or "Error"
+
+
+def plain(text: str) -> str:
+    """Return a text without what colours it in a terminal."""
+    return ESCAPES.sub("", text)
+
+
+# --- the kernel ---
+@contextmanager
+def private_kernel(
+    sockets: Path, environment: dict[str, str], stderr: Path, is_wanted: Callable[[], bool]
+) -> Iterator[Any]:
+    """Yield the manager of a kernel, not yet started; nothing of it is left at the end."""
+    from jupyter_core.utils import ensure_event_loop
+
+    kernel = manager_class()(sockets, environment, stderr, is_wanted)
+    try:
+        yield kernel
+    finally:
+        loop = ensure_event_loop()  # papermill's, which a new thread would leave open
+        loop.run_until_complete(kernel.end())
+        loop.close()
+
+
+def manager_class() -> type[Any]:
+    """Return a class of kernel managers that kill what nobody wants, and look at no settings of a person."""
+    import zmq
+    from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
     class PrivateKernel(AsyncKernelManager):
-        def __init__(self, **options: Any) -> None:
-            super().__init__(
-                transport="ipc",
-                ip=f"{private}/ipc",
-                connection_file=f"{private}/connection",
-                **options,
+        def __init__(
+            self, sockets: Path, environment: dict[str, str], stderr: Path, is_wanted: Callable[[], bool]
+        ) -> None:
+            super().__init__(transport="ipc", ip=f"{sockets}/ipc", connection_file=f"{sockets}/connection")
+            self.environment = environment
+            self.stderr = stderr.open("ab")
+            self.is_wanted = is_wanted
+            self.clients: list[Any] = []
+
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec(
+                argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                language="python",
+                metadata={"kernel_provisioner": {"provisioner_name": "local-provisioner"}},
             )
 
         async def _async_pre_start_kernel(self, **options: Any) -> Any:
-            return await super()._async_pre_start_kernel(env=environment, **options)
+            return await super()._async_pre_start_kernel(
+                env=self.environment,
+                stdout=subprocess.DEVNULL,  # what cells write goes into the log
+                stderr=self.stderr,
+                **options,
+            )
+
+        def client(self, **options: Any) -> Any:
+            client = super().client(**options)
+            client.context.rcvhwm = 0  # however many outputs wait, the kernel need not
+            self.clients.append(client)
+            return client
 
         async def _async_is_alive(self) -> bool:  # which is asked several times a second
-            if self.has_kernel and not is_wanted():
+            if self.has_kernel and not self.is_wanted():
                 await self._async_signal_kernel(signal.SIGKILL)
             return await super()._async_is_alive()
+
+        async def end(self) -> None:
+            """End the process and all sockets, which garbage collection could wait for without an end."""
+            await self._async_kill_kernel()
+            for client in self.clients:
+                with suppress(zmq.ZMQError):
+                    client.stop_channels()
+                client.context.destroy(linger=0)
+            await self._async_cleanup_resources()
+            self.stderr.close()
 
     return PrivateKernel
 
 
-def write_modules(modules: Mapping[str, str], place: Path) -> str:
-    """Write modules where a kernel finds them; return its PYTHONPATH."""
-    for name, source in modules.items():
-        file = place / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(source, encoding="utf-8")
-    inherited = os.environ.get("PYTHONPATH")
-    if inherited:
-        return f"{place}{os.pathsep}{inherited}"
-    return str(place)
+class Stderr:
+    """What a kernel writes to its stderr, where one that dies says why; it also puts it into its log."""
+
+    def __init__(self, private: Path) -> None:
+        self.paths = [private / SAID, private / SAID_BELOW]
+        self.known = [0, 0]  # bytes of them from before the cell that runs
+        for path in self.paths:
+            path.touch()
+
+    def forget(self, **_: Any) -> None:
+        """Leave out what has been written until now: it was not the cause."""
+        self.known = [path.stat().st_size for path in self.paths]
+
+    def read(self) -> str:
+        """Return what has been written since."""
+        words = b""
+        for path, known in zip(self.paths, self.known, strict=True):
+            words += path.read_bytes()[known:]
+        return words.decode(errors="replace")
+
+
+def why_it_died(status: int, words: str) -> str:
+    """Return the error of a kernel that ended by itself, from its exit status and what it wrote last."""
+    if status == -signal.SIGKILL:  # which leaves no time for last words
+        return "DeadKernelError: the kernel was killed, as systems do when memory runs out"
+    how = f"ended with status {status}"
+    if status < 0:
+        how = f"was ended by {signal.strsignal(-status)}"
+    said = [line.strip() for line in plain(words).splitlines() if line.strip()]
+    telling = [line for line in said if TELLING.search(line)] or said
+    return ": ".join([f"DeadKernelError: the kernel {how}", *telling[-1:]])
+
+
+# --- its directories ---
+@contextmanager
+def temporary_directory(place: Path) -> Iterator[Path]:
+    """Yield a new directory that only this user can enter, named after this process; remove it at the end."""
+    prefix = f"{directory_prefix()}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
+def socket_place() -> Path:
+    """Return the first place where a kernel's sockets can lie; raise OSError if there is none."""
+    for place in places():
+        with (
+            suppress(OSError),
+            temporary_directory(place) as directory,
+            socket.socket(socket.AF_UNIX) as trial,
+        ):
+            trial.bind(str(directory / "ipc-5"))  # fails where the path is longer than some hundred bytes
+            return place
+    message = f"no socket can be made in any of {', '.join(map(str, places()))}: set TMPDIR to a short path"
+    raise OSError(message)
+
+
+def places() -> list[Path]:
+    """Return where the directories of kernels may lie, the preferred place first."""
+    names = [tempfile.gettempdir(), "/tmp", f"/run/user/{os.getuid()}", "/var/tmp"]
+    return [Path(name) for name in dict.fromkeys(names)]
+
+
+def remove_dead_sockets() -> None:
+    """Remove the directories that runners on this host left which were killed."""
+    for place in places():
+        for left in place.glob(f"{directory_prefix()}*"):
+            pid = left.name.removeprefix(directory_prefix()).split("-")[0]
+            if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def directory_prefix() -> str:
+    """Return how the names of kernels' directories begin on this host: others may use the same place."""
+    return f"kernel-{hash_of(platform.node())[:4]}-"
 
 
 def remove_paths(notebook: Path) -> None:
@@ -140,12 +341,5 @@ def remove_paths(notebook: Path) -> None:
     log = read_json(notebook)
     for key in ("input_path", "output_path"):
         log.get("metadata", {}).get("papermill", {}).pop(key, None)
-    write_json(notebook, log)
-
-
-def remove_dead_sockets() -> None:
-    """Remove the private directories that runners left which were killed."""
-    for left in Path(tempfile.gettempdir()).glob("kernel-*-*"):
-        pid = left.name.split("-")[1]
-        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
+    if log:
+        write_json(notebook, log)

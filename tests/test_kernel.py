@@ -2,30 +2,57 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import re
 import signal
 import stat
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 import nbformat
 import psutil
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
+from nbstudy import kernel
+from nbstudy.environment import kernel_environment
 from project import (
+    PATIENCE,
+    ROOT,
     TINY_STUDY,
     Project,
     all_end,
+    as_stranger,
     kernels_of,
+    outputs_of,
     read,
     read_run,
     rows,
     sockets_of,
     wait_for,
 )
+
+
+def execute(
+    directory: Path, *cells: str, metadata: Mapping[str, Any] | None = None, **parameters: Any
+) -> str | None:
+    """Execute code cells in a directory, which keeps the log; return their error."""
+    notebook = new_notebook(metadata=dict(metadata or {}), cells=[new_code_cell(source) for source in cells])
+    log = directory / "log.ipynb"
+    nbformat.write(notebook, log)
+    return kernel.execute(log, directory, parameters, 1, lambda: True, PATIENCE / 60)
+
+
+def log_in(directory: Path) -> nbformat.NotebookNode:
+    """Return the log of the cells that were executed in a directory."""
+    return nbformat.read(directory / "log.ipynb", as_version=4)
 
 
 @pytest.fixture
@@ -50,6 +77,159 @@ def test_paths_with_odd_characters_work(project: Project) -> None:
     moved = Project(odd)
     moved.run(moved.study(TINY_STUDY), "--only", "short")
     assert moved.outputs("mine", "short", "run.json").exists()
+
+
+# what a run sees of the machine it is on
+REPORT = """
+import json, os, sys, tempfile
+from pathlib import Path
+import matplotlib.pyplot as plt
+
+plt.plot([1, 2])
+plt.show()
+home = Path(os.environ["KERAS_HOME"])
+report = {
+    "python": sys.executable,
+    "asserts": __debug__,
+    "matplotlib": [plt.get_backend(), plt.rcParams["text.usetex"]],
+    "keras": [os.environ["KERAS_BACKEND"], os.environ.get("KERAS_MAX_EPOCHS"), (home / "keras.json").exists()],
+    "data": str((home / "datasets").resolve()),
+    "oneDNN": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
+    "threads": os.environ.get("OPENBLAS_NUM_THREADS"),
+    "temporary": tempfile.gettempdir(),
+    "project": os.environ["NBSTUDY_PROJECT"],
+}
+Path("report.json").write_text(json.dumps(report))
+"""
+
+
+def make_hostile(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this the machine of somebody who has set for other work all that a run must not have."""
+    profile = home / ".ipython" / "profile_default"
+    files = {
+        profile / "startup" / "greet.py": "print('PLANTED')",
+        profile / "ipython_config.py": "c = get_config()\nc.InteractiveShell.ast_node_interactivity = 'all'",
+        home / "startup.py": "print('PLANTED')",
+        home / "matplotlibrc": "text.usetex: True",
+        home / ".keras" / "keras.json": '{"floatx": "float64", "backend": "jax"}',
+        home
+        / "kernels"
+        / "python3"
+        / "kernel.json": '{"argv": ["false"], "display_name": "", "language": "python"}',
+    }
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    variables = {
+        "HOME": str(home),
+        "MPLBACKEND": "Agg",
+        "MATPLOTLIBRC": str(home / "matplotlibrc"),
+        "MPLCONFIGDIR": matplotlib.get_cachedir(),  # whose list of fonts saves seconds
+        "KERAS_BACKEND": "jax",
+        "KERAS_MAX_EPOCHS": "1",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "OPENBLAS_NUM_THREADS": "7",
+        "PYTHONSTARTUP": str(home / "startup.py"),
+        "PYTHONOPTIMIZE": "1",
+        "JUPYTER_PATH": str(home),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+
+
+def test_run_is_the_same_on_everybodys_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    make_hostile(home, monkeypatch)
+    temporary = tmp_path / ("long" * 25)  # a socket's path may have some hundred bytes
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+
+    # no kernel is named, and no language
+    assert execute(tmp_path, REPORT, "print('seed', seed)", "'unseen'\nseed", seed=3) is None
+    report = read(tmp_path / "report.json")
+    assert Path(report.pop("temporary")).parent.parent == temporary
+    assert report == {
+        "python": sys.executable,
+        "asserts": True,
+        "matplotlib": ["module://matplotlib_inline.backend_inline", False],
+        "keras": ["tensorflow", None, False],
+        "data": str(home / ".keras" / "datasets"),
+        "oneDNN": None,
+        "threads": None,
+        "project": str(ROOT),
+    }
+    log = log_in(tmp_path)
+    shown = outputs_of(log)
+    assert "image/png" in shown and "seed 3" in shown
+    assert "PLANTED" not in shown and "unseen" not in shown
+    assert list(temporary.iterdir()) == []
+    assert left_by_this_process() == []
+
+
+def left_by_this_process() -> list[Path]:
+    """Return the directories of kernels that this process has left."""
+    left = []
+    for place in kernel.places():
+        left += place.glob(f"kernel-*-{os.getpid()}-*")
+    return left
+
+
+def test_sets_of_texts_have_one_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHASHSEED", "5")
+    environment = kernel_environment(tmp_path, {}, {})
+    ask = [sys.executable, "-c", "print(hash('a text'))"]
+    hashes = {subprocess.check_output(ask, env=environment) for _ in range(2)}
+    hashes.add(subprocess.check_output(ask, env=os.environ | {"PYTHONHASHSEED": "0"}))
+    assert len(hashes) == 1
+
+
+def test_stranger_without_a_home_can_run(
+    project: Project, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user is unknown, and HOME is not set."""
+    monkeypatch.delenv("HOME")
+    project.edit("tiny.ipynb", "rows = [", "import matplotlib.font_manager\nrows = [")
+    study = project.study(TINY_STUDY)
+    for path in (temporary, project.root, project.root / "notebooks"):
+        path.chmod(0o777)
+    done = subprocess.run(
+        [*as_stranger(), *project.command(study, "--only", "short")],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "stderr" not in outputs_of(
+        nbformat.read(project.outputs("mine", "short", "short.ipynb"), as_version=4)
+    )
+
+
+def test_all_outputs_of_a_cell_are_kept_however_slowly_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from papermill.clientwrap import PapermillNotebookClient
+
+    number, length = 2400, 4000  # more than a channel holds at both ends, and its socket between them
+    process_message = PapermillNotebookClient.process_message
+
+    def process_when_all_is_sent(self: Any, message: Any, *rest: Any) -> Any:
+        if message["msg_type"] == "display_data":
+            wait_for((tmp_path / "sent").exists)
+        return process_message(self, message, *rest)
+
+    monkeypatch.setattr(PapermillNotebookClient, "process_message", process_when_all_is_sent)
+    show = (
+        "publish = get_ipython().display_pub.publish\n"
+        "for i in range(number): publish({'text/plain': f'{i:{length}}'})"
+    )
+    sent = "from pathlib import Path\nPath('sent').touch()"
+    assert execute(tmp_path, f"{show}\n{sent}", "print('the end')", number=number, length=length) is None
+    cells = log_in(tmp_path).cells
+    assert [int(output.data["text/plain"]) for output in cells[1].outputs] == list(range(number))
+    assert "the end" in outputs_of(log_in(tmp_path))
 
 
 # --- where they talk ---
@@ -80,7 +260,8 @@ def test_sockets_and_temporary_files_lie_where_only_the_user_can_enter(
     assert place.parent == temporary
     assert stat.S_IMODE(place.stat().st_mode) & 0o777 == 0o700
     assert sum(path.is_socket() for path in place.iterdir()) == 5  # all of a kernel's channels
-    assert any(path.name.startswith("tmp") for path in place.iterdir())
+    assert list(temporary.glob("kernel-*/tmp/tmp*"))
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o700 for path in temporary.iterdir() if path != place)
     runner.send_signal(signal.SIGINT)
     runner.finish(130)
     project.run(study, "--only", "short")
@@ -102,11 +283,59 @@ def test_kernels_of_a_killed_runner_end_and_the_next_removes_their_sockets(proje
     assert not any(place.exists() for place in sockets)
 
 
+def test_directories_of_dead_runners_are_removed_wherever_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [tmp_path / "temporary", tmp_path / "short", tmp_path / "missing"]
+    monkeypatch.setattr(kernel, "places", lambda: places)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for place in places[:2]:
+        for name in (
+            f"{kernel.directory_prefix()}{dead.pid}-a",
+            f"kernel-other-host-{dead.pid}-a",
+            "kernel-x-y",
+        ):
+            (place / name).mkdir(parents=True)
+    with kernel.temporary_directory(places[0]) as alive:
+        kernel.remove_dead_sockets()
+        left = {path.name for place in places[:2] for path in place.iterdir()}
+        assert left == {alive.name, f"kernel-other-host-{dead.pid}-a", "kernel-x-y"}
+
+
+def test_no_place_for_sockets_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / ("long" * 25)
+    place.mkdir()
+    monkeypatch.setattr(kernel, "places", lambda: [place])
+    error = execute(tmp_path, "1")
+    assert error == f"OSError: no socket can be made in any of {place}: set TMPDIR to a short path"
+
+
 # --- how they fail ---
+HANDLER = "get_ipython().set_custom_exc((Exception,), lambda *_, **__: print('handled'))"
 FAULTS = {
-    "die": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "DeadKernelError"),
-    "leave": ("import os; os._exit(0)", "DeadKernelError"),
+    "die": (
+        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+        "DeadKernelError: .* Segmentation fault",
+    ),
+    "kill": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "DeadKernelError: .* memory"),
+    "words": (
+        "import os; os.write(2, b'error: no GPU\\n'); os._exit(3)",
+        "DeadKernelError: .* 3: error: no GPU",
+    ),
+    "flush": (
+        "import sys, os; print('I cannot go on', file=sys.stderr); os._exit(1)",
+        "DeadKernelError: .* go on",
+    ),
     "memory": ("x = bytearray(2**62)", "MemoryError"),
+    "leave": (
+        "import sys; sys.exit(0)",
+        "SystemExit: the notebook ended in code cell 5 of 6, before its last",
+    ),
+    "magic": ("%nonesuch", "UsageError: Line magic function `%nonesuch` not found"),
+    "handler": (f"{HANDLER}\n1 / 0", "ZeroDivisionError: division by zero"),
+    "bare": ("x = 2\nassert x == 1", "AssertionError: assert x == 1"),
+    "blank": ("raise ValueError('\\n\\n  second line')", "ValueError: second line"),
 }
 
 
@@ -115,11 +344,17 @@ def assert_is_kept_and_named(project: Project, name: str, error: str, printed: s
     log = project.attempt(name) / f"{name}.ipynb"
     assert re.search(rf"  {name}: {error}.*\({log.relative_to(project.root)}\)", printed), printed
     nbformat.validate(nbformat.read(log, as_version=4))
-    assert error in read_run(log.parent)["error"]
+    assert re.match(error, read_run(log.parent)["error"])
 
 
 def test_faults_are_kept_and_named_and_the_others_go_on(project: Project) -> None:
-    project.edit("tiny.ipynb", 'if text == "fail":\n    raise RuntimeError("asked to fail")', "exec(text)")
+    path = project.root / "notebooks" / "tiny.ipynb"
+    tiny = nbformat.read(path, as_version=4)
+    tiny.cells += [
+        new_code_cell("get_ipython().run_cell(text).raise_error()"),
+        new_code_cell("print('the end')"),
+    ]
+    nbformat.write(tiny, path)
     bad = "".join(f"  {name}: {{text: {json.dumps(code)}}}\n" for name, (code, _) in FAULTS.items())
     printed = project.run(project.study(TINY_STUDY + bad), status=1)
     assert "short: 2 epochs" in printed and "long: 4 epochs" in printed
@@ -136,22 +371,52 @@ def test_run_that_takes_too_long_is_ended_and_named_and_the_others_go_on(project
     assert_is_kept_and_named(project, "late", "TimeoutError: took longer than 0.5 minutes", printed)
 
 
+# in front of the kernels that it lets fail, as PYTHONPATH
+FLAKY = """
+import os, sys
+if "ipykernel_launcher" in sys.orig_argv:
+    with open({starts!r}, "a") as file:
+        file.write("start ")
+    if open({starts!r}).read().count("start") <= {failures}:
+        print("no library here", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(1)
+"""
+
+
 @pytest.mark.parametrize(("failures", "status"), [(2, 0), (3, 1)])
 def test_kernel_that_does_not_start_is_tried_three_times(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, status: int
+    project: Project,
+    tmp_path: Path,
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failures: int,
+    status: int,
 ) -> None:
-    spec = tmp_path / "jupyter" / "kernels" / "flaky"
-    spec.mkdir(parents=True)
-    script = tmp_path / "flaky.sh"
-    script.write_text(
-        f'echo start >> {tmp_path}/starts\n[ "$(wc -l < {tmp_path}/starts)" -le {failures} ] && exit 1\n'
-        f'exec {sys.executable} -m ipykernel_launcher -f "$1"\n'
-    )
-    kernel = {"argv": ["sh", str(script), "{connection_file}"], "display_name": "x", "language": "python"}
-    (spec / "kernel.json").write_text(json.dumps(kernel))
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-    path = project.root / "notebooks" / "tiny.ipynb"
-    path.write_text(path.read_text().replace('"name": "python3"', '"name": "flaky"'))
+    starts = tmp_path / "starts"
+    (tmp_path / "path").mkdir()
+    source = FLAKY.format(starts=str(starts), failures=failures)
+    (tmp_path / "path" / "sitecustomize.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
     printed = project.run(project.study(TINY_STUDY), "--only", "short", status=status)
     assert ("short: 2 epochs" in printed) == (status == 0)
-    assert (tmp_path / "starts").read_text().count("start") == 3
+    assert ("short: DeadKernelError: the kernel ended with status 1: no library here" in printed) == (
+        status == 1
+    )
+    assert starts.read_text().count("start") == 3
+    assert list(temporary.iterdir()) == []
+
+
+def test_failed_start_leaves_nothing_and_does_not_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process runs, but its sockets cannot be had: their paths are too long."""
+    place = tmp_path / ("long" * 25)
+    place.mkdir()
+    monkeypatch.setattr(kernel, "socket_place", lambda: place)
+    before = set(psutil.Process().children())
+    error = execute(tmp_path, "1")
+    assert error and error.startswith("ZMQError: File name too long")
+    gc.collect()  # waits for the sockets of what it removes
+    assert set(psutil.Process().children()) <= before
+    assert list(place.iterdir()) == []

@@ -1,0 +1,165 @@
+"""The environment of a kernel: the same on everybody's machine, whoever starts the run.
+
+What a person has set for other work, in variables or in files of their home directory, must not change the numbers
+of a run or the look of its log. What a machine needs stays. What is neither, such as the model of the processor,
+is on record (`host.describe_environment`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from nbstudy.files import ROOT
+from nbstudy.host import data_home, private_directory
+
+# What belongs to the person and not to the run. The paths of CUDA, LD_LIBRARY_PATH and their like stay.
+PERSONAL = re.compile(
+    r"""
+    KERAS_\w+                           # backend, limits of epochs and steps
+    | TF_(?!GPU_)\w+                    # precision, compilers, other numbers of layers; GPU_: how memory is taken
+    | \w+_DEFAULT_FPMATH_MODE | NVIDIA_TF32_OVERRIDE
+    | \w+_NUM_THREADS                   # the share of the host decides
+    # of Python's own, all but those by which it finds its libraries
+    | PYTHON(?!PATH|HOME|USERBASE|NOUSERSITE|PLATLIBDIR|PYCACHEPREFIX|DONTWRITEBYTECODE)\w+
+    | IPYTHON\w* | JUPYTER_\w+ | JPY_\w+
+    | MPLBACKEND | MATPLOTLIBRC | PLOTLY_RENDERER | TQDM_\w+
+    | COLUMNS | LINES | NO_COLOR | FORCE_COLOR | CLICOLOR\w*
+    | NBSTUDY_\w+
+    """,
+    re.VERBOSE,
+)
+
+# The files in the private directory in which all is that a kernel writes to its stderr, at once, so that the last words
+# of one that dies are there: Python's, and what C code and other processes write to file descriptor 2.
+SAID = "stderr"
+SAID_BELOW = "stderr-below"
+
+# What runs in a kernel before its first cell. ZeroMQ drops what a cell puts out, and the news that it has ended, where
+# more than 1000 messages wait to be fetched: it must not. ipykernel fetches what is written to descriptor 2 from a
+# pipe, but not in time when it dies: a file stands in for the pipe.
+STARTUP = """
+def set_up():
+    import os, sys, threading, time
+    from functools import partial
+    from zmq import XPUB_NODROP
+
+    shell = get_ipython()
+    outputs = shell.kernel.iopub_thread
+    outputs.schedule(partial(outputs.socket.set, XPUB_NODROP, 1))
+
+    stderr = sys.stderr
+    stderr.echo = open({said!r}, "a", buffering=1)
+    os.dup2(os.open({said_below!r}, os.O_WRONLY | os.O_APPEND), 2)
+    below = open({said_below!r}, newline="", errors="replace")
+    below.seek(0, os.SEEK_END)
+    lock = threading.Lock()
+
+    def pass_on(*_):
+        with lock:
+            words = below.read()
+            if words:
+                stderr.write(words)
+
+    def pass_on_always():
+        while True:
+            pass_on()
+            time.sleep(0.2)
+
+    threading.Thread(target=pass_on_always, daemon=True).start()
+    shell.events.register("post_run_cell", pass_on)
+
+
+set_up()
+del set_up
+"""
+
+
+def kernel_environment(private: Path, share: Mapping[str, str], modules: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a kernel that has a private directory and a share of this host.
+
+    Its settings and its temporary files lie in the private directory, as do the modules, files by path, that it
+    can import before all others. Raises OSError where the directory or that of the data cannot be used.
+    """
+    environment = {name: value for name, value in os.environ.items() if not PERSONAL.fullmatch(name)}
+    environment |= share
+    environment |= {
+        "PYTHONHASHSEED": "0",  # the order of sets of texts
+        "PYTHONUTF8": "1",
+        "TMPDIR": str(make(private / "tmp")),
+        "IPYTHONDIR": str(ipython_directory(private)),
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MATPLOTLIBRC": str(empty_file(private / "matplotlibrc")),
+        "KERAS_BACKEND": "tensorflow",
+        "KERAS_HOME": str(keras_home(private / "keras")),
+    }
+    for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+        environment[name] = str(private / "jupyter")
+    environment |= stand_in_for_home(private)
+    if ROOT.is_dir():  # not on the workers of a cluster that do not have this project where it is here
+        environment["NBSTUDY_PROJECT"] = str(ROOT)
+    if modules:
+        environment["PYTHONPATH"] = write_modules(modules, private / "modules")
+    return environment
+
+
+def ipython_directory(private: Path) -> Path:
+    """Make an IPython directory with this project's start-up file and without the settings of anybody."""
+    directory = private / "ipython"
+    startup = directory / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    source = STARTUP.format(said=str(private / SAID), said_below=str(private / SAID_BELOW))
+    (startup / "nbstudy.py").write_text(source, encoding="utf-8")
+    return directory
+
+
+def keras_home(directory: Path) -> Path:
+    """Make a home of Keras without settings, in which the data and models of this host are."""
+    directory.mkdir()
+    for name in ("datasets", "models"):
+        data = data_home() / name
+        with suppress(OSError):  # a home of which nothing can be written or read
+            data.mkdir(parents=True, exist_ok=True)
+            (directory / name).symlink_to(data)
+    return directory
+
+
+def stand_in_for_home(private: Path) -> dict[str, str]:
+    """Return what stands in for a home directory that is not known, or that cannot be written."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # HOME is not set, and the user is unknown
+        return {"HOME": str(make(private / "home"))}
+    if "MPLCONFIGDIR" in os.environ or os.access(home, os.W_OK | os.X_OK):
+        return {}
+    # one for all kernels: it takes seconds to list the fonts of a host
+    fonts = private_directory(Path(tempfile.gettempdir(), f"matplotlib-{os.getuid()}"))
+    return {"MPLCONFIGDIR": str(fonts)}
+
+
+def write_modules(modules: Mapping[str, str], place: Path) -> str:
+    """Write modules where a kernel finds them; return its PYTHONPATH."""
+    for name, source in modules.items():
+        file = place / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(source, encoding="utf-8")
+    inherited = os.environ.get("PYTHONPATH")
+    if inherited:
+        return f"{place}{os.pathsep}{inherited}"
+    return str(place)
+
+
+def make(directory: Path) -> Path:
+    """Make a directory; return it."""
+    directory.mkdir()
+    return directory
+
+
+def empty_file(path: Path) -> Path:
+    """Make an empty file; return it."""
+    path.touch()
+    return path

@@ -19,6 +19,7 @@ from nbstudy.lease import Lease, hold
 from nbstudy.plan import describe_duration, predict, show_plan, to_do
 from nbstudy.pools import Hosts, open_pool
 from nbstudy.runs import Context, Finding, Task, check_outputs, check_place, extras, find, tasks_of
+from nbstudy.streams import print_without_failing
 from nbstudy.study import load_study
 from nbstudy.summary import summarise
 
@@ -58,6 +59,7 @@ def main(
     dry_run: bool,
 ) -> None:
     """Run what is not complete in STUDY, then rebuild its summary; paths begin where runner.py is."""
+    print_without_failing()
     exit_when_told_to()
     if jobs and scheduler:
         fail("--jobs", "cannot be combined with --scheduler, where each worker thread takes one run")
@@ -67,7 +69,9 @@ def main(
     check_outputs(study, outputs, named=directory is not None)
 
     lease = Lease(outputs, holder=f"{os.getpid()} {time.time_ns()}")
-    context = Context(study.template, study.lengthens, study.prepare, lease, timeout)
+    context = Context(
+        study.template, study.lengthens, study.prepare, lease, timeout, checkpoint=study.checkpoint
+    )
     if scheduler:
         context = replace(context, versions=installed_versions(required_libraries()))
     tasks = tasks_of(study, context)

@@ -12,15 +12,28 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nbstudy.files import FORMAT, hash_of, write_json
-from nbstudy.runs import CHECKPOINT, Task, differences, read_run, resume_point
+from nbstudy.files import CHECKPOINT, FORMAT, hash_of, write_json
+from nbstudy.host import describe_environment
+from nbstudy.runs import (
+    MODULES,
+    Task,
+    changed_code,
+    differences,
+    read_history,
+    read_run,
+    resume_point,
+    usable_directories,
+    why_incomplete,
+)
 
 ATTEMPTS_KEPT = 2  # of one configuration, the one that begins included
 
 
 def begin_attempt(task: Task, cores: int) -> Path:
-    """Make the directory of a new attempt, with the files of the one that it resumes from."""
-    start = resume_point(task)
+    """Make the directory of a new attempt, with the files of what it resumes from, or with none."""
+    usable = usable_directories(task)
+    start = resume_point(task, usable)
+    template = task.context.template
     before = task.attempts()
     number = 1
     if before:
@@ -31,7 +44,10 @@ def begin_attempt(task: Task, cores: int) -> Path:
         "format": FORMAT,
         "configuration": task.name,
         "parameters": task.parameters,
-        "code": task.context.template.hash,
+        "code": template.hash,
+        "modules": hashes_of(template.modules),
+        "environment": describe_environment(),
+        "environment_changes": [],
         "flops": task.flops,
         "cores": cores,
         "seconds": 0.0,
@@ -40,10 +56,14 @@ def begin_attempt(task: Task, cores: int) -> Path:
         "finished": False,
         "error": None,
     }
-    if start:
-        run |= carry_over(start, attempt)
+    if start is not None:
+        carry_over(start, attempt, task.context.checkpoint)
+        run["environment_changes"] = environment_changes(start, run["environment"])
+    if usable and (start is not None or usable[0] != task.place):
+        run |= spent_on(usable[0])
     run["attempts"] += 1
-    (attempt / f"{task.name}.ipynb").write_text(task.context.template.text, encoding="utf-8")
+    (attempt / f"{task.name}.ipynb").write_text(template.text, encoding="utf-8")
+    write_modules(template.modules, attempt / MODULES)
     write_json(attempt / "run.json", run)  # last: from now on the attempt counts
     superfluous = len(before) + 1 - ATTEMPTS_KEPT
     for old in before[: max(0, superfluous)]:
@@ -51,19 +71,66 @@ def begin_attempt(task: Task, cores: int) -> Path:
     return attempt
 
 
-def carry_over(start: Path, attempt: Path) -> dict[str, Any]:
-    """Copy the files that an attempt resumes from, logs aside; return what its record goes on with."""
-    run = read_run(start)
-    # oldest first: a history that is copied after its checkpoint is never behind it
-    files = sorted(start.iterdir(), key=lambda path: path.stat().st_mtime)
+def carry_over(start: Path, attempt: Path, checkpoint: str) -> None:
+    """Copy what an attempt resumes from, logs and record aside."""
+    # the checkpoint first: a history that is copied after it is never behind it
+    for path in sorted(start.iterdir(), key=lambda path: path.name != checkpoint):
+        if path.is_dir():
+            shutil.copytree(path, attempt / path.name, symlinks=True)
+        elif path.is_file() and path.suffix != ".ipynb" and path.name != "run.json":
+            shutil.copy2(path, attempt / path.name)
+
+
+def spent_on(directory: Path) -> dict[str, Any]:
+    """Return what the record of an attempt goes on with: the time and the attempts of those before it."""
+    run = read_run(directory)
     seconds = run["seconds"]
-    if not run["finished"]:  # it was killed, and lived to its last file
-        lived = files[-1].stat().st_mtime - (start / "run.json").stat().st_mtime
-        seconds = round(seconds + lived, 1)
-    for file in files:
-        if file.is_file() and file.suffix != ".ipynb" and file.name != "run.json":
-            shutil.copy2(file, attempt / file.name)
+    if not run["finished"]:
+        seconds = round(seconds + seconds_lived(directory), 1)
     return {"seconds": seconds, "attempts": run["attempts"], "started": run["started"]}
+
+
+def seconds_lived(attempt: Path) -> float:
+    """Return how long an attempt lived that was killed: from its record to its last file.
+
+    A time that is yet to come, of a clock that was set while it ran, says nothing.
+    """
+    now = time.time()
+    written = [path.lstat().st_mtime for path in attempt.iterdir()]
+    until_now = [moment for moment in written if moment <= now]
+    began = (attempt / "run.json").stat().st_mtime
+    return max([0.0, *(moment - began for moment in until_now)])
+
+
+def environment_changes(start: Path, environment: dict[str, str]) -> list[str]:
+    """Say what has changed since a run began: before, and in the environment that it resumes in now."""
+    run = read_run(start)
+    changes: list[str] = run.get("environment_changes", [])
+    if "environment" not in run:  # an earlier version made it
+        return changes
+    when = "when it resumed"
+    epochs = len(read_history(start))
+    if epochs:
+        when = f"after epoch {epochs}"
+    before = run["environment"]
+    for name in before | environment:
+        was, now = before.get(name, "none"), environment.get(name, "none")
+        if was != now:
+            changes.append(f"{name} {was} -> {now} {when}")
+    return changes
+
+
+def hashes_of(modules: dict[str, str]) -> dict[str, str]:
+    """Return the hashes of modules, by path."""
+    return {path: hash_of(source) for path, source in modules.items()}
+
+
+def write_modules(modules: dict[str, str], place: Path) -> None:
+    """Keep the sources of the modules that a run imports."""
+    for path, source in modules.items():
+        file = place / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(source, encoding="utf-8")
 
 
 def finish_attempt(attempt: Path, seconds: float, error: str | None) -> None:
@@ -84,8 +151,9 @@ def record_error(attempt: Path, error: str) -> None:
 def promote(task: Task, attempt: Path) -> None:
     """Move a successful attempt to its final place; the old result stays until then."""
     hashes = {}
+    others = ("run.json", CHECKPOINT, task.context.checkpoint)
     for path in attempt.iterdir():
-        if path.is_file() and path.name not in ("run.json", CHECKPOINT):
+        if path.is_file() and path.name not in others:
             hashes[path.name] = hash_of(path.read_bytes())
     write_json(attempt / "run.json", read_run(attempt) | {"files": hashes})
     if task.place.exists():
@@ -107,15 +175,20 @@ def finish_promotion(task: Task) -> None:
 
 
 def can_be_promoted(task: Task, attempt: Path) -> bool:
-    """Tell whether an attempt ran to its end without an error, with today's parameters and code."""
+    """Tell whether an attempt is complete, and was made with today's parameters and code."""
     run = read_run(attempt)
-    return bool(run.get("finished")) and not run["error"] and not differences(task, attempt)
+    if not run.get("finished") or run["error"] or differences(task, attempt):
+        return False
+    return why_incomplete(task, attempt) is None
 
 
 def accept_code(task: Task) -> None:
-    """Take a complete run as current although the template's code changed, and record it."""
+    """Take a complete run as current although the code changed, the template's or a module's, and record it."""
     run = read_run(task.place)
     template = task.context.template
-    if run and differences(task, task.place) == [f"{template.file} changed"]:
-        accepted = [*run.get("accepted", []), run["code"]]
-        write_json(task.place / "run.json", run | {"accepted": accepted, "code": template.hash})
+    changes = changed_code(task, task.place)
+    if run and changes and differences(task, task.place) == changes:
+        run["accepted"] = [*run.get("accepted", []), run["code"]]
+        run["code"] = template.hash
+        run["modules"] = hashes_of(template.modules)
+        write_json(task.place / "run.json", run)

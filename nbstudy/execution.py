@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TimeRemainingColumn
 
 from nbstudy.attempts import promote, record_error
 from nbstudy.pools import Hosts, Pool
-from nbstudy.runs import Finding, Task, describe_progress, read_history
+from nbstudy.runs import Finding, Task, describe_progress, read_history, read_run, why_incomplete
 from nbstudy.work import Slots, run_attempt
 
 
@@ -104,8 +105,17 @@ class Execution:
                 self.errors.append(f"{task.name}: {error}")
                 outcome = error
             else:
-                outcome = f"{describe_progress(task.place)}, {self.minutes(submission)}"
+                outcome = ", ".join(self.came_to(submission))
             self.display.end(task, outcome)
+
+    def came_to(self, submission: Submission) -> list[str]:
+        """Say what a run came to, in what time, and what had changed around it when it resumed."""
+        place = submission.task.place
+        words = [self.minutes(submission), *read_run(place).get("environment_changes", [])]
+        progress = describe_progress(place)
+        if progress:
+            words.insert(0, progress)
+        return words
 
     def minutes(self, submission: Submission) -> str:
         """Say how long a run took, beside what was predicted."""
@@ -126,7 +136,11 @@ def conclude(task: Task, future: Future[Any]) -> str | None:
         number, error = future.result()
         attempt = task.incomplete / number
         if not error:
-            promote(task, attempt)
+            error = why_incomplete(task, attempt)
+            if error:
+                record_error(attempt, error)
+            else:
+                promote(task, attempt)
     except Exception as failure:  # noqa: BLE001 - a full disk, or dead workers: the other runs go on
         error = f"{type(failure).__name__}: {failure}"
         record_error(attempt, error)
@@ -139,7 +153,8 @@ class Display:
     """A bar a running task and one for the study; lines alone where the output is no terminal."""
 
     def __init__(self, number: int) -> None:
-        self.console = Console(highlight=False, markup=False, soft_wrap=True)
+        # named, so that rich draws bars in characters which this stream can encode
+        self.console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
         self.progress = Progress(
             "{task.description}",
             BarColumn(),

@@ -12,6 +12,7 @@ from nbstudy.checks import fail
 ROOT = Path(__file__).resolve().parent.parent  # of the repository
 NOTEBOOKS = ROOT / "notebooks"
 OUTPUTS = ROOT / "outputs"  # named in .gitignore, .gitattributes and summary.ipynb too
+CHECKPOINT = "model.keras"  # what a run resumes from, where its template does not say
 FORMAT = 1  # of run.json, study.json and test.json; files of before there was a format count as 1
 
 
@@ -42,7 +43,9 @@ def read_record(path: Path) -> dict[str, Any]:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replace a JSON file in one step."""
     partial = path.with_name(f"partial.{path.name}")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    # half of a surrogate pair, as a kernel's error may hold, has no UTF-8; its backslash escape is JSON too
+    partial.write_text(text, encoding="utf-8", errors="backslashreplace")
     partial.replace(path)
 
 

@@ -7,7 +7,9 @@ Nothing is written here; attempts.py does that.
 
 from __future__ import annotations
 
+import ast
 import csv
+import os
 import zipfile
 from collections.abc import Collection
 from contextlib import suppress
@@ -19,13 +21,15 @@ from typing import Any
 import click
 
 from nbstudy.checks import fail
-from nbstudy.files import hash_of, read_json, read_record
+from nbstudy.files import CHECKPOINT, hash_of, read_json, read_record
 from nbstudy.lease import Lease
 from nbstudy.study import Study
 from nbstudy.template import Template
 
-CHECKPOINT = "model.keras"  # what a run resumes from
 HISTORY = "history.csv"  # a row an epoch
+MODULES = "modules"  # the directory of a run that keeps the sources of the modules it imported
+ARCHIVES = {".keras", ".zip", ".npz"}  # the checkpoints that can be told whole by their content
+NUMBERS_SHOWN = 3  # of result.json, for a run without a history
 FIELDS: dict[str, Any] = {  # of run.json, without which a run is not known
     "parameters": dict,
     "code": str,
@@ -36,6 +40,13 @@ FIELDS: dict[str, Any] = {  # of run.json, without which a run is not known
     "error": str | None,
     "flops": float,
     "cores": int,
+}
+OPTIONAL_FIELDS: dict[str, type] = {  # which records of earlier versions, or of unfinished runs, lack
+    "modules": dict,
+    "environment": dict,
+    "environment_changes": list,
+    "files": dict,
+    "accepted": list,
 }
 
 
@@ -60,12 +71,13 @@ class Finding:
     state: State
     reason: str = ""  # why it is not complete
     left: float = 1.0  # the share of its epochs that is left to train
+    resumes: bool = False  # whether the next attempt begins with a checkpoint
 
     @property
     def beginning(self) -> str:
         """Say how the next attempt begins."""
         beginning = "started"
-        if self.left < 1:
+        if self.resumes:
             beginning = "resumes"
         if self.reason:
             beginning += f" ({self.reason})"
@@ -82,6 +94,7 @@ class Context:
     lease: Lease
     timeout: float | None = None  # minutes that an attempt may take
     versions: dict[str, str] | None = None  # of the libraries that another host must have
+    checkpoint: str = CHECKPOINT  # the file that a run resumes from
 
 
 @dataclass(frozen=True)
@@ -104,9 +117,12 @@ class Task:
         return self.context.lease.outputs / "incomplete" / self.name
 
     @property
-    def epochs(self) -> int | None:
+    def epochs(self) -> float | None:
         """The epochs that are asked for, None where the template does not say which parameter that is."""
-        return self.parameters.get(self.context.lengthens or "")
+        asked = self.parameters.get(self.context.lengthens or "")
+        if isinstance(asked, int | float):
+            return asked
+        return None
 
     def attempts(self) -> list[Path]:
         """Return the directories of the attempts, oldest first."""
@@ -140,6 +156,9 @@ def read_run(directory: Path) -> dict[str, Any]:
     for field, kind in FIELDS.items():
         if not isinstance(run.get(field, ...), kind):
             return {}
+    for field, kind in OPTIONAL_FIELDS.items():
+        if not isinstance(run.get(field, kind()), kind):
+            return {}
     return run
 
 
@@ -163,24 +182,73 @@ def is_intact(file: Path, digest: str) -> bool:
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """Tell whether a checkpoint is there and its content is what was written."""
+    """Tell whether a checkpoint is there and its content is what was written.
+
+    An archive (by its name, or by its first bytes) is read through. Of any other file nobody but its template knows
+    the content: it counts as whole if it is not empty, since a template replaces its checkpoint in one step.
+    """
     with suppress(Exception):  # a damaged archive shows in many ways
-        return zipfile.ZipFile(checkpoint).testzip() is None
+        with checkpoint.open("rb") as file:
+            first_bytes = file.read(2)
+        if first_bytes != b"PK" and checkpoint.suffix not in ARCHIVES:
+            return bool(first_bytes)
+        with zipfile.ZipFile(checkpoint) as archive:
+            return archive.testzip() is None
     return False
 
 
 def describe_progress(directory: Path) -> str:
-    """Say how many epochs a run has, its last loss, and whether it diverged."""
+    """Say how many epochs a run has, its last loss, and why it ended early; its first numbers if it has no history."""
     history = read_history(directory)
-    words = [f"{len(history)} epochs"]
-    for metric in ("val_loss", "loss"):
-        if history and metric in history[-1]:
-            words.append(f"{metric} {history[-1][metric]:.7}")
-            break
-    diverged = read_json(directory / "result.json").get("diverged")
-    if diverged:
-        words.append(f"diverged at epoch {diverged}")
+    result = read_json(directory / "result.json")
+    words = []
+    if history:
+        words.append(f"{len(history)} epochs")
+        for metric in ("val_loss", "loss"):
+            if history[-1].get(metric):
+                words.append(f"{metric} {history[-1][metric]:.7}")
+                break
+    else:
+        words += described_numbers(result)[:NUMBERS_SHOWN]
+    early_end = describe_early_end(result)
+    if early_end:
+        words.append(early_end)
     return ", ".join(words)
+
+
+def describe_early_end(result: dict[str, Any]) -> str:
+    """Say why a run ended before its last epoch, as its result does; empty where that says nothing."""
+    if result.get("diverged"):
+        return f"diverged at epoch {result['diverged']}"
+    ended = result.get("ended")
+    if isinstance(ended, str) and ended.strip():
+        return f"ended early: {' '.join(ended.split())}"
+    return ""
+
+
+def described_numbers(result: dict[str, Any]) -> list[str]:
+    """Name the numbers of a result."""
+    words = []
+    for name, value in result.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            words.append(f"{name} {value:.4g}")
+    return words
+
+
+def why_incomplete(task: Task, attempt: Path) -> str | None:
+    """Say what an attempt lacks that ran to its end without an error, None if it is complete.
+
+    A history is as long as it was asked to be, or result.json says why it is not.
+    """
+    if task.epochs is None:
+        return None
+    epochs = len(read_history(attempt))
+    if epochs >= task.epochs or describe_early_end(read_json(attempt / "result.json")):
+        return None
+    return (
+        f"{HISTORY} has {epochs} of {task.epochs} epochs, and result.json does not say why "
+        "(`diverged` or `ended`)"
+    )
 
 
 def extras(names: Collection[str], outputs: Path) -> list[str]:
@@ -199,49 +267,78 @@ def find(task: Task) -> Finding:
     if run and not changes:
         return Finding(State.COMPLETE, left=0.0)
 
-    start = resume_point(task)
-    resumes = start is not None and task.epochs is not None and is_whole(start / CHECKPOINT)
-    finished = len(read_history(start or task.place))
+    usable = usable_directories(task)
+    start = resume_point(task, usable)
     left = 1.0
-    if resumes and task.epochs:
-        left = max(0.0, 1 - finished / task.epochs)
+    beginning = starting_over(task, usable)
+    if start is not None:
+        finished = len(read_history(start))
+        beginning = f"resumes after epoch {finished}"
+        if task.epochs:
+            left = max(0.0, 1 - finished / task.epochs)
 
-    if start is not None and start != task.place:
-        reason = read_run(start)["error"] or f"interrupted at epoch {finished}"
-        return Finding(State.UNFINISHED, reason, left)
+    if usable and usable[0] != task.place:
+        reason = read_run(usable[0])["error"] or interrupt(usable[0])
+        if start is None:
+            reason += f", {beginning}"
+        return Finding(State.UNFINISHED, reason, left, start is not None)
     if not run and task.place.exists():
         return Finding(State.STALE, "run.json is damaged")
     if not run:
         return Finding(State.MISSING)
-    if resumes:
-        changes.append(f"resumes after epoch {finished}")
-    else:
-        changes.append(starting_over(start))
-    return Finding(State.STALE, ", ".join(changes), left)
+    return Finding(State.STALE, ", ".join([*changes, beginning]), left, start is not None)
 
 
-def starting_over(start: Path | None) -> str:
+def usable_directories(task: Task) -> list[Path]:
+    """Return what was made as is asked now, but for its length: attempts, newest first, then what is in its place."""
+    usable = []
+    for directory in [*reversed(task.attempts()), task.place]:
+        run = read_run(directory)
+        if not run or differences(task, directory, may_grow=True):
+            continue
+        if HISTORY not in damaged_files(directory, run):
+            usable.append(directory)
+    return usable
+
+
+def resume_point(task: Task, usable: list[Path]) -> Path | None:
+    """Return the newest of these directories that has a whole checkpoint: what the next attempt begins with."""
+    for directory in usable:
+        if is_whole(directory / task.context.checkpoint):
+            return directory
+    return None
+
+
+def interrupt(attempt: Path) -> str:
+    """Say how far an attempt came that did not end by itself."""
+    epochs = len(read_history(attempt))
+    if epochs:
+        return f"interrupted at epoch {epochs}"
+    return "interrupted"
+
+
+def starting_over(task: Task, usable: list[Path]) -> str:
     """Say that a run starts over, and what is wrong with the checkpoint that it could have resumed from."""
-    if start is None:
+    checkpoint = task.context.checkpoint
+    if not usable or task.context.lengthens is None:
         return "starts over"
-    if (start / CHECKPOINT).exists():
-        return f"starts over: {CHECKPOINT} is damaged"
-    return f"starts over: {CHECKPOINT} is not here"
+    if (usable[0] / checkpoint).exists():
+        return f"starts over: {checkpoint} is damaged"
+    return f"starts over: {checkpoint} is not here"
 
 
 def differences(task: Task, directory: Path, may_grow: bool = False) -> list[str]:
     """Say what a run was made with that is not today's; with `may_grow`, the epochs may have been fewer."""
-    run = read_run(directory)
-    template = task.context.template
-    was = template.defaults | run.get("parameters", {})
+    was = task.context.template.defaults | read_run(directory).get("parameters", {})
     changes = changed_parameters(task.parameters, was)
-    grown = task.context.lengthens
-    if may_grow and grown in changes and was[grown] < task.parameters[grown]:
-        del changes[grown]
-    words = list(changes.values())
-    if not template.is_same_code(run.get("code", ""), directory / f"{task.name}.ipynb"):
-        words.append(f"{template.file} changed")
-    return words
+    if may_grow and task.context.lengthens and is_fewer(was.get(task.context.lengthens), task.epochs):
+        del changes[task.context.lengthens]
+    return [*changes.values(), *changed_code(task, directory)]
+
+
+def is_fewer(epochs: Any, asked: float | None) -> bool:
+    """Tell whether these are epochs, and fewer than are asked for."""
+    return asked is not None and isinstance(epochs, int | float) and epochs < asked
 
 
 def changed_parameters(asked: dict[str, Any], was: dict[str, Any]) -> dict[str, str]:
@@ -251,21 +348,43 @@ def changed_parameters(asked: dict[str, Any], was: dict[str, Any]) -> dict[str, 
     }
 
 
-def resume_point(task: Task) -> Path | None:
-    """Return the newest directory that the next attempt can resume from, with a whole checkpoint if any."""
-    usable = []
-    for directory in [*reversed(task.attempts()), task.place]:
-        run = read_run(directory)
-        if not run or differences(task, directory, may_grow=True):
-            continue
-        if HISTORY not in damaged_files(directory, run):
-            usable.append(directory)
-    for directory in usable:
-        if is_whole(directory / CHECKPOINT):
-            return directory
-    if usable:
-        return usable[0]
-    return None
+def changed_code(task: Task, directory: Path) -> list[str]:
+    """Say whether the template, and which modules that it imports, are not those that a run was made with."""
+    run = read_run(directory)
+    template = task.context.template
+    words = []
+    if not template.is_same_code(run.get("code", ""), directory / f"{task.name}.ipynb"):
+        words.append(f"{template.file} changed")
+    hashes = run.get("modules", {})
+    for path in sorted(template.modules.keys() | hashes.keys()):
+        if not is_same_module(template, path, hashes.get(path, ""), directory):
+            words.append(f"{path} changed")
+    return words
+
+
+def is_same_module(template: Template, path: str, digest: str, directory: Path) -> bool:
+    """Tell whether a run had a module with this hash that is the template's, but for comments and spacing.
+
+    Like those for code, the answers are kept in `same_code`, by path and hash: study.json lists them for the summary.
+    """
+    source = template.modules.get(path)
+    if source is None:
+        return False
+    if hash_of(source) == digest:
+        return True
+    known = template.same_code
+    key = f"{path} {digest}"
+    if key not in known:
+        known[key] = equals_when_parsed(directory / MODULES / path, source)
+    return known[key]
+
+
+def equals_when_parsed(file: Path, source: str) -> bool:
+    """Tell whether the code in a file and this code are equal but for comments and spacing."""
+    with suppress(OSError, ValueError, SyntaxError, RecursionError):
+        was = file.read_text(encoding="utf-8")
+        return ast.dump(ast.parse(was)) == ast.dump(ast.parse(source))
+    return False
 
 
 # --- what must not be overwritten ---
@@ -279,16 +398,27 @@ def check_outputs(study: Study, outputs: Path, named: bool) -> None:
         fail(str(outputs), "holds another study or other overrides; name another directory")
     found: set[str] = set()
     try:
+        check_way(outputs)
         if outputs.exists():
             found = {path.name for path in outputs.iterdir()}
     except OSError as error:
         fail(str(outputs), f"cannot hold runs: {error.strerror}; name a directory")
-    if named and found - {".lock"} and "study.json" not in found:
+    if named and found - {".lock", ".lock.marker"} and "study.json" not in found:
         fail(str(outputs), "holds other things and no study.json; name a new or an empty directory")
+
+
+def check_way(outputs: Path) -> None:
+    """Refuse what is in the way of a study's directories: a file, or a link to nothing."""
+    for path in [outputs / "incomplete", outputs, *outputs.parents]:
+        if path.is_symlink() and not path.exists():
+            target = path.readlink()
+            fail(str(path), f"is a link to {target}, which is not there; make it, or remove the link")
+        if path.exists() and not path.is_dir():
+            fail(str(path), "is no directory and cannot hold runs; move it, or name another with --outputs")
 
 
 def check_place(task: Task) -> None:
     """Refuse to replace a directory that is no run."""
     traces = (task.place / "run.json", task.place / f"{task.name}.ipynb")
-    if task.place.exists() and not any(trace.exists() for trace in traces):
+    if os.path.lexists(task.place) and not any(trace.exists() for trace in traces):
         fail(str(task.place), "is in the way and holds no run; move it, or rename the configuration")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from nbstudy.attempts import begin_attempt, finish_attempt
-from nbstudy.host import cores_of_run, installed_versions
+from nbstudy.host import allow_open_files, cores_of_run, installed_versions
 from nbstudy.kernel import execute, remove_dead_sockets
 from nbstudy.lease import Lease
 from nbstudy.runs import Context, Task
@@ -41,6 +41,7 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None]:
             slots[host],
             is_awaited,
             task.context.timeout,
+            task.context.template.modules,
         ).result()
     if not is_awaited():
         return attempt.name, "interrupted"
@@ -63,7 +64,7 @@ def current_host(slots: Slots) -> tuple[str, Callable[[], bool]]:
 def prepare_host(context: Context, host: str, jobs: int) -> str | None:
     """Make a host ready for its first run; return why it cannot run anything, None if it can."""
     remove_dead_sockets()
-    error = why_unfit(context.lease, context.versions or {})
+    error = why_unfit(context.lease, context.versions or {}) or allow_open_files(jobs)
     if error or context.prepare is None:
         return error
     name, text = context.prepare

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import psutil
 import pytest
 
+from nbstudy.checks import StudyError
+from nbstudy.runs import check_way
 from project import (
+    TINY,
     TINY_STUDY,
     Project,
     all_end,
@@ -19,6 +23,20 @@ from project import (
     wait_for,
 )
 
+APPENDING = TINY | {  # as many templates are: each step appends its row to what is there
+    "": """
+        import time
+        from pathlib import Path
+
+        history = Path("history.csv")
+        if not history.exists():
+            history.write_text("epoch,val_loss\\n")
+        for step in range(1, steps + 1):
+            time.sleep(seconds)
+            with history.open("a") as file:
+                file.write(f"{step},{1 / step}\\n")
+    """
+}
 REFUSED = [
     (["-p", "steps", "ten"], ["-p: steps", "'ten'"]),
     (["-p", "stepz", "1"], ["-p: ", "'stepz'", "'steps'"]),
@@ -55,6 +73,36 @@ def test_study_that_is_not_there_is_refused(project: Project) -> None:
     assert "params/nowhere.yaml" in printed and "No such file" in printed and "Traceback" not in printed
 
 
+def test_outputs_that_are_a_link_to_nothing_are_refused(project: Project) -> None:
+    project.outputs().symlink_to("elsewhere")
+    printed = project.run(project.study(TINY_STUDY), status=2)
+    assert "outputs: is a link to elsewhere, which is not there; make it, or remove the link" in printed
+    assert len(printed.splitlines()) == 1
+    assert not (project.root / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("name", ["", "mine", "mine/incomplete"])
+def test_what_is_in_the_way_of_outputs_is_named(tmp_path: Path, name: str) -> None:
+    outputs = tmp_path / "outputs"
+    check_way(outputs / "mine")
+    in_the_way = outputs / name
+    in_the_way.parent.mkdir(parents=True, exist_ok=True)
+    in_the_way.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StudyError, match=rf"{in_the_way}: is a link to .*elsewhere, which is not there"):
+        check_way(outputs / "mine")
+    in_the_way.unlink()
+    in_the_way.write_text("no directory")
+    with pytest.raises(StudyError, match=rf"{in_the_way}: is no directory and cannot hold runs"):
+        check_way(outputs / "mine")
+
+
+def test_configuration_whose_place_is_a_link_to_nothing_is_refused(project: Project) -> None:
+    project.outputs("mine").mkdir(parents=True)
+    project.outputs("mine", "short").symlink_to("elsewhere")
+    printed = project.run(project.study(TINY_STUDY), status=2)
+    assert "short: is in the way" in printed and begun(printed) == []
+
+
 def test_outputs_of_another_study_are_refused(project: Project) -> None:
     project.run(project.study(TINY_STUDY), "--outputs", "here", "--only", "short")
     assert (project.root / "here" / "short" / "run.json").exists()
@@ -88,9 +136,10 @@ def test_override_has_outputs_of_its_own(project: Project) -> None:
 
 # --- interrupts, and a second runner ---
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupt_ends_kernels_and_the_next_run_resumes(
+def test_interrupt_ends_kernels_and_the_next_run_goes_on_or_starts_over(
     project: Project, sent: signal.Signals, status: int
 ) -> None:
+    project.notebook("tiny.ipynb", APPENDING)
     gate = project.hold_before_step(3)
     study = project.study(TINY_STUDY)
     runner = project.start(study)
@@ -103,9 +152,12 @@ def test_interrupt_ends_kernels_and_the_next_run_resumes(
     assert kernels and all_end(kernels)
     gate.touch()
     assert rows(history) == 2  # nothing has gone on with it unseen
-    assert "interrupted at epoch 2" in project.run(study, "--dry-run")
+    # without a checkpoint it starts over, and with none of the rows that it would append to
+    why = "interrupted at epoch 2, starts over: model.keras is not here"
+    assert why in project.run(study, "--dry-run")
     project.run(study)
     assert read_run(project.outputs("mine", "long"))["attempts"] == 2
+    assert rows(project.outputs("mine", "long", "history.csv")) == 4
 
 
 def test_interrupt_while_kernels_start_is_heard(project: Project) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
+import click
 import pytest
 
+from nbstudy.lease import Lease, hold
 from project import NETWORK, TINY_STUDY, Project, begun, change, executed, outputs_of, read, read_run, rows
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -45,6 +50,20 @@ def test_read_only_outputs_are_said(project: Project, small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     printed = project.run(study, "--outputs", str(small_disk / "here"), status=1)
     assert "Read-only file system" in printed and "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(errno.ENOSPC, "mine: No space left on device"), (errno.EMFILE, "Too many open files")],
+)
+def test_outputs_are_blamed_for_the_faults_of_their_disk_alone(
+    tmp_path: Path, number: int, expected: str
+) -> None:
+    lease = Lease(tmp_path / "mine", "nobody")
+    with pytest.raises(click.ClickException) as raised, hold(lease, nullcontext()):
+        raise OSError(number, os.strerror(number))
+    assert expected in raised.value.message
+    assert ("mine" in raised.value.message) is (number == errno.ENOSPC)
 
 
 # --- complete runs ---
@@ -146,5 +165,6 @@ def test_checkpoint_that_is_damaged_missing_or_unsafe_starts_over_and_says_so(pr
         assert rows(place / "history.csv") == 2 and read_run(place)["parameters"]["epochs"] == 2
         text = outputs_of(executed(place))
         assert "Trained 2 epochs here" in text
-        assert ("The checkpoint is damaged" in text) == (name != "removed")
+        # an archive that is whole is given to the template, which then finds that it must not load it
+        assert ("The checkpoint is damaged" in text) == (name == "unsafe")
     assert not list(project.root.rglob("harm"))

@@ -2,15 +2,87 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
+import time
 import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 
+from nbstudy import attempts, runs
+from nbstudy.files import read_json, write_json
+from nbstudy.lease import Lease
+from nbstudy.runs import Context, State, Task
+from nbstudy.template import Template, read_template
 from project import TINY_STUDY, Project, begun, change, content_of, read, read_run, rows
+
+TWO_DAYS = 2 * 24 * 3600  # seconds
+
+
+# --- by calling, without a runner ---
+@pytest.fixture(scope="session")
+def template(make_project: Callable[[], Project]) -> Template:
+    """The template tiny.ipynb."""
+    return read_template(make_project().root / "notebooks" / "tiny.ipynb")
+
+
+@pytest.fixture
+def task(template: Template, tmp_path: Path) -> Task:
+    """A task of four steps with outputs of its own, in which nothing has run."""
+    context = Context(template, "steps", None, Lease(tmp_path / "mine", "nobody"))
+    return Task("long", template.defaults | {"steps": 4}, 4e9, context)
+
+
+def with_steps(task: Task, steps: int) -> Task:
+    """Return the task with another number of steps."""
+    return replace(task, parameters=task.parameters | {"steps": steps})
+
+
+def with_modules(task: Task, modules: dict[str, str]) -> Task:
+    """Return the task with modules beside its template: source by path."""
+    template = replace(task.context.template, modules=modules, same_code={task.context.template.hash: True})
+    return replace(task, context=replace(task.context, template=template))
+
+
+def write_history(directory: Path, epochs: int) -> None:
+    """Leave a history with so many epochs."""
+    lines = ["epoch,val_loss", *(f"{epoch},{1 / epoch}" for epoch in range(1, epochs + 1))]
+    (directory / "history.csv").write_text("\n".join(lines) + "\n")
+
+
+def write_archive(path: Path) -> None:
+    """Leave a whole checkpoint that is an archive."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("weights", b"0123456789" * 99)
+
+
+def begin(task: Task, epochs: int, checkpoint: bool = True) -> Path:
+    """Begin an attempt that gets so far and is killed there."""
+    attempt = attempts.begin_attempt(task, cores=1)
+    write_history(attempt, epochs)
+    if checkpoint:
+        write_archive(attempt / task.context.checkpoint)
+    return attempt
+
+
+def complete_run(task: Task) -> Path:
+    """Run a task to its end; return the place of its result."""
+    attempt = begin(task, task.parameters["steps"])
+    attempts.finish_attempt(attempt, 5.0, None)
+    attempts.promote(task, attempt)
+    return task.place
+
+
+def names_in(directory: Path) -> set[str]:
+    """Return the names of what lies in a directory."""
+    return {path.name for path in directory.iterdir()}
 
 
 # --- what a run leaves ---
@@ -115,6 +187,284 @@ def test_directory_of_another_name_is_left_alone(project: Project) -> None:
     assert other.exists()
 
 
+# --- what an attempt begins with ---
+BEGUN = {"long.ipynb", "run.json"}  # what lies in an attempt before its first cell has run
+LEFT = {"history.csv", "model.keras", "state"}
+
+
+@pytest.mark.parametrize("error", [None, "RuntimeError: asked to fail"])
+def test_whole_checkpoint_carries_over_with_what_lies_beside_it(task: Task, error: str | None) -> None:
+    first = begin(task, 3)
+    (first / "state").mkdir()
+    (first / "state" / "sampler.bin").write_bytes(b"7")
+    (first / "other.ipynb").write_text("{}")  # logs do not
+    if error:
+        attempts.finish_attempt(first, 5.0, error)
+    assert runs.find(task).left == 0.25
+    second = attempts.begin_attempt(task, cores=1)
+    assert names_in(second) == BEGUN | LEFT
+    assert (second / "state" / "sampler.bin").read_bytes() == b"7"
+    assert rows(second / "history.csv") == 3
+
+
+def test_whole_checkpoint_of_a_complete_run_carries_over_to_lengthen_it(task: Task) -> None:
+    complete_run(task)
+    longer = with_steps(task, 8)
+    finding = runs.find(longer)
+    assert (finding.state, finding.left) == (State.STALE, 0.5)
+    assert finding.reason == "steps 4 -> 8, resumes after epoch 4"
+    attempt = attempts.begin_attempt(longer, cores=1)
+    assert names_in(attempt) == BEGUN | {"history.csv", "model.keras"}
+    assert read_run(attempt)["attempts"] == 2
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_attempt_without_a_whole_checkpoint_begins_with_no_files(task: Task, damaged: bool) -> None:
+    first = begin(task, 3, checkpoint=False)
+    if damaged:
+        (first / "model.keras").write_bytes(b"PK")
+    finding = runs.find(task)
+    assert (finding.state, finding.left) == (State.UNFINISHED, 1.0)
+    why = "damaged" if damaged else "not here"
+    assert finding.reason == f"interrupted at epoch 3, starts over: model.keras is {why}"
+    second = attempts.begin_attempt(task, cores=1)
+    assert names_in(second) == BEGUN
+    assert read_run(second)["attempts"] == 2  # the time of the first was spent all the same
+    assert read_run(second)["started"] == read_run(first)["started"]
+
+
+def test_complete_run_without_its_checkpoint_is_no_beginning_of_a_longer_one(task: Task) -> None:
+    (complete_run(task) / "model.keras").unlink()
+    longer = with_steps(task, 8)
+    assert runs.find(longer).reason == "steps 4 -> 8, starts over: model.keras is not here"
+    attempt = attempts.begin_attempt(longer, cores=1)
+    assert names_in(attempt) == BEGUN
+    assert (read_run(attempt)["attempts"], read_run(attempt)["seconds"]) == (1, 0.0)
+
+
+def test_template_can_name_its_checkpoint(task: Task) -> None:
+    task = replace(task, context=replace(task.context, checkpoint="state.pt"))
+    first = begin(task, 3, checkpoint=False)
+    write_archive(first / "model.keras")  # which it does not resume from
+    assert runs.find(task).reason == "interrupted at epoch 3, starts over: state.pt is not here"
+    (first / "state.pt").write_bytes(b"weights")
+    assert runs.find(task).beginning == "resumes (interrupted at epoch 3)"
+    assert "state.pt" in names_in(attempts.begin_attempt(task, cores=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("model.keras", b"", False),
+        ("model.keras", b"weights", False),
+        ("arrays.npz", b"weights", False),
+        ("state.pt", b"", False),
+        ("state.pt", b"weights", True),
+        ("state.pt", b"PK: an archive that was cut short", False),
+    ],
+)
+def test_checkpoint_is_whole_as_far_as_can_be_told(
+    tmp_path: Path, name: str, content: bytes, expected: bool
+) -> None:
+    assert not runs.is_whole(tmp_path / name)
+    (tmp_path / name).write_bytes(content)
+    assert runs.is_whole(tmp_path / name) is expected
+    write_archive(tmp_path / name)
+    assert runs.is_whole(tmp_path / name)
+
+
+# --- the time that runs took ---
+@pytest.mark.parametrize("ahead", ["history.csv", "run.json"])
+def test_clock_that_jumped_counts_for_nothing(task: Task, ahead: str) -> None:
+    first = begin(task, 3)
+    moment = time.time() + TWO_DAYS
+    os.utime(first / ahead, (moment, moment))
+    assert 0 <= read_run(attempts.begin_attempt(task, cores=1))["seconds"] < TWO_DAYS / 2
+
+
+def test_killed_attempt_lived_to_its_last_file(task: Task) -> None:
+    first = begin(task, 3)
+    for file, before in [("run.json", 500), ("model.keras", 400), ("history.csv", 100), ("long.ipynb", 300)]:
+        moment = time.time() - before
+        os.utime(first / file, (moment, moment))
+    assert read_run(attempts.begin_attempt(task, cores=1))["seconds"] == pytest.approx(400, abs=1)
+
+
+# --- complete means complete ---
+@pytest.mark.parametrize(
+    ("epochs", "result", "expected"),
+    [
+        (4, {}, None),
+        (3, {"diverged": 3}, None),
+        (3, {"ended": "val_loss has not fallen for two epochs"}, None),
+        (3, {"diverged": None, "ended": " "}, "history.csv has 3 of 4 epochs"),
+        (0, {}, "history.csv has 0 of 4 epochs"),
+    ],
+)
+def test_history_is_as_long_as_asked_or_says_why_not(
+    task: Task, epochs: int, result: dict[str, Any], expected: str | None
+) -> None:
+    attempt = begin(task, epochs)
+    (attempt / "result.json").write_text(json.dumps(result))
+    attempts.finish_attempt(attempt, 5.0, None)
+    attempts.finish_promotion(task)  # as after a runner that was killed here
+    assert task.place.exists() is (expected is None)
+    if expected:
+        why = runs.why_incomplete(task, attempt)
+        assert why == f"{expected}, and result.json does not say why (`diverged` or `ended`)"
+
+
+def test_length_of_a_template_that_cannot_be_lengthened_is_its_own_matter(task: Task) -> None:
+    task = replace(task, context=replace(task.context, lengthens=None))
+    attempt = begin(task, 0, checkpoint=False)
+    assert runs.why_incomplete(task, attempt) is None
+    assert runs.find(task).reason == "interrupted, starts over"
+
+
+def test_run_that_ends_early_is_complete_only_if_it_says_why(project: Project) -> None:
+    project.edit("tiny.ipynb", "for step in range(1, steps + 1)", "for step in range(1, steps)")
+    project.edit("tiny.ipynb", '"text": text', '"ended": text')
+    study = project.study(TINY_STUDY + "  told: {steps: 3, text: as good as it gets}\n")
+    printed = project.run(study, status=1)
+    assert "told: 2 epochs, val_loss 0.5, ended early: as good as it gets" in printed
+    assert "long: history.csv has 3 of 4 epochs, and result.json does not say why" in printed
+    printed = project.run(study, "--dry-run")
+    assert re.search(r"told +complete", printed), printed
+    assert re.search(r"long +unfinished .*history.csv has 3 of 4 epochs", printed), printed
+
+
+# --- what a run came to, in a line ---
+@pytest.mark.parametrize(
+    ("epochs", "result", "expected"),
+    [
+        (3, {"accuracy": 0.5}, "3 epochs, val_loss 0.33333"),
+        (3, {"diverged": 3}, "3 epochs, val_loss 0.33333, diverged at epoch 3"),
+        (2, {"ended": "no\nmore"}, "2 epochs, val_loss 0.5, ended early: no more"),
+        (0, {"accuracy": 0.97222222, "kind": "svm", "exact": True, "n": 7}, "accuracy 0.9722, n 7"),
+        (0, {}, ""),
+    ],
+)
+def test_progress_is_said_by_what_there_is(
+    tmp_path: Path, epochs: int, result: dict[str, Any], expected: str
+) -> None:
+    write_history(tmp_path, epochs)
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    assert runs.describe_progress(tmp_path) == expected
+
+
+# --- the environment that runs are made in ---
+OLD = {"processor": "Abacus 1", "tensorflow": "2.20.0"}
+NEW = {"processor": "Abacus 1", "tensorflow": "2.21.0", "XLA_FLAGS": "--fast"}
+CHANGED = ["tensorflow 2.20.0 -> 2.21.0 after epoch 2", "XLA_FLAGS none -> --fast after epoch 2"]
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What this host is said to be, to be changed by the test."""
+    environment = dict(OLD)
+    monkeypatch.setattr(attempts, "describe_environment", lambda: dict(environment))
+    return environment
+
+
+def test_environment_that_changed_is_recorded_with_the_epoch(task: Task, environment: dict[str, str]) -> None:
+    assert read_run(begin(task, 2))["environment"] == OLD
+    environment.update(NEW)
+    run = read_run(begin(task, 3))
+    assert (run["environment"], run["environment_changes"]) == (NEW, CHANGED)
+    assert read_run(begin(task, 3))["environment_changes"] == CHANGED  # for the rest of its life
+    environment.pop("XLA_FLAGS")
+    changed_again = "XLA_FLAGS --fast -> none after epoch 3"
+    assert read_run(begin(task, 4))["environment_changes"] == [*CHANGED, changed_again]
+
+
+def test_environment_of_what_is_not_resumed_does_not_matter(task: Task, environment: dict[str, str]) -> None:
+    begin(task, 2, checkpoint=False)
+    environment.update(NEW)
+    assert read_run(begin(task, 2))["environment_changes"] == []
+
+
+def test_environment_that_was_not_recorded_is_not_guessed(task: Task, environment: dict[str, str]) -> None:
+    record = begin(task, 2) / "run.json"
+    old = read(record)
+    del old["environment"], old["environment_changes"], old["modules"]
+    write_json(record, old)
+    run = read_run(begin(task, 3))
+    assert (run["environment"], run["environment_changes"]) == (OLD, [])
+
+
+def test_run_lengthened_in_another_environment_says_so(complete: Project) -> None:
+    place = complete.outputs("mine", "long")
+    run = read_run(place)
+    write_archive(place / "model.keras")
+    change(place / "run.json", environment=run["environment"] | {"python": "3.0"})
+    printed = complete.run(complete.study(TINY_STUDY.replace("steps: 4", "steps: 5")))
+    changed = f"python 3.0 -> {run['environment']['python']} after epoch 4"
+    assert re.search(rf"long: 5 epochs, .* minutes.*, {changed}\n", printed), printed
+    assert read_run(place)["environment_changes"] == [changed]
+
+
+# --- modules beside a template ---
+def test_modules_are_kept_with_a_run(task: Task) -> None:
+    task = with_modules(task, {"helper.py": "x = 1\n", "tools/deep.py": "y = 2\n"})
+    place = complete_run(task)
+    assert (place / "modules" / "helper.py").read_text() == "x = 1\n"
+    assert (place / "modules" / "tools" / "deep.py").read_text() == "y = 2\n"
+    assert read_run(place)["modules"].keys() == {"helper.py", "tools/deep.py"}
+    assert runs.find(task).state is State.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ({"helper.py": "x = 1\n"}, []),
+        ({"helper.py": "x  =  1  # of them\n"}, []),
+        ({"helper.py": "x = 2\n"}, ["helper.py changed"]),
+        ({"helper.py": "x = (\n"}, ["helper.py changed"]),
+        ({"helper.py": "x = 1\n", "more.py": ""}, ["more.py changed"]),
+        ({}, ["helper.py changed"]),
+    ],
+)
+def test_run_is_stale_when_its_modules_are_not_the_same_code(
+    task: Task, sources: dict[str, str], expected: list[str]
+) -> None:
+    complete_run(with_modules(task, {"helper.py": "x = 1\n"}))
+    today = with_modules(task, sources)
+    assert runs.differences(today, today.place) == expected
+    assert runs.find(today).state is (State.STALE if expected else State.COMPLETE)
+
+
+def test_equal_module_is_known_to_the_summary_by_its_path_and_hash(task: Task) -> None:
+    place = complete_run(with_modules(task, {"helper.py": "x = 1\n", "other.py": "x = 1\n"}))
+    today = with_modules(task, {"helper.py": "x  =  1\n", "other.py": "x = 2\n"})
+    runs.find(today)
+    digest = read_run(place)["modules"]["helper.py"]
+    assert today.context.template.same_code[f"helper.py {digest}"] is True
+    assert today.context.template.same_code[f"other.py {digest}"] is False
+
+
+def test_changed_module_can_be_accepted(task: Task) -> None:
+    complete_run(with_modules(task, {"helper.py": "x = 1\n"}))
+    today = with_modules(task, {"helper.py": "x = 2\n"})
+    attempts.accept_code(with_steps(today, 5))  # whose steps are others too
+    assert runs.find(today).state is State.STALE
+    attempts.accept_code(today)
+    assert runs.find(today).state is State.COMPLETE
+    assert read_run(today.place)["accepted"] == [today.context.template.hash]
+
+
+def test_run_that_imports_a_module_is_stale_when_that_changes(project: Project) -> None:
+    helper = project.root / "notebooks" / "helper.py"
+    helper.write_text("def loss(step):\n    return 2 / step\n")
+    project.edit("tiny.ipynb", "import json, time", "import json, time\nimport helper")
+    project.edit("tiny.ipynb", "{1 / step}", "{helper.loss(step)}")
+    study = project.study(TINY_STUDY)
+    assert "long: 4 epochs, val_loss 0.5" in project.run(study)
+    helper.write_text("def loss(step):  # of one\n    return 2 / step\n")
+    assert "2 complete" in project.run(study, "--dry-run")
+    helper.write_text("def loss(step):\n    return 3 / step\n")
+    assert "helper.py changed, starts over" in project.run(study, "--dry-run")
+
+
 # --- attempts and promotion ---
 def test_attempts_beyond_the_last_two_are_removed(project: Project) -> None:
     study = project.study(TINY_STUDY + "  bad: {text: fail}\n")
@@ -159,6 +509,13 @@ def test_run_killed_after_its_last_epoch_is_finished_beside_others(complete: Pro
 
 
 # --- the format of records ---
+def test_error_that_is_not_unicode_is_recorded(tmp_path: Path) -> None:
+    record = {"error": "ValueError: \udcff is half of a pair → ü"}
+    write_json(tmp_path / "run.json", record)
+    assert read_json(tmp_path / "run.json") == record
+    assert "→ ü" in (tmp_path / "run.json").read_text(encoding="utf-8")
+
+
 RECORDS = [("short", "run.json"), ("study.json",)]
 
 

@@ -13,13 +13,17 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import psutil
 
-from nbstudy.files import read_json, write_json
-from nbstudy.host import share_of_host
+from nbstudy.files import hash_of, read_json, write_json
+from nbstudy.host import share_of_host, threads_of_run
+from nbstudy.lease import Lease
+from nbstudy.warm import WarmProcess, forking_provisioner, warm_process
 
 TRIES = 3  # of a kernel that does not even start
 
@@ -32,11 +36,13 @@ def execute(
     is_awaited: Callable[[], bool],
     timeout: float | None = None,
     modules: Mapping[str, str] | None = None,
+    warm: WarmProcess | None = None,
 ) -> str | None:
     """Execute a notebook in place, working in a directory; return its error's first line, None if it has none.
 
     It gets the share of one of `jobs` runs on this host. It is killed as soon as `is_awaited` says no, or after
-    `timeout` minutes. `modules` are files by path, which the notebook can import before all others.
+    `timeout` minutes. `modules` are files by path, which the notebook can import before all others. The kernel
+    is forked from a warm process if there is one.
     """
     started = time.monotonic()
     deadline = float("inf")
@@ -47,7 +53,7 @@ def execute(
         return time.monotonic() <= deadline and is_awaited()
 
     for _ in range(TRIES):
-        error, has_begun = execute_once(notebook, directory, parameters, jobs, is_wanted, modules or {})
+        error, has_begun = execute_once(notebook, directory, parameters, jobs, is_wanted, modules or {}, warm)
         if has_begun or not error or not is_awaited():
             break
     if error and time.monotonic() > deadline:
@@ -65,6 +71,7 @@ def execute_once(
     jobs: int,
     is_wanted: Callable[[], bool],
     modules: Mapping[str, str],
+    warm: WarmProcess | None,
 ) -> tuple[str | None, bool]:
     """Execute a notebook in a new kernel; return its error, and whether its cells had begun."""
     import papermill
@@ -86,7 +93,7 @@ def execute_once(
                 path,
                 parameters,
                 progress_bar=False,
-                kernel_manager_class=private_kernel(private, environment, is_wanted),
+                kernel_manager_class=private_kernel(private, environment, is_wanted, warm),
                 resources={"metadata": {"path": str(directory)}},
                 shutdown_kernel="immediate",
                 on_notebook_start=lambda **_: begun.append(True),
@@ -99,9 +106,32 @@ def execute_once(
     return error, bool(begun)
 
 
-def private_kernel(private: str, environment: dict[str, str], is_wanted: Callable[[], bool]) -> type[Any]:
+def private_kernel(
+    private: str, environment: dict[str, str], is_wanted: Callable[[], bool], warm: WarmProcess | None
+) -> type[Any]:
     """Return a kernel manager whose sockets lie in a private directory, and that kills what nobody wants."""
+    from jupyter_client.asynchronous.client import AsyncKernelClient
     from jupyter_client.manager import AsyncKernelManager
+
+    class PromptClient(AsyncKernelClient):
+        """Without the threads that nobody here listens to, and the waiting at the start."""
+
+        def start_channels(self, *_: Any, **__: Any) -> None:
+            super().start_channels(hb=False, stdin=False)
+
+        async def wait_for_ready(self, timeout: float | None = None) -> None:
+            deadline = time.monotonic() + (timeout or float("inf"))
+            while time.monotonic() < deadline:
+                self.kernel_info()
+                with suppress(Empty):
+                    await self.shell_channel.get_msg(timeout=1)
+                    await self.iopub_channel.get_msg(timeout=0.2)  # so that is connected too
+                    return
+                if not await self.is_alive():
+                    message = "Kernel died before replying to kernel_info"
+                    raise RuntimeError(message)
+            message = f"Kernel didn't respond in {timeout} seconds"
+            raise RuntimeError(message)
 
     class PrivateKernel(AsyncKernelManager):
         def __init__(self, **options: Any) -> None:
@@ -109,10 +139,15 @@ def private_kernel(private: str, environment: dict[str, str], is_wanted: Callabl
                 transport="ipc",
                 ip=f"{private}/ipc",
                 connection_file=f"{private}/connection",
+                client_factory=PromptClient,
                 **options,
             )
 
         async def _async_pre_start_kernel(self, **options: Any) -> Any:
+            if warm and self.provisioner is None:
+                self.provisioner = forking_provisioner(
+                    warm, is_wanted, parent=self, kernel_spec=self.kernel_spec
+                )
             return await super()._async_pre_start_kernel(env=environment, **options)
 
         async def _async_is_alive(self) -> bool:  # which is asked several times a second
@@ -120,7 +155,27 @@ def private_kernel(private: str, environment: dict[str, str], is_wanted: Callabl
                 await self._async_signal_kernel(signal.SIGKILL)
             return await super()._async_is_alive()
 
+        async def _async_wait(
+            self, pollinterval: float = 0.1
+        ) -> None:  # until it has ended, once it was killed
+            await super()._async_wait(pollinterval / 10)
+
     return PrivateKernel
+
+
+def warm_up(notebook: str, own_modules: set[str], jobs: int, lease: Lease) -> WarmProcess | None:
+    """Return the process that forks the kernels of a study's runs here, started if there is none yet.
+
+    `own_modules` are the names of the modules that travel with the notebook. None where kernels are started as ever.
+    """
+    threads = threads_of_run(jobs)
+
+    def start() -> WarmProcess:
+        private = Path(tempfile.mkdtemp(prefix=f"kernel-{os.getpid()}-"))
+        pinned = {"TMPDIR": str(private), "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+        return WarmProcess(notebook, own_modules, lease, private, os.environ | threads | pinned)
+
+    return warm_process(f"{lease.holder} {hash_of(notebook)} {threads}", start)
 
 
 def write_modules(modules: Mapping[str, str], place: Path) -> str:

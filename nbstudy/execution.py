@@ -28,6 +28,7 @@ def run_all(
 
     `predicted` are the seconds that each is expected to take, empty where nothing is known.
     """
+    hosts.awaits_runs = True
     with Display(len(tasks)) as display:
         execution = Execution(tasks, findings, predicted, hosts.pool, display)
         while execution.is_under_way():
@@ -100,7 +101,8 @@ class Execution:
         for future in done:
             submission = self.running.pop(future)
             task = submission.task
-            error = conclude(task, future)
+            error, news = conclude(task, future)
+            self.display.say(news)
             if error:
                 self.errors.append(f"{task.name}: {error}")
                 outcome = error
@@ -125,15 +127,16 @@ class Execution:
         return took
 
 
-def conclude(task: Task, future: Future[Any]) -> str | None:
-    """Promote a run that succeeded; return the error of one that did not, with the path of its log."""
+def conclude(task: Task, future: Future[Any]) -> tuple[str | None, str | None]:
+    """Promote a run that succeeded; return the error of one that did not, with its log's path, and other news."""
+    news = None
     attempt = task.incomplete
     attempts = task.attempts()
     if attempts:
         attempt = attempts[-1]
     future.exception()  # raises CancelledError where the scheduler is lost
     try:
-        number, error = future.result()
+        number, error, news = future.result()
         attempt = task.incomplete / number
         if not error:
             error = why_incomplete(task, attempt)
@@ -145,8 +148,8 @@ def conclude(task: Task, future: Future[Any]) -> str | None:
         error = f"{type(failure).__name__}: {failure}"
         record_error(attempt, error)
     if error:
-        return f"{error} ({attempt / f'{task.name}.ipynb'})"
-    return None
+        error = f"{error} ({attempt / f'{task.name}.ipynb'})"
+    return error, news
 
 
 class Display:
@@ -164,6 +167,7 @@ class Display:
             disable=not self.console.is_terminal,
         )
         self.bars: dict[str, TaskID] = {}
+        self.said: set[str] = set()
         self.study = self.progress.add_task("study", total=number, at="")
 
     def __enter__(self) -> Self:
@@ -172,6 +176,12 @@ class Display:
 
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
+
+    def say(self, news: str | None) -> None:
+        """Say, once, what concerns all runs of a host."""
+        if news and news not in self.said:
+            self.console.print(news)
+            self.said.add(news)
 
     def begin(self, task: Task, beginning: str) -> None:
         """Show that a task begins."""

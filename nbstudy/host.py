@@ -144,20 +144,25 @@ def share_of_host(jobs: int) -> Iterator[dict[str, str]]:
     The kernel inherits the cores of this thread. Where cores or GPUs cannot be claimed, because other studies,
     users or workers on this host have them, the run takes its chances like any other process.
     """
-    threads = cores_of_run(jobs)
-    share = {
-        "TF_NUM_INTRAOP_THREADS": str(threads),
-        "TF_NUM_INTEROP_THREADS": "1",
-        "OMP_NUM_THREADS": str(threads),
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    }
+    share = threads_of_run(jobs)
     with ExitStack() as claims:
         if sys.platform == "linux":
             gpu = claim_gpu(jobs, claims)
             if gpu is not None:
                 share["CUDA_VISIBLE_DEVICES"] = gpu
-            pin_to_own_cores(threads, claims)
+            pin_to_own_cores(cores_of_run(jobs), claims)
         yield share
+
+
+def threads_of_run(jobs: int) -> dict[str, str]:
+    """Return the environment that gives each of so many runs at a time a thread a core of its share."""
+    threads = str(cores_of_run(jobs))
+    return {
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": "1",
+        "OMP_NUM_THREADS": threads,
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    }
 
 
 def claim_gpu(jobs: int, claims: ExitStack) -> str | None:

@@ -22,13 +22,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import psutil
 
 from nbstudy.environment import SAID, SAID_BELOW, kernel_environment
 from nbstudy.files import hash_of, read_json, write_json
-from nbstudy.host import share_of_host
+from nbstudy.host import share_of_host, threads_of_run
+from nbstudy.lease import Lease
+from nbstudy.warm import WarmProcess, forking_provisioner, warm_process
 
 TRIES = 3  # of a kernel that does not even start
 START = 600  # seconds that one may take: network file systems are slow when many runs begin at once
@@ -48,12 +51,13 @@ def execute(
     is_awaited: Callable[[], bool],
     timeout: float | None = None,
     modules: Mapping[str, str] | None = None,
+    warm: WarmProcess | None = None,
 ) -> str | None:
     """Execute a notebook in place, working in a directory; return its error in one line, None if it has none.
 
     It gets the share of one of `jobs` runs on this host. It is killed as soon as `is_awaited` says no, or after
-    `timeout` minutes. `modules` are files by path, which the notebook can import before all others. That its last
-    cell did not run is an error, too.
+    `timeout` minutes. `modules` are files by path, which the notebook can import before all others. The kernel is
+    forked from a warm process if there is one. That its last cell did not run is an error, too.
     """
     started = time.monotonic()
     deadline = float("inf")
@@ -64,7 +68,7 @@ def execute(
         return time.monotonic() <= deadline and is_awaited()
 
     for _ in range(TRIES):
-        error, has_begun = execute_once(notebook, directory, parameters, jobs, is_wanted, modules or {})
+        error, has_begun = execute_once(notebook, directory, parameters, jobs, is_wanted, modules or {}, warm)
         if has_begun or not error or not is_awaited():
             break
     if error and time.monotonic() > deadline:
@@ -80,6 +84,7 @@ def execute_once(
     jobs: int,
     is_wanted: Callable[[], bool],
     modules: Mapping[str, str],
+    warm: WarmProcess | None,
 ) -> tuple[str | None, bool]:
     """Execute a notebook in a new kernel; return its error, and whether its cells had begun."""
     progress = Progress()
@@ -91,7 +96,7 @@ def execute_once(
         ):
             environment = kernel_environment(private, share, modules)
             stderr = Stderr(private)
-            with private_kernel(sockets, environment, private / SAID_BELOW, is_wanted) as kernel:
+            with private_kernel(sockets, environment, private / SAID_BELOW, is_wanted, warm) as kernel:
                 error = run_cells(notebook, directory, parameters, kernel, stderr, progress)
     except OSError as failure:  # directories that cannot be made
         error = in_one_line(type(failure).__name__, str(failure))
@@ -190,12 +195,16 @@ def plain(text: str) -> str:
 # --- the kernel ---
 @contextmanager
 def private_kernel(
-    sockets: Path, environment: dict[str, str], stderr: Path, is_wanted: Callable[[], bool]
+    sockets: Path,
+    environment: dict[str, str],
+    stderr: Path,
+    is_wanted: Callable[[], bool],
+    warm: WarmProcess | None,
 ) -> Iterator[Any]:
     """Yield the manager of a kernel, not yet started; nothing of it is left at the end."""
     from jupyter_core.utils import ensure_event_loop
 
-    kernel = manager_class()(sockets, environment, stderr, is_wanted)
+    kernel = manager_class()(sockets, environment, stderr, is_wanted, warm)
     try:
         yield kernel
     finally:
@@ -207,17 +216,49 @@ def private_kernel(
 def manager_class() -> type[Any]:
     """Return a class of kernel managers that kill what nobody wants, and look at no settings of a person."""
     import zmq
+    from jupyter_client.asynchronous.client import AsyncKernelClient
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
+    class PromptClient(AsyncKernelClient):
+        """Without the threads that nobody here listens to, and the waiting at the start."""
+
+        def start_channels(self, *_: Any, **__: Any) -> None:
+            super().start_channels(hb=False, stdin=False)
+
+        async def wait_for_ready(self, timeout: float | None = None) -> None:
+            deadline = time.monotonic() + (timeout or float("inf"))
+            while time.monotonic() < deadline:
+                self.kernel_info()
+                with suppress(Empty):
+                    await self.shell_channel.get_msg(timeout=1)
+                    await self.iopub_channel.get_msg(timeout=0.2)  # so that is connected too
+                    return
+                if not await self.is_alive():
+                    message = "Kernel died before replying to kernel_info"
+                    raise RuntimeError(message)
+            message = f"Kernel didn't respond in {timeout} seconds"
+            raise RuntimeError(message)
+
     class PrivateKernel(AsyncKernelManager):
         def __init__(
-            self, sockets: Path, environment: dict[str, str], stderr: Path, is_wanted: Callable[[], bool]
+            self,
+            sockets: Path,
+            environment: dict[str, str],
+            stderr: Path,
+            is_wanted: Callable[[], bool],
+            warm: WarmProcess | None,
         ) -> None:
-            super().__init__(transport="ipc", ip=f"{sockets}/ipc", connection_file=f"{sockets}/connection")
+            super().__init__(
+                transport="ipc",
+                ip=f"{sockets}/ipc",
+                connection_file=f"{sockets}/connection",
+                client_factory=PromptClient,
+            )
             self.environment = environment
             self.stderr = stderr.open("ab")
             self.is_wanted = is_wanted
+            self.warm = warm
             self.clients: list[Any] = []
 
         @property
@@ -229,6 +270,10 @@ def manager_class() -> type[Any]:
             )
 
         async def _async_pre_start_kernel(self, **options: Any) -> Any:
+            if self.warm and self.provisioner is None:
+                self.provisioner = forking_provisioner(
+                    self.warm, self.is_wanted, parent=self, kernel_spec=self.kernel_spec
+                )
             return await super()._async_pre_start_kernel(
                 env=self.environment,
                 stdout=subprocess.DEVNULL,  # what cells write goes into the log
@@ -247,6 +292,9 @@ def manager_class() -> type[Any]:
                 await self._async_signal_kernel(signal.SIGKILL)
             return await super()._async_is_alive()
 
+        async def _async_wait(self, pollinterval: float = 0.1) -> None:  # for its end, once it was killed
+            await super()._async_wait(pollinterval / 10)
+
         async def end(self) -> None:
             """End the process and all sockets, which garbage collection could wait for without an end."""
             await self._async_kill_kernel()
@@ -258,6 +306,20 @@ def manager_class() -> type[Any]:
             self.stderr.close()
 
     return PrivateKernel
+
+
+def warm_up(notebook: str, own_modules: set[str], jobs: int, lease: Lease) -> WarmProcess | None:
+    """Return the process that forks the kernels of a study's runs here, started if there is none yet.
+
+    `own_modules` are the names of the modules that travel with the notebook. None where kernels are started as ever.
+    """
+    threads = threads_of_run(jobs)
+
+    def start() -> WarmProcess:
+        private = Path(tempfile.mkdtemp(prefix=f"{directory_prefix()}{os.getpid()}-"))
+        return WarmProcess(notebook, own_modules, lease, private, kernel_environment(private, threads, {}))
+
+    return warm_process(f"{lease.holder} {hash_of(notebook)} {threads}", start)
 
 
 class Stderr:

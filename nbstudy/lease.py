@@ -52,8 +52,8 @@ class Lease:
 def hold(lease: Lease, opening: AbstractContextManager[Opened]) -> Iterator[Opened]:
     """Take the study for this runner alone, then open where its runs go; yield what that gives.
 
-    When the runner is interrupted or fails, the lock is emptied first: its kernels end by that, so that what was
-    opened can be closed. Raises StudyError where another runner holds the study.
+    At the end, whatever it is, the lock is emptied first: what runs for the study here or elsewhere ends by that, so
+    that what was opened can be closed. Raises StudyError where another runner holds the study.
     """
     from filelock import Timeout
 
@@ -64,11 +64,11 @@ def hold(lease: Lease, opening: AbstractContextManager[Opened]) -> Iterator[Open
             with opening as opened:
                 try:
                     yield opened
-                except BaseException as end:
-                    os.truncate(lease.lock, 0)
-                    if isinstance(end, SystemExit):
-                        click.echo("Stopped. Run the same command to resume.", err=True)
+                except SystemExit:
+                    click.echo("Stopped. Run the same command to resume.", err=True)
                     raise
+                finally:
+                    os.truncate(lease.lock, 0)
     except Timeout as held:
         cure = "wait or stop it"
         if held.lock_file == str(marker_in(lease.outputs)):  # which outlives a process on another host

@@ -141,6 +141,7 @@ class Hosts:
         self.pool = pool
         self.context = context
         self.preparations: dict[str, Future[str | None]] = {}
+        self.awaits_runs = False  # or the summary alone
         self.said: set[str] = set()
 
     def ready(self) -> Slots:
@@ -150,7 +151,9 @@ class Hosts:
         """
         slots = self.pool.slots()
         for host in slots.keys() - self.preparations.keys():
-            self.preparations[host] = self.pool.submit([host], prepare_host, self.context, host, slots[host])
+            self.preparations[host] = self.pool.submit(
+                [host], prepare_host, self.context, host, slots[host], self.awaits_runs
+            )
         self.tell_who_is_there(slots)
         unfit = self.unfit()
         if unfit and len(unfit) == len(self.preparations):

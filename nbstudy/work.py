@@ -12,16 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 from nbstudy.attempts import begin_attempt, finish_attempt
 from nbstudy.host import allow_open_files, cores_of_run, installed_versions
-from nbstudy.kernel import execute, remove_dead_sockets
+from nbstudy.kernel import execute, remove_dead_sockets, warm_up
 from nbstudy.lease import Lease
 from nbstudy.runs import Context, Task
+from nbstudy.warm import WarmProcess
 
 Slots = dict[str, int]  # the runs at a time of each host; this machine is ""
 THIS_MACHINE = ""
 
 
-def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None]:
-    """Execute a configuration in a new attempt, on one of the hosts in slots; return its number and error.
+def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
+    """Execute a configuration in a new attempt, on one of the hosts in slots; return its number, error and news.
 
     Promotion is left to the runner that holds the study, so that nobody else replaces a result.
     """
@@ -32,6 +33,7 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None]:
     def is_awaited() -> bool:
         return is_wanted() and task.is_awaited(attempt)
 
+    warm = warm_up_for(task.context, slots[host])
     with ThreadPoolExecutor(1) as apart:  # Dask's profiler keeps the stacks of a worker's own threads
         error = apart.submit(
             execute,
@@ -42,11 +44,25 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None]:
             is_awaited,
             task.context.timeout,
             task.context.template.modules,
+            warm,
         ).result()
     if not is_awaited():
-        return attempt.name, "interrupted"
+        return attempt.name, "interrupted", None
     finish_attempt(attempt, time.monotonic() - started, error)
-    return attempt.name, error
+    return attempt.name, error, news_of(warm, host)
+
+
+def warm_up_for(context: Context, jobs: int) -> WarmProcess | None:
+    """Return the process of this host that forks the kernels of a context's runs."""
+    own_modules = {path.partition("/")[0].removesuffix(".py") for path in context.template.modules}
+    return warm_up(context.template.text, own_modules, jobs, context.lease)
+
+
+def news_of(warm: WarmProcess | None, host: str) -> str | None:
+    """Say why each kernel of a host imports everything itself, if it does."""
+    if warm and warm.why_not:
+        return f"{host} each run imports its libraries anew, since {warm.why_not}".strip()
+    return None
 
 
 def current_host(slots: Slots) -> tuple[str, Callable[[], bool]]:
@@ -61,10 +77,12 @@ def current_host(slots: Slots) -> tuple[str, Callable[[], bool]]:
     return get_address_host(worker.address), lambda: work.state == "executing"
 
 
-def prepare_host(context: Context, host: str, jobs: int) -> str | None:
-    """Make a host ready for its first run; return why it cannot run anything, None if it can."""
+def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> str | None:
+    """Make a host ready, for runs or the summary alone; return why it cannot run anything, None if it can."""
     remove_dead_sockets()
     error = why_unfit(context.lease, context.versions or {}) or allow_open_files(jobs)
+    if not error and awaits_runs:
+        warm_up_for(context, jobs)  # while the notebook is executed
     if error or context.prepare is None:
         return error
     name, text = context.prepare

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -206,7 +207,22 @@ def kernels_of(process: psutil.Process) -> list[psutil.Process]:
     found = []
     for child in process.children(recursive=True):
         with contextlib.suppress(psutil.Error):  # of one that is ending
-            if "ipykernel_launcher" in child.cmdline():
+            if "ipykernel_launcher" in child.cmdline() or (is_warm(child) and is_warm(child.parent())):
+                found.append(child)
+    return found
+
+
+def is_warm(process: psutil.Process | None) -> bool:
+    """Tell whether a process is a warm process, or a kernel that it forked."""
+    return process is not None and any("warm_process.py" in word for word in process.cmdline())
+
+
+def warm_processes_of(process: psutil.Process) -> list[psutil.Process]:
+    """Return the processes that a runner or a worker has to fork its kernels."""
+    found = []
+    for child in process.children():
+        with contextlib.suppress(psutil.Error):
+            if is_warm(child):
                 found.append(child)
     return found
 
@@ -230,8 +246,9 @@ def kill_together(runner: Runner) -> None:
 
 def sockets_of(kernel: psutil.Process) -> Path:
     """Return the directory of a kernel's sockets."""
-    arguments = kernel.cmdline()
-    return Path(arguments[arguments.index("-f") + 1]).parent
+    places = {Path(socket.laddr).parent for socket in kernel.net_connections("unix") if "/" in socket.laddr}
+    (place,) = places
+    return place
 
 
 # --- what runs left ---
@@ -258,6 +275,12 @@ def rows(history: Path) -> int:
 def begun(printed: str) -> list[str]:
     """Return the configurations that a runner says it started, in order."""
     return re.findall(r"^(\S+): started", printed, re.MULTILINE)
+
+
+def training_state(model: Path) -> bytes:
+    """Return what a saved model holds of the training: weights and the optimizer's state."""
+    with zipfile.ZipFile(model) as archive:
+        return archive.read("model.weights.h5")
 
 
 def content_of(directory: Path) -> dict[str, bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 import time
-import zipfile
 from pathlib import Path
 
 import psutil
@@ -21,6 +20,7 @@ from project import (
     outputs_of,
     read_run,
     rows,
+    training_state,
     wait_for,
 )
 
@@ -54,12 +54,6 @@ def wait_before(project: Project, waiting: Path, epochs: int) -> None:
 def wait_for_more_than(epochs: int, history: Path) -> None:
     """Wait until a history has more than so many epochs."""
     wait_for(lambda: rows(history) > epochs)
-
-
-def training_state(model: Path) -> bytes:
-    """Return what a saved model holds of the training: weights and the optimizer's state."""
-    with zipfile.ZipFile(model) as archive:
-        return archive.read("model.weights.h5")
 
 
 def test_runs_killed_at_random_instants_equal_uninterrupted_ones(project: Project) -> None:

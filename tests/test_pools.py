@@ -57,7 +57,8 @@ def make_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
 # --- runs over workers ---
 def test_study_runs_over_two_workers(project: Project, cluster: Cluster) -> None:
     workers = [cluster.worker(), cluster.worker()]
-    (project.root / "notebooks" / "helper.py").write_text("import os\n\nworker = os.getppid()\n")
+    helper = 'import os\n\nworker = int(os.environ["JPY_PARENT_PID"])\n'
+    (project.root / "notebooks" / "helper.py").write_text(helper)
     project.edit("tiny.ipynb", "import json, time", "import helper, json, time")
     project.edit("tiny.ipynb", '{"text": text}', '{"text": helper.worker}')
     printed = project.run(project.study(FOUR), "--scheduler", cluster.address)
@@ -231,7 +232,8 @@ def test_run_that_keeps_killing_its_workers_is_failed(
     # one death more than allowed instead of Dask's four, since a worker takes seconds to start
     cluster = make_cluster(SCHEDULER__ALLOWED_FAILURES="1")
     cluster.worker(nanny=True)
-    project.edit("tiny.ipynb", 'raise RuntimeError("asked to fail")', "import os; os.kill(os.getppid(), 9)")
+    kill = 'import os; os.kill(int(os.environ["JPY_PARENT_PID"]), 9)'
+    project.edit("tiny.ipynb", 'raise RuntimeError("asked to fail")', kill)
     study = project.study(TINY_STUDY + "  bad: {steps: 9, text: fail}\n")
     printed = project.run(study, "--scheduler", cluster.address, status=1)
     log = project.attempt("bad", 2) / "bad.ipynb"

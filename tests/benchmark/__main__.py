@@ -1,6 +1,7 @@
 """Measure, side by side in one run, how fast the study is, and against what.
 
     python tests/benchmark --json FILE [--rounds 3]
+    python tests/benchmark --peers --json FILE [--rounds 3]
 
 Four networks stand for the whole study: each of its configurations counts as the one whose epoch costs most
 nearly the same. They are trained (a) as the original did it, one after another in one process with Keras's
@@ -10,11 +11,19 @@ at the rate of sgemm on all cores together. Then come what a run and a command t
 hundred cheap runs here and on Dask, and the summary of a thousand runs. All figures but those of the last two are
 medians of the rounds. About seven minutes a round on two cores, and three at the end; nothing else may run.
 
+With --peers other things are measured, and only these: what people would use instead of runner.py. Eight runs
+of one network, by runner.py, Ray Tune, KerasTuner, Optuna and a plain loop of papermill; then two hundred cheap
+runs and the whole study at three epochs, by runner.py and the loop. All take turns, and the time is that of the
+whole command; the tables show medians. Each peer is first installed in its newest release from PyPI, which
+takes about ten minutes and 11 GB of temporary files; then a round takes about 25 minutes. In its quick look
+runner.py also verifies the data and executes the summary, which the loop does without.
+
 | to change | see |
 |---|---|
 | a number of the report, its goal, what it means | measures.py |
-| how something is measured | training.py, startup.py, cheap_runs.py, many_runs_page.py |
+| how something is measured | training.py, startup.py, forked.py, cheap_runs.py, many_runs_page.py |
 | the networks | networks.py |
+| the peers, how they are installed and compared | peers.py, environments.py, comparison.py |
 | what is compared with | programs/, a file each |
 """
 
@@ -32,8 +41,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for project, clu
 
 from benchmark import networks, report
 from benchmark.cheap_runs import measure_cheap_runs
+from benchmark.forked import measure_forked
 from benchmark.many_runs_page import measure_page
 from benchmark.measures import MEASURES, Measured, Rounds
+from benchmark.peers import measure_peers
 from benchmark.startup import measure_startup
 from benchmark.training import measure_training
 from project import Project
@@ -46,24 +57,36 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3, help="medians of so many; default: 3")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all numbers here")
+    parser.add_argument("--peers", action="store_true", help="measure what people would use instead")
     arguments = parser.parse_args()
 
-    rounds = Rounds([measure_round() for _ in range(arguments.rounds)])
+    if arguments.peers:
+        peers = measure_peers(arguments.rounds)
+        report.print_peers(peers)
+        content = peers.as_json()
+    else:
+        content = measure_all(arguments.rounds)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def measure_all(repetitions: int) -> dict[str, Any]:
+    """Measure everything but the peers, print it; return all numbers."""
+    rounds = Rounds([measure_round() for _ in range(repetitions)])
     report.print_ways(rounds)
     measured = Measured(rounds.figures, measure_cheap_runs(), measure_page())
     values = {measure.name: measure.compute(measured) for measure in MEASURES}
     report.print_measures(values)
-    if arguments.json:
-        content = values | {"rounds": rounds.figures}
-        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+    return values | {"rounds": rounds.figures}
 
 
 def measure_round() -> dict[str, Any]:
     """Measure all but the cheap runs once; return the figures by their keys."""
     with tempfile.TemporaryDirectory() as root:
         project = Project(Path(root))
+        forked = measure_forked(project)
         study = project.study(networks.as_study())
-        return measure_training(project, study) | measure_startup(project, study)
+        return forked | measure_training(project, study) | measure_startup(project, study)
 
 
 if __name__ == "__main__":

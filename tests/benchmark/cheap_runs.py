@@ -127,8 +127,7 @@ def usage_of(processes: dict[str, psutil.Process]) -> dict[str, Usage]:
 
 
 def check_nothing_left(workers: list[psutil.Process], temporary: Path) -> None:
-    """Refuse kernels that still run, and temporary files that are still there."""
+    """Refuse kernels that still run, and temporary files that stay."""
     for worker in workers:
         assert not kernels_of(worker), "a kernel is left"
-    left = list(temporary.iterdir())
-    assert not left, f"temporary files are left: {left}"
+    wait_for(lambda: not list(temporary.iterdir()))

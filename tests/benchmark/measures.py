@@ -140,6 +140,26 @@ def startup_ratio(measured: Measured) -> float:
     return measured.median("start_up") / measured.median("imports")
 
 
+def first_cell_seconds(measured: Measured) -> float:
+    return measured.median("first_cell")
+
+
+def first_step_seconds(measured: Measured) -> float:
+    return measured.median("first_step")
+
+
+def memory_more_gb(measured: Measured) -> float:
+    return measured.median("memory_more")
+
+
+def quick_look_seconds(measured: Measured) -> float:
+    return measured.median("quick_look")
+
+
+def quick_look_ratio(measured: Measured) -> float:
+    return measured.median("quick_look") / measured.median("quick_look_plain")
+
+
 def no_work_ratio(measured: Measured) -> float:
     return measured.median("no_work") / measured.median("papermill")
 
@@ -221,6 +241,23 @@ MEASURES = [
     # a run and a command
     row(startup_seconds, "s", None, "from the start of a run to its first training step"),
     row(startup_ratio, "times", AtMost(1.5), "the same, over importing tensorflow, keras and sklearn"),
+    row(first_cell_seconds, "s", AtMost(1), "from the start of a run beside others to its first cell"),
+    row(first_step_seconds, "s", AtMost(3), "and to its first training step"),
+    row(
+        memory_more_gb,
+        "GB",
+        AtMost(0.6),
+        "memory that one more run of 5x128 takes, its share of common pages",
+    ),
+    row(
+        quick_look_seconds,
+        "s",
+        None,
+        "a quick look at the whole study: 3 epochs of each run, and the summary",
+    ),
+    row(
+        quick_look_ratio, "times", AtMost(0.75), "the same, over it where each run imports its libraries anew"
+    ),
     row(peak_memory_gb, "GB", AtMost(1.2), "memory of the largest run, in either precision"),
     row(saving_share, "", AtMost(0.02), "share of the training time that saving takes, worst network"),
     row(no_work_ratio, "times", AtMost(1.3), "a command with nothing to do, over importing papermill"),
@@ -230,7 +267,7 @@ MEASURES = [
     row(plan_10000_complete_seconds, "s", AtMost(10), "planning 10,000 complete runs, likewise"),
     row(plan_10000_memory_mb, "MB", AtMost(500), "memory of a command with 10,000 complete runs"),
     # many runs of a template of two cells, here and on a Dask cluster
-    row(cheap_run_seconds, "s", None, "a cheap run and slot, here"),
+    row(cheap_run_seconds, "s", AtMost(0.25), "a cheap run and slot, here"),
     row(cheap_run_seconds_dask, "s", None, "a cheap run and slot, on two Dask workers"),
     *usage_measures("runner"),
     *usage_measures("scheduler"),

@@ -26,6 +26,7 @@ class Watch:
         self.begun: dict[str, float] = {}  # when its attempt was first seen, in seconds since 1970
         self.ends: dict[str, set[float]] = {}  # when its epochs ended, likewise
         self.peak_memory = 0  # bytes of the largest kernel
+        self.peak_share = 0  # likewise, pages that processes have in common divided among them
         self.looks = 0
 
     def look(self) -> None:
@@ -42,8 +43,9 @@ class Watch:
     def look_at_memory(self) -> None:
         """Keep the memory of the largest kernel, if it is larger than any before."""
         for kernel in kernels_of(psutil.Process()):
-            with suppress(psutil.Error):  # of one that is ending
+            with suppress(psutil.Error, OSError):  # of one that is ending
                 self.peak_memory = max(self.peak_memory, kernel.memory_info().rss)
+                self.peak_share = max(self.peak_share, share_of_memory(kernel))
 
     def seconds_of_epoch(self, network: str) -> float:
         """Return the median seconds of an epoch over all runs of a network."""
@@ -57,6 +59,14 @@ class Watch:
         """Return the seconds from the start of a run to its first training step."""
         ends = self.ends[name]
         return min(ends) - self.begun[name] - median_seconds([ends])
+
+
+def share_of_memory(process: psutil.Process) -> int:
+    """Return the bytes that a process has for itself, and its share of those that it has in common with others."""
+    for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def name_of(directory: Path) -> str:

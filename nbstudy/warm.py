@@ -1,0 +1,270 @@
+"""A process that has imported what a template imports, and forks a kernel a run: one starts in a moment.
+
+Where that cannot be trusted, or fails, kernels are started as ever. What the process does is in `warm_process.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from nbstudy.lease import Lease
+
+PROGRAM = (
+    Path(__file__).with_name("warm_process.py").read_text(encoding="utf-8")
+)  # it travels with these functions
+# a pool of threads that is started by an import would make forking unsafe
+ONE_THREAD = dict.fromkeys(
+    ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"], "1"
+)
+PATIENCE = 60  # seconds in which it must have forked, and have ended when told to
+
+
+class Unfit(Exception):
+    """Kernels cannot be forked."""
+
+
+class WarmProcess:
+    """A process that has imported what a template imports, or is about to."""
+
+    def __init__(
+        self,
+        notebook: str,
+        own_modules: set[str],
+        lease: Lease,
+        private: Path,
+        environment: Mapping[str, str],
+    ) -> None:
+        """Start it for a notebook and the names of the modules that travel with it.
+
+        It gets the environment of a kernel, and a private directory, which goes with it.
+        """
+        from multiprocessing import Pipe
+
+        self.why_not: str | None = None  # kernels cannot be forked
+        self.is_ready = False
+        self.lock = threading.Lock()  # a request at a time
+        program = private / "warm_process.py"
+        program.write_text(PROGRAM, encoding="utf-8")
+        self.channel, theirs = Pipe()
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", str(program), str(theirs.fileno())],
+            env={**environment, **ONE_THREAD, "JPY_PARENT_PID": str(os.getpid())},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()
+        threading.Thread(target=self.process.wait, daemon=True).start()  # so that no zombie is left
+        self.end = weakref.finalize(self, end, self.process, self.channel, private)
+        order = {
+            "parent": os.getpid(),
+            "cells": code_cells(notebook),
+            "own_modules": sorted(own_modules),
+            "lock": str(lease.lock.absolute()),
+            "holder": lease.holder,
+            "private": str(private),
+        }
+        self.channel.send_bytes(json.dumps(order).encode())
+
+    def fork(
+        self, arguments: list[str], options: Mapping[str, Any], is_wanted: Callable[[], bool]
+    ) -> ForkedKernel | None:
+        """Fork a kernel with the arguments of its command line; None where it must be started as ever.
+
+        `options` are those of `subprocess.Popen`. It has this thread's cores, and is ready when it is returned.
+        """
+        try:
+            with self.lock:
+                if self.why_not is not None:
+                    return None
+                self.wait_until_ready(is_wanted)
+                kernel = self.request(arguments, options)
+            if is_wanted() and not kernel.becomes_ready(is_wanted):
+                message = "a kernel that was forked did not start"
+                raise Unfit(message)
+        except (OSError, EOFError, Unfit) as error:
+            self.give_up(error)
+            return None
+        return kernel
+
+    def wait_until_ready(self, is_wanted: Callable[[], bool]) -> None:
+        """Wait until the imports are done; raise Unfit where that shows that no kernel can be forked."""
+        while not self.is_ready:
+            if self.channel.poll(1):
+                why_not = json.loads(self.channel.recv_bytes())
+                if why_not is not None:
+                    raise Unfit(why_not)
+                self.is_ready = True
+            elif not is_wanted():
+                message = "nobody waits for this kernel any more"
+                raise RuntimeError(message)
+
+    def request(self, arguments: list[str], options: Mapping[str, Any]) -> ForkedKernel:
+        """Have a kernel forked."""
+        from multiprocessing.reduction import recv_handle, send_handle
+
+        request = {
+            "arguments": arguments,
+            "environment": options["env"] | {"JPY_PARENT_PID": str(os.getpid())},
+            "directory": str(options.get("cwd") or Path.cwd()),
+            "cores": sorted(os.sched_getaffinity(0)),
+        }
+        report, theirs = os.pipe()
+        with Path(os.devnull).open("r+b") as nothing:
+            output = descriptor_of(options.get("stdout"), 1, nothing)
+            error = descriptor_of(options.get("stderr"), 2, nothing)
+            try:
+                self.channel.send_bytes(json.dumps(request).encode())
+                for file in (output, error, theirs):
+                    send_handle(self.channel, file, 0)
+                if not self.channel.poll(PATIENCE):
+                    message = f"no kernel was forked within {PATIENCE} seconds"
+                    raise Unfit(message)
+                number = json.loads(self.channel.recv_bytes())
+                return ForkedKernel(number, recv_handle(self.channel), report)
+            except BaseException:
+                os.close(report)
+                raise
+            finally:
+                os.close(theirs)
+
+    def give_up(self, error: Exception) -> None:
+        """End the process, and say from now on why kernels cannot be forked; those that were live on."""
+        if self.why_not is None:
+            self.why_not = str(error)
+            if not isinstance(error, Unfit):
+                self.why_not = "the process that had done it once has ended"
+        self.channel.close()
+        self.process.kill()
+
+
+def descriptor_of(file: Any, inherited: int, nothing: Any) -> int:
+    """Return the file descriptor of a standard stream as `subprocess.Popen` takes it."""
+    if file is None:
+        return inherited
+    if file == subprocess.DEVNULL:
+        file = nothing
+    return int(file.fileno())
+
+
+def end(process: subprocess.Popen[bytes], channel: Any, private: Path) -> None:
+    """End a warm process, which does so when its channel closes, and remove its directory."""
+    channel.close()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    shutil.rmtree(private, ignore_errors=True)
+
+
+def code_cells(notebook: str) -> list[str]:
+    """Return the sources of the code cells of a notebook."""
+    sources = []
+    for cell in json.loads(notebook)["cells"]:
+        if cell["cell_type"] == "code":
+            sources.append("".join(cell["source"]))  # a source may be a list of lines
+    return sources
+
+
+def warm_process(purpose: str, start: Callable[[], WarmProcess]) -> WarmProcess | None:
+    """Return the warm process that this process has for a purpose, started if there is none yet.
+
+    None where forking is not to be trusted, as on macOS, or no process can be started.
+    """
+    if sys.platform != "linux":
+        return None
+    # Not a global of this room: what travels by value to a worker has others each time.
+    lock, processes = vars(sys).setdefault("nbstudy_warm_processes", (threading.Lock(), {}))
+    with lock:
+        for other, process in list(processes.items()):
+            if process.process.poll() == 0:  # it had nothing to do any more
+                del processes[other]
+        if purpose not in processes:
+            with suppress(OSError):
+                processes[purpose] = start()
+        found: WarmProcess | None = processes.get(purpose)
+        return found
+
+
+# --- for jupyter_client ---
+class ForkedKernel:
+    """A kernel that was forked: what jupyter_client asks of a `subprocess.Popen`."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, pid: int, process: int, report: int) -> None:
+        """Take two file descriptors: one that stands for the process, and one that reads of its beginning and end."""
+        self.pid = pid
+        self.process = process
+        self.report = report
+        self.status: int | None = None
+        for descriptor in (process, report):
+            weakref.finalize(self, os.close, descriptor)
+
+    def becomes_ready(self, is_wanted: Callable[[], bool]) -> bool:
+        """Wait until it can be talked to or has ended; tell which."""
+        while not can_read(self.report, 1):
+            if not is_wanted():
+                return True
+        return os.read(self.report, 1) == b"\n"
+
+    def poll(self) -> int | None:
+        """Return None while it is running, else its exit status, 1 where nobody is left who knows that."""
+        if self.status is None and can_read(self.process, 0):
+            words = b""
+            if can_read(self.report, 1):
+                words = os.read(self.report, 100).strip()
+            self.status = int(words or 1)
+        return self.status
+
+    def wait(self) -> int | None:
+        """Wait until it has ended; return its exit status."""
+        can_read(self.process, None)
+        return self.poll()
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to it, if it is running."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.process, number)
+
+
+def can_read(descriptor: int, timeout: float | None) -> bool:
+    """Wait so many seconds, or without an end, until there is something to read, or for a process its end."""
+    poll = select.poll()  # unlike select, for any number of open files
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(timeout if timeout is None else 1000 * timeout))
+
+
+def forking_provisioner(warm: WarmProcess, is_wanted: Callable[[], bool], **options: Any) -> Any:
+    """Return what starts and ends a kernel for a kernel manager: it is forked, if it can be."""
+    from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+
+    class ForkingProvisioner(LocalProvisioner):
+        process: Any = None
+
+        async def launch_kernel(self, cmd: list[str], **options: Any) -> Any:
+            if "ipykernel_launcher" in cmd:
+                arguments = cmd[cmd.index("ipykernel_launcher") + 1 :]
+                kernel = warm.fork(arguments, options, is_wanted)
+                if kernel:
+                    self.process = kernel
+                    self.pid = self.pgid = kernel.pid
+                    return self.connection_info
+            return await super().launch_kernel(cmd, **options)
+
+    return ForkingProvisioner(**options)

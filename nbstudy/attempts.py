@@ -46,7 +46,7 @@ def begin_attempt(task: Task, cores: int) -> Path:
         "parameters": task.parameters,
         "code": template.hash,
         "modules": hashes_of(template.modules),
-        "environment": describe_environment(),
+        "environment": describe_environment(task.context.template.imports),
         "environment_changes": [],
         "flops": task.flops,
         "cores": cores,

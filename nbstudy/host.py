@@ -220,13 +220,15 @@ def installed_versions(names: Iterable[str]) -> dict[str, str]:
     return versions
 
 
-# a host of a cluster has no requirements.txt: this list travels there, and a kernel of the summary needs none
-LIBRARIES: list[str] = []
-with suppress(OSError):
-    LIBRARIES = required_libraries()
-
-
 # --- what can change the numbers of a run ---
+BASE = {"numpy", "scipy"}  # what other libraries compute with
+# Packages that are installed under another name than they are imported by.
+INSTALLED_AS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+}
 # Variables of libraries that a kernel inherits. Most it does not: see environment.py.
 CHANGES_NUMBERS = re.compile(
     r"XLA_FLAGS|GLIBC_TUNABLES|(ONEDNN|DNNL|MKL|OPENBLAS|BLIS|OMP|KMP|GOMP|NPY|CUBLAS|CUDNN)_"
@@ -234,10 +236,14 @@ CHANGES_NUMBERS = re.compile(
 )
 
 
-def describe_environment() -> dict[str, str]:
-    """Return what can change the numbers of a run on this host: processor, versions, variables; no paths."""
+def describe_environment(imports: Iterable[str]) -> dict[str, str]:
+    """Return what can change the numbers of a run on this host: processor, versions, variables; no paths.
+
+    The versions are those of what it imports, by the names under which that is installed.
+    """
     found = {"processor": processor(), "python": platform.python_version()}
-    for name, installed in installed_versions(LIBRARIES).items():
+    libraries = sorted(INSTALLED_AS.get(name, name) for name in BASE.union(imports))
+    for name, installed in installed_versions(libraries).items():
         if installed != "missing":
             found[name] = installed
     for name, value in sorted(os.environ.items()):

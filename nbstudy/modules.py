@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from nbstudy.checks import Faults, fail
@@ -31,6 +31,19 @@ def read_modules(code: Iterable[ast.AST], directory: Path, faults: Faults) -> di
                 sources[path], tree = read_module(file, f"{directory.name}/{path}")
                 waiting.update(imported_names(tree))
     return dict(sorted(sources.items()))
+
+
+def imported_packages(code: Iterable[ast.AST], modules: Mapping[str, str]) -> list[str]:
+    """Return the packages that code and the modules beside it import, but for Python's own and these modules."""
+    names: set[str] = set()
+    for tree in [*code, *map(parse, modules.values())]:
+        names.update(imported_names(tree))
+    return sorted(names - names_of(modules) - sys.stdlib_module_names)
+
+
+def names_of(modules: Iterable[str]) -> set[str]:
+    """Return the top-level names by which modules are imported, from their paths."""
+    return {path.partition("/")[0].removesuffix(".py") for path in modules}
 
 
 def imported_names(tree: ast.AST) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from nbstudy.checks import Faults, check_known, fail, mapping
 from nbstudy.files import hash_of, read_json
-from nbstudy.modules import read_modules
+from nbstudy.modules import imported_packages, read_modules
 from nbstudy.notebook import Cell, Notebook, compile_plain, parse_cell, read_notebook
 from nbstudy.parameters import Declaration, convert, read_parameters
 
@@ -35,6 +35,9 @@ class Template:
     modules: dict[str, str] = field(
         default_factory=dict
     )  # source by path, of those beside it that it imports
+    imports: list[str] = field(
+        default_factory=list
+    )  # packages that it and these import, but for Python's own
 
     @property
     def hash(self) -> str:
@@ -102,6 +105,7 @@ def read_template(path: Path) -> Template:
         cells=cells,
         same_code={hash_of("\n".join(cells)): True},
         modules=modules,
+        imports=imported_packages([cell.tree for cell in code], modules),
     )
 
 

@@ -14,6 +14,7 @@ from nbstudy.attempts import begin_attempt, finish_attempt
 from nbstudy.host import allow_open_files, cores_of_run, installed_versions
 from nbstudy.kernel import execute, remove_dead_sockets, warm_up
 from nbstudy.lease import Lease
+from nbstudy.modules import names_of
 from nbstudy.runs import Context, Task
 from nbstudy.warm import WarmProcess
 
@@ -54,8 +55,7 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
 
 def warm_up_for(context: Context, jobs: int) -> WarmProcess | None:
     """Return the process of this host that forks the kernels of a context's runs."""
-    own_modules = {path.partition("/")[0].removesuffix(".py") for path in context.template.modules}
-    return warm_up(context.template.text, own_modules, jobs, context.lease)
+    return warm_up(context.template.text, names_of(context.template.modules), jobs, context.lease)
 
 
 def news_of(warm: WarmProcess | None, host: str) -> str | None:

@@ -283,16 +283,19 @@ def test_environment_says_what_can_change_numbers(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("DATABASE_PASSWORD", "secret")
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "secret")  # which no kernel inherits
     monkeypatch.setenv("OMP_NUM_THREADS", "secret")  # of which each kernel gets its own
-    environment = describe_environment()
+    environment = describe_environment(["keras", "sklearn", "nothing_like_it"])
     name, _, _ = environment["processor"].partition(", family ")
     assert name and name in Path("/proc/cpuinfo").read_text() + platform.machine()
     assert environment["python"] == platform.python_version()
     assert environment["keras"] == version("keras")
+    assert environment["scikit-learn"] == version("scikit-learn")
+    assert environment["numpy"] == version("numpy")
+    assert "nothing_like_it" not in environment
     assert environment["XLA_FLAGS"] == "--xla_cpu_enable_fast_math=true"
     assert "secret" not in str(environment)
     assert "CUDNN_PATH" not in environment
     assert not [name for name in environment if PERSONAL.fullmatch(name)]
-    assert "pytest" not in environment  # it is there to test, not to run
+    assert "click" not in environment  # which computes nothing here
 
 
 # --- data ---

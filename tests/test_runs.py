@@ -362,7 +362,7 @@ CHANGED = ["tensorflow 2.20.0 -> 2.21.0 after epoch 2", "XLA_FLAGS none -> --fas
 def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What this host is said to be, to be changed by the test."""
     environment = dict(OLD)
-    monkeypatch.setattr(attempts, "describe_environment", lambda: dict(environment))
+    monkeypatch.setattr(attempts, "describe_environment", lambda imports: dict(environment))
     return environment
 
 

@@ -389,6 +389,7 @@ def test_modules_beside_a_template_are_read_with_those_that_they_import(tmp_path
     template = read_template(
         write(tmp_path, code("%%time\nimport os, helper\n"), code("def f():\n    import spaces.a\n%time 1"))
     )
+    assert template.imports == ["numpy"]
     assert list(template.modules) == [
         "helper.py",
         "last.py",

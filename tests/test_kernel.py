@@ -268,6 +268,7 @@ def test_sockets_and_temporary_files_lie_where_only_the_user_can_enter(
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.usefixtures("temporary")  # from which no other runner sweeps
 def test_kernels_of_a_killed_runner_end_and_the_next_removes_their_sockets(project: Project) -> None:
     project.hold_before_step(3)
     study = project.study(TINY_STUDY)

@@ -195,7 +195,9 @@ def test_runs_of_a_killed_worker_resume_on_another(project: Project, cluster: Cl
         "start = len(rows)\nfor step in range(start, steps + 1)",
     )
     project.edit("tiny.ipynb", '{"text": text}', '{"start": start}')
-    project.edit("tiny.ipynb", "flops, lengthens =", 'checkpoint = "history.csv"\nflops, lengthens =')
+    replaced = 'Path("partial.csv").replace("history.csv")'
+    project.edit("tiny.ipynb", replaced, f'{replaced}\n    Path("state").write_text("whole")')
+    project.edit("tiny.ipynb", "flops, lengthens =", 'checkpoint = "state"\nflops, lengthens =')
     first = cluster.worker(2)
     study = project.study(
         "notebooks: {run: tiny.ipynb}\ndefaults: {steps: 9, seconds: 0.1}\nconfigurations: {a: , b: }"

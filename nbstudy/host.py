@@ -232,7 +232,7 @@ INSTALLED_AS = {
 # Variables of libraries that a kernel inherits. Most it does not: see environment.py.
 CHANGES_NUMBERS = re.compile(
     r"XLA_FLAGS|GLIBC_TUNABLES|(ONEDNN|DNNL|MKL|OPENBLAS|BLIS|OMP|KMP|GOMP|NPY|CUBLAS|CUDNN)_"
-    r"(?!NUM_THREADS|DEFAULT_FPMATH_MODE)\w+"
+    r"(?!NUM_THREADS|DEFAULT_FPMATH_MODE|DUPLICATE_LIB_OK|INIT_AT_FORK)\w+"  # scikit-learn sets the last two
 )
 
 

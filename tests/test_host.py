@@ -281,6 +281,7 @@ def test_environment_says_what_can_change_numbers(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true --xla_dump_to=/somewhere/secret")
     monkeypatch.setenv("CUDNN_PATH", "/somewhere/secret")
     monkeypatch.setenv("DATABASE_PASSWORD", "secret")
+    monkeypatch.setenv("KMP_INIT_AT_FORK", "secret")  # as scikit-learn sets it, of no effect on numbers
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "secret")  # which no kernel inherits
     monkeypatch.setenv("OMP_NUM_THREADS", "secret")  # of which each kernel gets its own
     environment = describe_environment(["keras", "sklearn", "nothing_like_it"])

@@ -13,6 +13,7 @@ import fcntl
 import gc
 import importlib
 import json
+import logging
 import os
 import select
 import shutil
@@ -150,6 +151,9 @@ class StandardStream:
     def __init__(self, name: str) -> None:
         self.name = name
         self.present = getattr(sys, name)
+
+    def close(self) -> None:
+        """Do nothing: the logging handlers of some libraries close what they cannot tell from a file of their own."""
 
     def __getattr__(self, attribute: str) -> Any:
         stream = getattr(sys, self.name)
@@ -377,12 +381,22 @@ def start_kernel(arguments: list[str], imported: Imported, parent: int, report: 
     application = IPKernelApp.instance()
     filters: Any = warnings.filters
     filters[:] = imported.filters_before
-    application.initialize(arguments)
+    with suppress_shutdown_of_logging():
+        application.initialize(arguments)
     filters[:0] = imported.filters
     application.poller = threading.Thread(target=follow, args=[parent], daemon=True)
     os.write(report, b"\n")
     os.close(report)
     application.start()
+
+
+@contextmanager
+def suppress_shutdown_of_logging() -> Iterator[None]:
+    """Keep the logging handlers of libraries open, all of which ipykernel closes when it configures its own."""
+    shutdown = logging.shutdown
+    logging.shutdown = lambda *_: None
+    yield
+    logging.shutdown = shutdown
 
 
 def follow(parent: int) -> None:

@@ -308,8 +308,13 @@ def test_workers_fork_too_and_keep_nothing_of_a_study(
 LOGGING = """
 import logging, sys
 
+class Handler(logging.StreamHandler):  # as that of absl, which TensorFlow logs with
+    def close(self):
+        self.stream.close()
+
+
 log = logging.getLogger("library")
-log.addHandler(logging.StreamHandler(sys.stdout))  # as that of TensorFlow
+log.addHandler(Handler(sys.stdout))
 """
 SHOW = """
 import warnings

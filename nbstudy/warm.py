@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -24,10 +25,9 @@ from nbstudy.lease import Lease
 PROGRAM = (
     Path(__file__).with_name("warm_process.py").read_text(encoding="utf-8")
 )  # it travels with these functions
-# a pool of threads that is started by an import would make forking unsafe
-ONE_THREAD = dict.fromkeys(
-    ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"], "1"
-)
+# Pools of threads that are started by an import, which would make forking unsafe. OpenMP starts its own when it is
+# used, so it keeps the number of the run.
+ONE_THREAD = dict.fromkeys(["OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"], "1")
 PATIENCE = 60  # seconds in which it must have forked, and have ended when told to
 
 
@@ -54,12 +54,19 @@ class WarmProcess:
 
         self.why_not: str | None = None  # kernels cannot be forked
         self.is_ready = False
+        self.lease = lease
         self.lock = threading.Lock()  # a request at a time
         program = private / "warm_process.py"
         program.write_text(PROGRAM, encoding="utf-8")
         self.channel, theirs = Pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-u", str(program), str(theirs.fileno())],
+            [
+                sys.executable,
+                "-P",
+                "-u",
+                str(program),
+                str(theirs.fileno()),
+            ],  # -P: its directory holds no modules
             env={**environment, **ONE_THREAD, "JPY_PARENT_PID": str(os.getpid())},
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
@@ -94,21 +101,40 @@ class WarmProcess:
                 self.wait_until_ready(is_wanted)
                 kernel = self.request(arguments, options)
             if is_wanted() and not kernel.becomes_ready(is_wanted):
-                message = "a kernel that was forked did not start"
-                raise Unfit(message)
+                kernel.send_signal(signal.SIGKILL)
+                raise Unfit("a kernel that was forked did not start" + last_words(options.get("stderr")))
         except (OSError, EOFError, Unfit) as error:
-            self.give_up(error)
+            with self.lock:
+                self.give_up(error)
             return None
         return kernel
+
+    def is_over(self) -> bool:
+        """Tell whether it has ended because nobody needed it any more, so that another one can be started."""
+        if not self.lease.is_held():
+            return True
+        if self.process.poll() != 0:
+            return False
+        with self.lock:
+            try:
+                if self.why_not is None and not self.is_ready:
+                    self.take_answer()
+            except (OSError, EOFError, Unfit) as error:
+                self.give_up(error)
+            return self.why_not is None
+
+    def take_answer(self) -> None:
+        """Read whether kernels can be forked, once the imports are done; raise Unfit where they cannot."""
+        why_not = json.loads(self.channel.recv_bytes())
+        if why_not is not None:
+            raise Unfit(why_not)
+        self.is_ready = True
 
     def wait_until_ready(self, is_wanted: Callable[[], bool]) -> None:
         """Wait until the imports are done; raise Unfit where that shows that no kernel can be forked."""
         while not self.is_ready:
             if self.channel.poll(1):
-                why_not = json.loads(self.channel.recv_bytes())
-                if why_not is not None:
-                    raise Unfit(why_not)
-                self.is_ready = True
+                self.take_answer()
             elif not is_wanted():
                 message = "nobody waits for this kernel any more"
                 raise RuntimeError(message)
@@ -135,7 +161,9 @@ class WarmProcess:
                     message = f"no kernel was forked within {PATIENCE} seconds"
                     raise Unfit(message)
                 number = json.loads(self.channel.recv_bytes())
-                return ForkedKernel(number, recv_handle(self.channel), report)
+                process = recv_handle(self.channel)
+                os.set_inheritable(process, False)
+                return ForkedKernel(number, process, report)
             except BaseException:
                 os.close(report)
                 raise
@@ -147,9 +175,18 @@ class WarmProcess:
         if self.why_not is None:
             self.why_not = str(error)
             if not isinstance(error, Unfit):
-                self.why_not = "the process that had done it once has ended"
+                self.why_not = "the process that does it once for all has ended"
         self.channel.close()
         self.process.kill()
+
+
+def last_words(stderr: Any) -> str:
+    """Return the last line of a kernel's stderr, as far as that is a file, as the end of a sentence."""
+    with suppress(OSError, AttributeError, TypeError):
+        lines = Path(stderr.name).read_text(encoding="utf-8", errors="replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()]
+        return "".join(f": {line}" for line in said[-1:])
+    return ""
 
 
 def descriptor_of(file: Any, inherited: int, nothing: Any) -> int:
@@ -192,7 +229,7 @@ def warm_process(purpose: str, start: Callable[[], WarmProcess]) -> WarmProcess 
     lock, processes = vars(sys).setdefault("nbstudy_warm_processes", (threading.Lock(), {}))
     with lock:
         for other, process in list(processes.items()):
-            if process.process.poll() == 0:  # it had nothing to do any more
+            if process.is_over():
                 del processes[other]
         if purpose not in processes:
             with suppress(OSError):
@@ -217,10 +254,13 @@ class ForkedKernel:
             weakref.finalize(self, os.close, descriptor)
 
     def becomes_ready(self, is_wanted: Callable[[], bool]) -> bool:
-        """Wait until it can be talked to or has ended; tell which."""
+        """Wait until it can be talked to, has ended, or takes too long; tell whether it can be talked to."""
+        deadline = time.monotonic() + PATIENCE
         while not can_read(self.report, 1):
             if not is_wanted():
                 return True
+            if time.monotonic() > deadline:
+                return False
         return os.read(self.report, 1) == b"\n"
 
     def poll(self) -> int | None:

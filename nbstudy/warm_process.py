@@ -51,8 +51,6 @@ CHANGING = {"setdefault", "update", "pop", "popitem", "clear"}  # methods of os.
 
 def main() -> None:
     """Do what the parent at the other end of a channel says; the channel's descriptor is the one argument."""
-    with suppress(ValueError):
-        sys.path.remove(str(Path(__file__).parent))  # where no template imports from
     channel = Connection(int(sys.argv[1]))
     order = json.loads(channel.recv_bytes())
     parent = os.pidfd_open(order["parent"])
@@ -88,6 +86,14 @@ class Imported:
     filters: list[Any] = field(default_factory=list)  # that they put before these
 
 
+@dataclass(frozen=True)
+class Early:
+    """A statement to execute before anything is forked."""
+
+    statement: ast.stmt
+    may_fail: bool = False  # the template goes on where a library is not installed
+
+
 def import_early(cells: list[str], own_modules: set[str]) -> Imported:
     """Import what a kernel needs, then what code cells import."""
     before = dict(os.environ)
@@ -96,18 +102,19 @@ def import_early(cells: list[str], own_modules: set[str]) -> Imported:
             importlib.import_module(module)
     imported = Imported(environment=changed_since(before), filters_before=list(warnings.filters))
     with as_in_a_kernel() as shell:
-        for statement in early_statements(cells, own_modules):
-            code = ast.unparse(statement)
+        for early in early_statements(cells, own_modules):
+            code = ast.unparse(early.statement)
             before = dict(os.environ)
             try:
                 exec(code, vars(sys.modules["__main__"]))  # noqa: S102 - as the run will
             except BaseException as error:  # noqa: BLE001 - SystemExit too, and whatever a library raises
-                imported.why_unfit = f"`{code}` fails: {type(error).__name__}: {error}"
+                if not (early.may_fail and isinstance(error, ImportError)):
+                    imported.why_unfit = f"`{code}` fails: {type(error).__name__}: {error}"
             if shell.asked_for:
                 imported.why_unfit = f"`{code}` asks a kernel for {shell.asked_for[0]} that is not there yet"
             if imported.why_unfit is not None:
                 return imported
-            if isinstance(statement, ast.Import | ast.ImportFrom):  # the run itself does the others again
+            if isinstance(early.statement, ast.Import | ast.ImportFrom):  # the run does the others again
                 imported.environment |= changed_since(before)
     imported.filters = [each for each in warnings.filters if each not in imported.filters_before]
     imported.why_unfit = why_not_to_fork(own_modules)
@@ -185,23 +192,26 @@ def as_in_a_kernel() -> Iterator[ZMQInteractiveShell]:
     sys.stdout, sys.stderr = (stream.present for stream in streams)
 
 
-def early_statements(cells: list[str], own_modules: set[str]) -> Iterator[ast.stmt]:
-    """Yield the imports of code cells at any depth, and what sets environment variables to plain values between.
+def early_statements(cells: list[str], own_modules: set[str]) -> Iterator[Early]:
+    """Yield the imports that every run does, and what sets environment variables to plain values between.
 
     Whatever else changes the environment or the module path may depend on the run's parameters, and imports may
     depend on it: what comes after is left to the run.
     """
     for source in cells:
-        for statement in in_order(parse(source)):
-            if isinstance(statement, ast.Import | ast.ImportFrom):
-                yield from without(own_modules, statement)
-            elif changes_what_imports_read(statement):
-                if not is_plain(statement):
+        for each in surely_run(parse_early(source).body):
+            if isinstance(each.statement, ast.Import | ast.ImportFrom):
+                if gives_environment(each.statement):
                     return
-                yield statement
+                for statement in without(own_modules, each.statement):
+                    yield Early(statement, each.may_fail)
+            elif changes_what_imports_read(each.statement):
+                if not is_plain(each.statement):
+                    return
+                yield each
 
 
-def parse(source: str) -> ast.AST:
+def parse_early(source: str) -> ast.Module:
     """Parse a cell's code, its magics as IPython does; empty where that fails, which the run will say."""
     from IPython.core.inputtransformer2 import TransformerManager
 
@@ -210,12 +220,39 @@ def parse(source: str) -> ast.AST:
     return ast.Module([], [])
 
 
-def in_order(node: ast.AST) -> Iterator[ast.stmt]:
-    """Yield the statements below a node at any depth, in the order of the text."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.stmt):
-            yield child
-        yield from in_order(child)
+def surely_run(body: list[ast.stmt], may_fail: bool = False) -> Iterator[Early]:
+    """Yield the statements of code that are run whatever the parameters, in the order of the text.
+
+    What stands in the body of a `with` or a `try` is; an `if`, a loop or a function is yielded as a whole.
+    """
+    for statement in body:
+        if isinstance(statement, ast.With):
+            yield from surely_run(statement.body, may_fail)
+        elif isinstance(statement, ast.Try):
+            yield from surely_run(statement.body, may_fail or handles_import_errors(statement))
+            yield from surely_run(statement.finalbody, may_fail)
+        else:
+            yield Early(statement, may_fail)
+
+
+def handles_import_errors(statement: ast.Try) -> bool:
+    """Tell whether a `try` goes on where a library is not installed."""
+    handled: set[str] = set()
+    for handler in statement.handlers:
+        if handler.type is None:
+            return True
+        handled.update(node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name))
+    return bool(handled & {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+
+
+def gives_environment(statement: ast.Import | ast.ImportFrom) -> bool:
+    """Tell whether an import may change the environment, or gives it a name by which it is not known here."""
+    if isinstance(statement, ast.ImportFrom) and statement.module == "os":
+        return any(alias.name == "environ" and alias.asname for alias in statement.names)
+    modules = [alias.name for alias in statement.names]
+    if isinstance(statement, ast.ImportFrom):
+        modules = [str(statement.module)]
+    return any(module.partition(".")[0] == "dotenv" for module in modules)
 
 
 def without(own_modules: set[str], statement: ast.Import | ast.ImportFrom) -> Iterator[ast.stmt]:
@@ -231,9 +268,7 @@ def without(own_modules: set[str], statement: ast.Import | ast.ImportFrom) -> It
 
 
 def changes_what_imports_read(statement: ast.stmt) -> bool:
-    """Tell whether a simple statement changes the environment or the module path."""
-    if not isinstance(statement, ast.Expr | ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Delete):
-        return False
+    """Tell whether a statement changes the environment or the module path, or may let others do so."""
     for node in ast.walk(statement):
         match node:
             case ast.Attribute(attr="path", value=ast.Name("sys")):
@@ -247,6 +282,13 @@ def changes_what_imports_read(statement: ast.stmt) -> bool:
                 return True
             case ast.AugAssign(target=environment) if is_environment(environment):
                 return True
+            case ast.Assign(value=value) | ast.AnnAssign(value=value) | ast.NamedExpr(value=value):
+                if value is not None and is_environment(value):  # by another name
+                    return True
+            case ast.Call(args=arguments, keywords=keywords):
+                given = [*arguments, *(keyword.value for keyword in keywords)]
+                if any(map(is_environment, given)):
+                    return True
     return False
 
 
@@ -259,7 +301,9 @@ def is_environment(node: ast.AST) -> bool:
 
 
 def is_plain(statement: ast.stmt) -> bool:
-    """Tell whether a statement changes os.environ with nothing but values that stand in it."""
+    """Tell whether a statement changes os.environ, in any case, with nothing but values that stand in it."""
+    if not isinstance(statement, ast.Expr | ast.Assign | ast.AugAssign | ast.Delete):
+        return False
     nodes = list(ast.walk(statement))
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
     attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
@@ -279,7 +323,7 @@ class Kernel:
 def serve(channel: Connection, parent: int, imported: Imported, lock: Path, holder: str) -> None:
     """Fork a kernel for each request, as long as anybody may have one."""
     kernels: dict[int, Kernel] = {}
-    last = time.monotonic()
+    last = float("inf")  # until the first request, before which a host may be made ready for long
     while is_held(lock, holder) and (kernels or time.monotonic() - last < IDLE):
         for each in wait([channel, *kernels], timeout=1):
             last = time.monotonic()
@@ -290,7 +334,7 @@ def serve(channel: Connection, parent: int, imported: Imported, lock: Path, hold
                 request = json.loads(channel.recv_bytes())
             except EOFError:  # the parent has ended
                 return
-            kernel = fork(channel, parent, imported, request)
+            kernel = fork(channel, parent, imported, request, kernels)
             kernels[kernel.process] = kernel
 
 
@@ -301,12 +345,22 @@ def is_held(lock: Path, holder: str) -> bool:
     return True
 
 
-def fork(channel: Connection, parent: int, imported: Imported, request: dict[str, Any]) -> Kernel:
+def fork(
+    channel: Connection,
+    parent: int,
+    imported: Imported,
+    request: dict[str, Any],
+    others: dict[int, Kernel],
+) -> Kernel:
     """Fork a kernel as a request says; send its id and its process, which cannot be mistaken, to the parent."""
     output, error, report = (recv_handle(channel) for _ in range(3))
+    os.set_inheritable(report, False)  # by what the kernel starts
     number = os.fork()
     if number == 0:
         channel.close()
+        for other in others.values():
+            os.close(other.process)
+            os.close(other.report)
         be_kernel(request, imported, parent, output, error, report)
     os.close(output)
     os.close(error)

@@ -34,7 +34,8 @@ from project import (
     warm_processes_of,
 )
 
-PLAIN = "try:\n    import no_such_library\nexcept ImportError:\n    pass\n"  # with this nothing is forked
+# with this nothing is forked
+PLAIN = "import contextlib\nwith contextlib.suppress(ImportError):\n    import no_such_library\n"
 WHY_PLAIN = "`import no_such_library` fails: ModuleNotFoundError: No module named 'no_such_library'"
 
 
@@ -42,7 +43,7 @@ WHY_PLAIN = "`import no_such_library` fails: ModuleNotFoundError: No module name
 @pytest.mark.parametrize(
     ("cells", "expected"),
     [
-        # at any depth, in the order of the text
+        # those that every run does, in the order of the text
         (
             [
                 "import a\nwith b:\n    try:\n        import c.d as e\n    finally:\n        pass",
@@ -50,7 +51,7 @@ WHY_PLAIN = "`import no_such_library` fails: ModuleNotFoundError: No module name
             ],
             ["import a", "import c.d as e", "from f import g"],
         ),
-        (["def late():\n    import a"], ["import a"]),
+        (["def late():\n    import a", "if fast:\n    import b", "for c in d:\n    import c"], []),
         # not the modules that travel with a template, nor what belongs to a file
         (["import a, own\nimport own.part\nfrom own import b\nfrom . import c"], ["import a"]),
         (["from __future__ import annotations"], []),
@@ -67,6 +68,12 @@ WHY_PLAIN = "`import no_such_library` fails: ModuleNotFoundError: No module name
         (["import os as system\nsystem.environ['A'] = '1'\nimport b"], ["import os as system"]),
         (["import a\nsys.path.insert(0, '..')\nimport b"], ["import a"]),
         (["import a\n%env A=1\nimport b"], ["import a"]),
+        (["import a\nif fast:\n    os.environ['A'] = '1'\nimport b"], ["import a"]),
+        (["import a\ndef f():\n    os.environ['A'] = '1'\nf()\nimport b"], ["import a"]),
+        (["import a\nenv = os.environ\nenv['A'] = '1'\nimport b"], ["import a"]),
+        (["import a\nchange(os.environ)\nimport b"], ["import a"]),
+        (["import a\nfrom os import environ as env\nenv['A'] = '1'\nimport b"], ["import a"]),
+        (["import a\nfrom dotenv import load_dotenv\nload_dotenv()\nimport b"], ["import a"]),
         # magics and mistakes, which the run will say
         (["%matplotlib inline\nimport a", "import b ?? c", "!ls\nimport d"], ["import a", "import d"]),
         (["%%bash\nimport a", "await b()\nimport c"], ["import c"]),
@@ -75,8 +82,23 @@ WHY_PLAIN = "`import no_such_library` fails: ModuleNotFoundError: No module name
 def test_imports_of_a_template_are_found_up_to_where_they_depend_on_a_run(
     cells: list[str], expected: list[str]
 ) -> None:
-    found = [ast.unparse(statement) for statement in early_statements(cells, {"own"})]
+    found = [ast.unparse(early.statement) for early in early_statements(cells, {"own"})]
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("handler", "may_fail"),
+    [
+        ("except ImportError:\n    pass", True),
+        ("except (ValueError, ModuleNotFoundError):\n    pass", True),
+        ("except:\n    pass", True),
+        ("except ValueError:\n    pass", False),
+        ("finally:\n    pass", False),
+    ],
+)
+def test_library_that_a_template_can_do_without_may_be_missing(handler: str, may_fail: bool) -> None:
+    (early,) = early_statements([f"try:\n    import a\n{handler}"], set())
+    assert early.may_fail == may_fail
 
 
 def test_module_of_a_template_is_not_mistaken_for_another_of_its_name() -> None:
@@ -183,7 +205,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             "from IPython import get_ipython\nget_ipython().events.register('pre_run_cell', print)",
             "`import library` asks a kernel for events that is not there yet",
         ),
-        ("import os\nos._exit(3)", "the process that had done it once has ended"),
+        ("import os\nos._exit(3)", "the process that does it once for all has ended"),
     ],
 )
 def test_nothing_is_forked_where_that_cannot_be_trusted(
@@ -262,7 +284,7 @@ def test_killed_warm_process_costs_no_run(project: Project) -> None:
     gate.touch()
     printed = runner.finish()
     assert len(kernels) == 2
-    assert "the process that had done it once has ended" in printed
+    assert "the process that does it once for all has ended" in printed
     for name in ("short", "long", "last"):
         assert read(project.outputs("mine", name, "run.json"))["attempts"] == 1
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from nbstudy.files import CHECKPOINT, FORMAT, hash_of, write_json
 from nbstudy.host import describe_environment
+from nbstudy.modules import hashes_of, write_modules
 from nbstudy.runs import (
     MODULES,
     Task,
@@ -120,19 +121,6 @@ def environment_changes(start: Path, environment: dict[str, str]) -> list[str]:
     return changes
 
 
-def hashes_of(modules: dict[str, str]) -> dict[str, str]:
-    """Return the hashes of modules, by path."""
-    return {path: hash_of(source) for path, source in modules.items()}
-
-
-def write_modules(modules: dict[str, str], place: Path) -> None:
-    """Keep the sources of the modules that a run imports."""
-    for path, source in modules.items():
-        file = place / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(source, encoding="utf-8")
-
-
 def finish_attempt(attempt: Path, seconds: float, error: str | None) -> None:
     """Record that an attempt ran to its end, how long it took, and with which error if any."""
     run = read_run(attempt)
@@ -183,12 +171,21 @@ def can_be_promoted(task: Task, attempt: Path) -> bool:
 
 
 def accept_code(task: Task) -> None:
-    """Take a complete run as current although the code changed, the template's or a module's, and record it."""
+    """Take a complete run as current although the code changed, the template's or a module's.
+
+    `accepted` in its record goes on with what it was made with: the hash of the template's code where that is
+    another one, the path and hash of each module that is ("none" for one that it did not have).
+    """
     run = read_run(task.place)
     template = task.context.template
     changes = changed_code(task, task.place)
-    if run and changes and differences(task, task.place) == changes:
-        run["accepted"] = [*run.get("accepted", []), run["code"]]
-        run["code"] = template.hash
-        run["modules"] = hashes_of(template.modules)
-        write_json(task.place / "run.json", run)
+    if not run or not changes or differences(task, task.place) != changes:
+        return
+    accepted = run.get("accepted", [])
+    if run["code"] != template.hash:
+        accepted.append(run["code"])
+    was, now = run.get("modules", {}), hashes_of(template.modules)
+    for path in sorted(was.keys() | now.keys()):
+        if was.get(path) != now.get(path):
+            accepted.append(f"{path} {was.get(path, 'none')}")
+    write_json(task.place / "run.json", run | {"accepted": accepted, "code": template.hash, "modules": now})

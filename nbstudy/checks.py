@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 NAMES_SHOWN = 20  # of the known ones, where none is close to a mistyped name
+STUDY_KEYS = {"extends", "replicates"}  # of a configuration in a study file, beside its parameters
 FAULTS_SHOWN = 20  # more than that are only counted
 
 

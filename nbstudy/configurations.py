@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nbstudy.checks import Faults, check_known, fail, mapping, sequence, shorten
-from nbstudy.parameters import ANYTHING, STUDY_KEYS, convert
+from nbstudy.checks import STUDY_KEYS, Faults, check_known, fail, mapping, sequence, shorten
+from nbstudy.parameters import ANYTHING, convert
 from nbstudy.template import Template, check_parameters, convert_parameters
 
 SEED = "seed"  # the parameter in which replicates differ
@@ -160,7 +160,8 @@ def add_replicates(
         if given is None or "replicates" not in given:
             continue
         place = f"{file}: configuration {name}: replicates"
-        number = given.pop("replicates")
+        number = given["replicates"]
+        written_out[name] = {key: value for key, value in given.items() if key != "replicates"}
         with faults:
             check_replicates(number, LARGEST_STUDY - len(written_out), given, template, place)
             replicates[name] = number
@@ -196,7 +197,10 @@ def check_replicates_differ(
             own = configurations.get(name, {}).get(SEED)
             if own in range(1, number):
                 place = f"{file}: configuration {name}: replicates"
-                cure = f"write `{SEED}: 0` into what it extends"
+                source = "`defaults`"  # whose seed counts before the template's
+                if SEED in (resolve(name, named, place) or {}):
+                    source = "what it extends"
+                cure = f"write `{SEED}: 0` into {source}"
                 fail(place, f"{name}_{SEED}_{own} would repeat {name}, which inherits {SEED} {own}; {cure}")
     faults.end()
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from nbstudy.files import ROOT
 from nbstudy.host import data_home, private_directory
+from nbstudy.modules import write_modules
 
 # What belongs to the person and not to the run. The paths of CUDA, LD_LIBRARY_PATH and their like stay.
 PERSONAL = re.compile(
@@ -103,7 +104,8 @@ def kernel_environment(private: Path, share: Mapping[str, str], modules: Mapping
     if ROOT.is_dir():  # not on the workers of a cluster that do not have this project where it is here
         environment["NBSTUDY_PROJECT"] = str(ROOT)
     if modules:
-        environment["PYTHONPATH"] = write_modules(modules, private / "modules")
+        write_modules(modules, private / "modules")
+        environment["PYTHONPATH"] = before_all_others(private / "modules")
     return environment
 
 
@@ -141,12 +143,8 @@ def stand_in_for_home(private: Path) -> dict[str, str]:
     return {"MPLCONFIGDIR": str(fonts)}
 
 
-def write_modules(modules: Mapping[str, str], place: Path) -> str:
-    """Write modules where a kernel finds them; return its PYTHONPATH."""
-    for name, source in modules.items():
-        file = place / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(source, encoding="utf-8")
+def before_all_others(place: Path) -> str:
+    """Return the PYTHONPATH of a kernel that finds modules in a directory before those of the same name elsewhere."""
     inherited = os.environ.get("PYTHONPATH")
     if inherited:
         return f"{place}{os.pathsep}{inherited}"

@@ -196,10 +196,14 @@ def claim(names: Iterable[str], wanted: int, claims: ExitStack) -> list[str]:
     for name in names:
         if len(claimed) == wanted:
             break
-        mark = claims.enter_context(socket.socket(socket.AF_UNIX))
-        with suppress(OSError):  # another run has it
+        mark = socket.socket(socket.AF_UNIX)
+        try:
             mark.bind(f"\0notebook-run {name}")
-            claimed.append(name)
+        except OSError:  # another run has it
+            mark.close()
+            continue
+        claims.enter_context(mark)
+        claimed.append(name)
     return claimed
 
 
@@ -280,13 +284,16 @@ def data_home() -> Path:
         return Path(named).expanduser().absolute()
     with suppress(RuntimeError, OSError):  # an unknown user without HOME; a home that is not there
         home = Path.home()
-        if holds_data(home):
+        if prepare_for_data(home):
             return home / ".keras"
     return private_directory(Path(tempfile.gettempdir(), f"keras-{os.getuid()}"))
 
 
-def holds_data(home: Path) -> bool:
-    """Tell whether a home directory has data in it or can take them, and is not anybody's, as /tmp is."""
+def prepare_for_data(home: Path) -> bool:
+    """Make the directory for data in a home directory, if it is not there; tell whether it has or can take data.
+
+    A home directory that anybody can write, as /tmp is, stays as it is and takes none.
+    """
     if home.stat().st_mode & stat.S_IWOTH:
         return False
     data = home / ".keras" / "datasets"

@@ -44,7 +44,10 @@ WORDS = {
         calinski_harabasz reward
     """,
 }
-NEGATED = "neg negative"  # scikit-learn's neg_mean_squared_error is better when higher
+NEGATED = (
+    "neg negative"  # scikit-learn's neg_mean_squared_error is better when higher; only at the beginning,
+)
+BEFORE_NEGATED = "val validation test train mean"  # or after these: recall_neg is something else
 # What a run says of itself, and is judged by only if the study file asks for it: indices, times, sizes.
 NO_METRIC = """
     epoch epochs step steps iteration iterations iter batch batches index unnamed id seed fold lr learning_rate time
@@ -119,9 +122,19 @@ def direction_of(name: str) -> Better | None:
     found = [better for better, known in WORDS.items() if has_words(name, known)]
     if len(found) != 1:
         return None
-    if has_words(name, NEGATED):
+    if not has_words(name, NEGATED):
+        return found[0]
+    if is_negated(name):
         return found[0].opposite
-    return found[0]
+    return None
+
+
+def is_negated(name: str) -> bool:
+    """Tell whether a name says that all that follows is negated, as in mean_test_neg_log_loss."""
+    for word in words_of(name):
+        if word not in BEFORE_NEGATED.split():
+            return word in NEGATED.split()
+    return False
 
 
 def deciding(names: Iterable[str]) -> str:
@@ -153,5 +166,10 @@ def data_of(name: str) -> Data:
 
 def has_words(name: str, known: str) -> bool:
     """Tell whether one of these is a whole word of a name, or several in a row: `acc` is in val_acc, not in pace."""
-    words = "_".join(re.findall("[a-z0-9]+", name.lower()))
+    words = "_".join(words_of(name))
     return any(f"_{each}_" in f"_{words}_" for each in known.split())
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a name, in small letters."""
+    return re.findall("[a-z0-9]+", name.lower())

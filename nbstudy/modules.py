@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
 
 from nbstudy.checks import Faults, fail
+from nbstudy.files import hash_of
 from nbstudy.notebook import parse
 
 
@@ -86,3 +90,41 @@ def read_module(file: Path, place: str) -> tuple[str, ast.Module]:
         fail(place, "is not UTF-8 text; save it as UTF-8")
     except SyntaxError as error:
         fail(f"{place}, line {error.lineno or 1}", f"is not Python: {error.msg}; correct it")
+
+
+# --- their copies ---
+def hashes_of(modules: Mapping[str, str]) -> dict[str, str]:
+    """Return the hashes of modules, by path."""
+    return {path: hash_of(source) for path, source in modules.items()}
+
+
+def write_modules(modules: Mapping[str, str], place: Path) -> None:
+    """Write the sources of modules under a directory."""
+    for path, source in modules.items():
+        file = place / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(source, encoding="utf-8")
+
+
+@contextmanager
+def importable(modules: Mapping[str, str]) -> Iterator[None]:
+    """Let this process import modules, before all others of their names, as a kernel can; forget them afterwards."""
+    if not modules:
+        yield
+        return
+    own = take_out(names_of(modules))
+    with TemporaryDirectory() as place:
+        write_modules(modules, Path(place))
+        sys.path.insert(0, place)
+        try:
+            yield
+        finally:
+            sys.path.remove(place)
+            take_out(names_of(modules))
+            sys.modules.update(own)
+
+
+def take_out(names: Collection[str]) -> dict[str, ModuleType]:
+    """Remove modules of these top-level names from those that this process has imported; return them."""
+    found = [name for name in sys.modules if name.partition(".")[0] in names]
+    return {name: sys.modules.pop(name) for name in found}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
-from nbstudy.checks import Faults, fail, mapping, shorten
+from nbstudy.checks import STUDY_KEYS, Faults, fail, mapping, shorten
 from nbstudy.notebook import Cell
 
 KINDS: dict[type, str] = {
@@ -29,7 +29,6 @@ TYPES: dict[str, type] = {
     "int": int, "float": float, "bool": bool, "str": str, "list": list, "List": list, "dict": dict, "Dict": dict,
 }  # fmt: skip
 CHECKED = "int, float, bool, str, list, dict, list[int], dict[str, float], Any, and these with | or Optional"
-STUDY_KEYS = {"extends", "replicates"}  # of a configuration, beside its parameters
 LARGEST_VALUE = 10_000  # items of a list or mapping
 DEEPEST_VALUE = 20  # lists in lists
 

@@ -132,7 +132,7 @@ def show_rows(
     tasks: Mapping[str, Task], findings: Mapping[str, Finding], seconds: Mapping[str, float]
 ) -> None:
     """Print a row a configuration."""
-    width = max(map(len, findings))
+    width = max(map(len, ["configuration", *findings]))
     has_cost = says_what_runs_cost(tasks, findings)
     heading = [f"{'configuration':{width}}", f"{'state':10}"]
     if has_cost:

@@ -7,7 +7,6 @@ Nothing is written here; attempts.py does that.
 
 from __future__ import annotations
 
-import ast
 import csv
 import os
 import zipfile
@@ -24,7 +23,7 @@ from nbstudy.checks import fail
 from nbstudy.files import CHECKPOINT, hash_of, read_json, read_record
 from nbstudy.lease import Lease
 from nbstudy.study import Study
-from nbstudy.template import Template
+from nbstudy.template import Template, says_the_same
 
 HISTORY = "history.csv"  # a row an epoch
 MODULES = "modules"  # the directory of a run that keeps the sources of the modules it imported
@@ -165,7 +164,7 @@ def read_run(directory: Path) -> dict[str, Any]:
 def read_history(directory: Path) -> list[dict[str, str]]:
     """Return the rows of a run's history, one an epoch; none where there is no history."""
     with suppress(OSError, csv.Error, ValueError):
-        return list(csv.DictReader((directory / HISTORY).read_text().splitlines()))
+        return list(csv.DictReader((directory / HISTORY).read_text(encoding="utf-8").splitlines()))
     return []
 
 
@@ -204,10 +203,7 @@ def describe_progress(directory: Path) -> str:
     words = []
     if history:
         words.append(f"{len(history)} epochs")
-        for metric in ("val_loss", "loss"):
-            if history[-1].get(metric):
-                words.append(f"{metric} {history[-1][metric]:.7}")
-                break
+        words += described_loss(history[-1])
     else:
         words += described_numbers(result)[:NUMBERS_SHOWN]
     early_end = describe_early_end(result)
@@ -224,6 +220,14 @@ def describe_early_end(result: dict[str, Any]) -> str:
     if isinstance(ended, str) and ended.strip():
         return f"ended early: {' '.join(ended.split())}"
     return ""
+
+
+def described_loss(row: dict[str, str]) -> list[str]:
+    """Name the loss in a row of a history, that of the validation data if it has one."""
+    for metric in ("val_loss", "loss"):
+        with suppress(KeyError, TypeError, ValueError):  # TypeError: of a row that was cut short
+            return [f"{metric} {float(row[metric]):.5g}"]
+    return []
 
 
 def described_numbers(result: dict[str, Any]) -> list[str]:
@@ -365,7 +369,7 @@ def changed_code(task: Task, directory: Path) -> list[str]:
 def is_same_module(template: Template, path: str, digest: str, directory: Path) -> bool:
     """Tell whether a run had a module with this hash that is the template's, but for comments and spacing.
 
-    Like those for code, the answers are kept in `same_code`, by path and hash: study.json lists them for the summary.
+    A copy of it that is gone or holds other code than the hash names says nothing of the other runs.
     """
     source = template.modules.get(path)
     if source is None:
@@ -375,16 +379,11 @@ def is_same_module(template: Template, path: str, digest: str, directory: Path) 
     known = template.same_code
     key = f"{path} {digest}"
     if key not in known:
-        known[key] = equals_when_parsed(directory / MODULES / path, source)
-    return known[key]
-
-
-def equals_when_parsed(file: Path, source: str) -> bool:
-    """Tell whether the code in a file and this code are equal but for comments and spacing."""
-    with suppress(OSError, ValueError, SyntaxError, RecursionError):
-        was = file.read_text(encoding="utf-8")
-        return ast.dump(ast.parse(was)) == ast.dump(ast.parse(source))
-    return False
+        with suppress(OSError, UnicodeDecodeError):
+            was = (directory / MODULES / path).read_bytes().decode()
+            if hash_of(was) == digest:
+                known[key] = says_the_same([was], [source])
+    return known.get(key, False)
 
 
 # --- what must not be overwritten ---

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import select
 import sys
 from contextlib import suppress
 from typing import Any
 
+SECONDS_WAITED = 2  # for a reader that is slow, where the stream itself does not wait
 NAMES = {1: "standard output", 2: "standard error"}
 
 
@@ -56,12 +59,23 @@ class Descriptor(io.FileIO):
     def write(self, content: Any) -> int:
         """Write bytes, or drop them; return how many are done with."""
         try:
-            return super().write(content)
+            written = super().write(content)
+            if written is None:  # it is full, and was set not to wait, as some programs that start others do
+                self.wait_for_reader()
+                written = super().write(content)
+            if written is None:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            return written
         except OSError as error:
             if not self.has_failed:
                 self.has_failed = True
                 self.tell_the_other(error)
             return len(content)
+
+    def wait_for_reader(self) -> None:
+        """Wait until more can be written, but not for long, and not again once something was lost."""
+        if not self.has_failed:
+            select.select([], [self], [], SECONDS_WAITED)
 
     def tell_the_other(self, error: OSError) -> None:
         """Say on the other standard stream, if that can be, that this one takes nothing."""

@@ -24,16 +24,17 @@ from nbstudy.configurations import (
     resolve,
     text_of,
 )
-from nbstudy.files import CHECKPOINT, FORMAT, NOTEBOOKS, hash_of
+from nbstudy.files import CHECKPOINT, FORMAT, NOTEBOOKS
+from nbstudy.metrics import Better
+from nbstudy.modules import hashes_of, importable
 from nbstudy.notebook import compile_plain, read_notebook
 from nbstudy.parameters import TEXT, WHOLE_NUMBER, convert
 from nbstudy.template import Template, convert_parameters, read_template
 
 RESERVED = {"incomplete", "study.json", "results.csv", "elimination.png", "test.json"}  # in outputs/<study>/
-SAID = ["flops", "lengthens", "checkpoint"]  # by the preflight cell, where these are no parameters
+SET_BY_PREFLIGHT = ["flops", "lengthens", "checkpoint"]  # for the runner, where these are no parameters
 OWN_FILES = {"run.json", "result.json", "history.csv"}  # of a run, none of which is its checkpoint
 TEST_SETS = ["fashion_mnist"]  # that the summary can open
-BETTER = ["lower", "higher"]  # which values of a metric are
 EMPTY: dict[str, Any] = {  # a study file that says nothing
     "notebooks": {},
     "defaults": {},
@@ -109,7 +110,7 @@ class Study:
             "metric": self.metric,
             "better": self.better,
             "checkpoint": self.checkpoint,
-            "modules": {path: hash_of(source) for path, source in self.template.modules.items()},
+            "modules": hashes_of(self.template.modules),
         }
 
 
@@ -146,9 +147,10 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     with faults:
         check_replicates_differ(named, configurations, overridden or {}, str(file))
     preflight = Preflight(template)
-    for name, parameters in configurations.items():
-        with faults:
-            preflight.run(name, parameters, f"{file}: configuration {name}")
+    with importable(template.modules):
+        for name, parameters in configurations.items():
+            with faults:
+                preflight.run(name, parameters, f"{file}: configuration {name}")
     faults.end()
     return Study(
         name=file.stem,
@@ -274,7 +276,7 @@ class Preflight:
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the template got wrong
                 fail(f"{place}: {cell.co_filename}", f"{type(error).__name__}: {error}")
         place = f"{place}: {self.template.file}: preflight"
-        said = {key: names[key] for key in SAID if key in names and key not in parameters}
+        said = {key: names[key] for key in SET_BY_PREFLIGHT if key in names and key not in parameters}
         self.flops[name] = check_flops(said.get("flops", 0), f"{place}: flops")
         lengthens = said.get("lengthens")
         if lengthens is not None:
@@ -325,7 +327,7 @@ def check_metric(given: Mapping[str, Any], place: str) -> None:
     if given["metric"] is not None and not convert(given["metric"], TEXT, f"{place}: metric"):
         fail(f"{place}: metric", "must name a column of history.csv or a number in result.json")
     if given["better"] is not None:
-        check_known([given["better"]], BETTER, f"{place}: better")
+        check_known([given["better"]], [better.value for better in Better], f"{place}: better")
 
 
 def check_rounds(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ class Template:
     declarations: dict[str, Declaration]  # what may be given for each parameter
     preflight: list[str]  # cells
     cells: list[str]  # of code that decides its results
-    same_code: dict[str, bool]  # by hash: this code, and other code that logs were found to have
+    # Whether other code is this but for its layout, as the runs that had it show: that of a template by its hash,
+    # that of a module by its path and hash, "helper.py 0123456789abcdef". study.json lists what is, for the summary.
+    same_code: dict[str, bool]
     modules: dict[str, str] = field(
         default_factory=dict
     )  # source by path, of those beside it that it imports
@@ -42,24 +45,31 @@ class Template:
     @property
     def hash(self) -> str:
         """The hash of the code."""
-        return hash_of("\n".join(self.cells))
+        return hash_of_code(self.cells)
 
     def is_same_code(self, code: str, log: Path) -> bool:
         """Tell whether a run with this hash of its code had the template's code, but for its layout.
 
-        The answers are kept in `same_code`: study.json lists them for the summary.
+        A log that is gone or holds other code than the hash names says nothing of the other runs with that hash.
         """
         if code not in self.same_code:
-            self.same_code[code] = equal_when_parsed(log, self.cells)
+            was = code_of_log(log)
+            if hash_of_code(was) != code:
+                return False
+            self.same_code[code] = says_the_same(was, self.cells)
         return self.same_code[code]
 
 
-def equal_when_parsed(log: Path, cells: Iterable[str]) -> bool:
-    """Tell whether the code in a log and these cells are equal but for comments and spacing."""
-    try:
-        return statements(code_in(read_json(log))) == statements(cells)
-    except Exception:  # noqa: BLE001 - a log may be damaged in any way
-        return False
+def hash_of_code(cells: Iterable[str]) -> str:
+    """Return the hash of the code of cells."""
+    return hash_of("\n".join(cells))
+
+
+def says_the_same(was: Iterable[str], now: Iterable[str]) -> bool:
+    """Tell whether the code of cells, or of modules, is equal but for comments and spacing."""
+    with suppress(SyntaxError):  # what this Python cannot parse
+        return statements(was) == statements(now)
+    return False
 
 
 def statements(cells: Iterable[str]) -> list[str]:
@@ -70,12 +80,13 @@ def statements(cells: Iterable[str]) -> list[str]:
     return found
 
 
-def code_in(log: dict[str, Any]) -> list[str]:
-    """Return the cells of a log that decide its results."""
+def code_of_log(log: Path) -> list[str]:
+    """Return the cells of a log that decide its results, none where it cannot be read."""
     found = []
-    for cell in log["cells"]:
-        if cell["cell_type"] == "code" and not NOT_CODE.intersection(cell["metadata"].get("tags", [])):
-            found.append("".join(cell["source"]))  # a source may be a list of lines
+    with suppress(Exception):  # it may be damaged in any way
+        for cell in read_json(log)["cells"]:
+            if cell["cell_type"] == "code" and not NOT_CODE.intersection(cell["metadata"].get("tags", [])):
+                found.append("".join(cell["source"]))  # a source may be a list of lines
     return found
 
 
@@ -103,7 +114,7 @@ def read_template(path: Path) -> Template:
         declarations=declarations,
         preflight=[cell.source for cell in notebook.tagged("preflight")],
         cells=cells,
-        same_code={hash_of("\n".join(cells)): True},
+        same_code={hash_of_code(cells): True},
         modules=modules,
         imports=imported_packages([cell.tree for cell in code], modules),
     )

@@ -276,6 +276,20 @@ def test_each_run_has_cores_of_its_own(project: Project) -> None:
     assert results(project, "c") == [[cores(), str(len(cores()))]]
 
 
+def test_names_that_others_have_claimed_cost_no_open_file() -> None:
+    names = [f"test {os.getpid()} {number}" for number in range(64)]
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.exists():
+        pytest.skip("needs Linux")
+    with ExitStack() as claims:
+        before = len(list(descriptors.iterdir()))
+        for name in names:
+            assert claim(names, 1, claims) == [name]
+        assert claim(names, 1, claims) == []
+        assert len(list(descriptors.iterdir())) == before + len(names)
+    assert len(list(descriptors.iterdir())) == before
+
+
 # --- what numbers depend on ---
 def test_environment_says_what_can_change_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true --xla_dump_to=/somewhere/secret")

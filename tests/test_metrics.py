@@ -14,9 +14,12 @@ LOWER = """
     """
 HIGHER = """
     val_accuracy acc roc_auc val_precision recall f1 f1-score r2_score Val_F1 average_precision neg_log_loss
-    neg_mean_squared_error neg_brier_score log_likelihood bleu IoU explained_variance balanced_accuracy_score
+    neg_mean_squared_error val_neg_log_loss mean_test_neg_mae neg_brier_score log_likelihood bleu IoU explained_variance balanced_accuracy_score
     """
-NOT_SURE = "score my_score metric rate space pace accuracy_loss error_recall learning_rate gap C"
+NOT_SURE = """
+    score my_score metric rate space pace accuracy_loss error_recall learning_rate gap C f1_negative recall_neg
+    val_recall_neg precision_negative
+    """
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,11 @@ def test_runs_of_unknown_cost_take_their_mean() -> None:
 
 
 # --- the dry run ---
+def test_heading_stands_over_its_columns(project: Project) -> None:
+    heading, *rows = project.run(project.study(TINY_STUDY), "--dry-run").splitlines()[:3]
+    assert all(row.index("missing") == heading.index("state") for row in rows), (heading, rows)
+
+
 def test_dry_run_runs_nothing(project: Project) -> None:
     printed = project.run(project.study(TINY_STUDY), "--dry-run")
     assert "2 missing" in printed and "no finished run to estimate from" in printed

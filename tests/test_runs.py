@@ -15,12 +15,13 @@ from typing import Any
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from nbstudy import attempts, runs
 from nbstudy.files import read_json, write_json
 from nbstudy.lease import Lease
 from nbstudy.runs import Context, State, Task
-from nbstudy.template import Template, read_template
+from nbstudy.template import Template, hash_of_code, read_template
 from project import TINY_STUDY, Project, begun, change, content_of, read, read_run, rows
 
 TWO_DAYS = 2 * 24 * 3600  # seconds
@@ -48,6 +49,16 @@ def with_steps(task: Task, steps: int) -> Task:
 def with_modules(task: Task, modules: dict[str, str]) -> Task:
     """Return the task with modules beside its template: source by path."""
     template = replace(task.context.template, modules=modules, same_code={task.context.template.hash: True})
+    return replace(task, context=replace(task.context, template=template))
+
+
+def with_code(task: Task, *cells: str) -> Task:
+    """Return the task with another template, of these cells."""
+    notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
+    same_code = {hash_of_code(cells): True}
+    template = replace(
+        task.context.template, cells=list(cells), text=nbformat.writes(notebook), same_code=same_code
+    )
     return replace(task, context=replace(task.context, template=template))
 
 
@@ -352,6 +363,21 @@ def test_progress_is_said_by_what_there_is(
     assert runs.describe_progress(tmp_path) == expected
 
 
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("1.234567e-05", "val_loss 1.2346e-05"),
+        ("0.537953125", "val_loss 0.53795"),
+        ("nan", "val_loss nan"),
+        (",0.25", "loss 0.25"),
+        ("ü,0.25", "loss 0.25"),
+    ],
+)
+def test_loss_is_said_as_a_number(tmp_path: Path, row: str, expected: str) -> None:
+    (tmp_path / "history.csv").write_text(f"val_loss,loss\n{row}\n", encoding="utf-8")
+    assert runs.describe_progress(tmp_path) == f"1 epochs, {expected}"
+
+
 # --- the environment that runs are made in ---
 OLD = {"processor": "Abacus 1", "tensorflow": "2.20.0"}
 NEW = {"processor": "Abacus 1", "tensorflow": "2.21.0", "XLA_FLAGS": "--fast"}
@@ -442,6 +468,24 @@ def test_equal_module_is_known_to_the_summary_by_its_path_and_hash(task: Task) -
     assert today.context.template.same_code[f"other.py {digest}"] is False
 
 
+@pytest.mark.parametrize("lost", ["one/one.ipynb", "one/modules", "one/modules/helper.py"])
+@pytest.mark.parametrize("damage", ["gone", "edited"])
+def test_run_without_its_code_leaves_others_to_their_own(task: Task, lost: str, damage: str) -> None:
+    was = with_modules(with_code(task, "import helper"), {"helper.py": "x = 1\n"})
+    today = with_modules(with_code(task, "import  helper  # again"), {"helper.py": "x  =  1\n"})
+    for name in ("one", "two"):
+        complete_run(replace(was, name=name))
+    path = task.context.lease.outputs / lost
+    if damage == "edited" and path.is_file():
+        path.write_text(path.read_text().replace("helper", "other").replace("x = 1", "x = 2"))
+    elif path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
+    assert runs.find(replace(today, name="one")).state is State.STALE
+    assert runs.find(replace(today, name="two")).state is State.COMPLETE
+
+
 def test_changed_module_can_be_accepted(task: Task) -> None:
     complete_run(with_modules(task, {"helper.py": "x = 1\n"}))
     today = with_modules(task, {"helper.py": "x = 2\n"})
@@ -449,7 +493,14 @@ def test_changed_module_can_be_accepted(task: Task) -> None:
     assert runs.find(today).state is State.STALE
     attempts.accept_code(today)
     assert runs.find(today).state is State.COMPLETE
-    assert read_run(today.place)["accepted"] == [today.context.template.hash]
+    was = attempts.hashes_of({"helper.py": "x = 1\n"})["helper.py"]
+    assert read_run(today.place)["accepted"] == [f"helper.py {was}"]
+    later = with_modules(with_code(task, "x = 3"), {"more.py": ""})
+    attempts.accept_code(later)
+    now = attempts.hashes_of({"helper.py": "x = 2\n"})["helper.py"]
+    accepted = [f"helper.py {was}", today.context.template.hash, f"helper.py {now}", "more.py none"]
+    assert read_run(today.place)["accepted"] == accepted
+    assert runs.find(later).state is State.COMPLETE
 
 
 def test_run_that_imports_a_module_is_stale_when_that_changes(project: Project) -> None:

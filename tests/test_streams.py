@@ -61,6 +61,36 @@ def test_stream_that_takes_nothing_loses_what_is_printed_and_says_so_once(
     assert done.stderr.count(f"standard output: {NEWS[how]}; {LOST}".encode()) == 1
 
 
+PATIENT = """
+import os
+from nbstudy.streams import print_without_failing
+
+os.set_blocking(1, False)
+print_without_failing()
+for _ in range(3):
+    print("x" * 100_000, flush=True)
+"""
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_stream_that_does_not_wait_is_waited_for_but_not_forever(is_read: bool) -> None:
+    reader, writer = os.pipe()
+    command = [sys.executable, "-c", PATIENT]
+    with subprocess.Popen(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE) as process:
+        os.close(writer)
+        read = b""
+        if is_read:
+            with os.fdopen(reader, "rb") as file:
+                read = file.read()
+        _, news = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, news
+    if is_read:
+        assert (len(read), news) == (3 * 100_001, b"")
+    else:
+        os.close(reader)
+        assert news.decode() == f"standard output: Resource temporarily unavailable; {LOST}\n"
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_leave_their_numbers_to_no_file(tmp_path: Path, closed: str) -> None:
     file = tmp_path / "file"

@@ -6,6 +6,7 @@ import codecs
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from ruamel.yaml import YAML
 
 import nbstudy.study as study_module
+import project as project_module
 from nbstudy.checks import StudyError
 from nbstudy.study import Study, load_study
 from project import ROOT, Project
@@ -312,6 +314,23 @@ def test_parameters_named_as_what_preflight_says_mean_nothing_to_the_runner(make
     assert (study.checkpoint, study.flops) == ("model.keras", {"a": 0})
 
 
+def test_preflight_imports_modules_beside_the_template_and_the_runner_forgets_them(
+    make_study: MakeStudy, tmp_path: Path
+) -> None:
+    place = tmp_path / "notebooks"
+    (place / "costs").mkdir()
+    (place / "costs" / "__init__.py").write_text("")
+    (place / "costs" / "steps.py").write_text("def of(steps):\n    return 10 * steps\n")
+    (place / "project.py").write_text("factor = 2\n")  # of which this process has imported another
+    before, path = project_module, list(sys.path)
+    preflight = "from costs.steps import of\nimport project\nflops = of(steps) * project.factor"
+    study = make_study("configurations: {a: , b: {steps: 4}}", preflight=preflight)
+    assert study.flops == {"a": 60, "b": 80}
+    assert list(study.template.modules) == ["costs/__init__.py", "costs/steps.py", "project.py"]
+    assert sys.path == path and sys.modules["project"] is before
+    assert not [name for name in sys.modules if name.startswith("costs")]
+
+
 @pytest.mark.parametrize(
     ("preflight", "expected"),
     [
@@ -480,7 +499,11 @@ BAD = {
     ),
     "replicates_inherited_seed": (
         "configurations: {base: {seed: 2}, a: {extends: base, replicates: 3}}",
-        ["a: replicates", "a_seed_2 would repeat a", "seed: 0"],
+        ["a: replicates", "a_seed_2 would repeat a", "write `seed: 0` into what it extends"],
+    ),
+    "replicates_default_seed": (
+        "defaults: {seed: 1}\nconfigurations: {base: , a: {extends: base, replicates: 3}}",
+        ["a: replicates", "a_seed_1 would repeat a", "write `seed: 0` into `defaults`"],
     ),
     "no_configuration": ("defaults: {epochs: 1}", ["no configuration"]),
     "key": ("configuration: {a: }", ["'configuration'", "'configurations'"]),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from nbstudy.attempts import accept_code, finish_promotion
-from nbstudy.checks import fail
+from nbstudy.checks import Interrupted, fail
 from nbstudy.files import OUTPUTS, ROOT, write_json
 from nbstudy.host import cores_of_run, default_jobs, installed_versions, required_libraries
 from nbstudy.lease import Lease, hold
@@ -102,7 +102,12 @@ def main(
 def exit_when_told_to() -> None:
     """End with status 130 or 143 on Ctrl-C or a termination signal, after what is open was closed."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+        signal.signal(number, interrupt)
+
+
+def interrupt(number: int, _: object) -> NoReturn:
+    """End because of a signal."""
+    raise Interrupted(128 + number)
 
 
 def from_here(path: str | Path) -> Path:
@@ -125,16 +130,17 @@ def run_what_is_left(
     left = to_do(selected, findings)
     if not left:
         return []
-    from nbstudy.execution import (
-        run_all,
-    )  # shows progress by rich, which a command with nothing to do can spare
+    # shows progress by rich, which a command with nothing to do can spare
+    from nbstudy.execution import run_all
 
     jobs = sum(hosts.pool.slots().values()) or 1
     predicted = predict(tasks, {task.name: findings[task.name] for task in left}, hosts.pool.cores_of_run)
     started = time.monotonic()
     errors = run_all(left, findings, predicted, hosts)
-    took = f"{(time.monotonic() - started) / 60:.1f} minutes"
-    click.echo(f"{len(left)} runs took {took}; predicted: {describe_duration(predicted, jobs)}")
+    news = f"{len(left)} runs took {(time.monotonic() - started) / 60:.1f} minutes"
+    if predicted:
+        news += f"; predicted: {describe_duration(predicted, jobs)}"
+    click.echo(news)
     findings.update({task.name: find(task) for task in left})
     return errors
 

@@ -59,6 +59,10 @@ def describe_faults(faults: Sequence[str]) -> str:
     return "\n  ".join(lines)
 
 
+class Interrupted(SystemExit):
+    """Ctrl-C or a termination signal; the command ends with this status."""
+
+
 def fail(place: str, what: str) -> NoReturn:
     """Refuse a study or a command."""
     raise StudyError(f"{place}: {what}")

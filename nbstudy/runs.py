@@ -8,6 +8,7 @@ Nothing is written here; attempts.py does that.
 from __future__ import annotations
 
 import csv
+import json
 import os
 import zipfile
 from collections.abc import Collection
@@ -242,17 +243,28 @@ def described_numbers(result: dict[str, Any]) -> list[str]:
 def why_incomplete(task: Task, attempt: Path) -> str | None:
     """Say what an attempt lacks that ran to its end without an error, None if it is complete.
 
-    A history is as long as it was asked to be, or result.json says why it is not.
+    result.json, where there is one, holds a JSON object. A history is as long as it was asked to be, or result.json
+    says why it is not.
     """
+    result = attempt / "result.json"
+    if result.exists() and not holds_an_object(result):
+        return "result.json is not a JSON object; write one with json.dump({...})"
     if task.epochs is None:
         return None
     epochs = len(read_history(attempt))
-    if epochs >= task.epochs or describe_early_end(read_json(attempt / "result.json")):
+    if epochs >= task.epochs or describe_early_end(read_json(result)):
         return None
     return (
         f"{HISTORY} has {epochs} of {task.epochs} epochs, and result.json does not say why "
         "(`diverged` or `ended`)"
     )
+
+
+def holds_an_object(file: Path) -> bool:
+    """Tell whether a file is JSON, and that an object."""
+    with suppress(OSError, ValueError, RecursionError):
+        return isinstance(json.loads(file.read_text(encoding="utf-8")), dict)
+    return False
 
 
 def extras(names: Collection[str], outputs: Path) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from nbstudy.checks import Faults, StudyError, check_known, fail, mapping, sequence, shorten
+from nbstudy.checks import Faults, Interrupted, StudyError, check_known, fail, mapping, sequence, shorten
 from nbstudy.configurations import (
     NAME,
     check_names,
@@ -273,6 +273,8 @@ class Preflight:
                 exec(cell, names)  # noqa: S102 - the template's code, which is about to run anyway
             except ValueError as error:
                 fail(place, str(error))
+            except Interrupted:
+                raise
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the template got wrong
                 fail(f"{place}: {cell.co_filename}", f"{type(error).__name__}: {error}")
         place = f"{place}: {self.template.file}: preflight"

@@ -187,3 +187,16 @@ def test_dead_runner_holds_nobody(project: Project) -> None:
     runner.kill()
     runner.wait()
     assert begun(project.run(study, "--only", "short")) == ["short"]
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupt_while_a_preflight_cell_runs_is_no_mistake_of_the_study(
+    project: Project, sent: int, status: int
+) -> None:
+    begun = project.root / "begun"
+    endless = f"open({str(begun)!r}, 'w').close()\nwhile True:\n    pass\nif steps < 1:"
+    project.edit("tiny.ipynb", "if steps < 1:", endless)
+    runner = project.start(project.study(TINY_STUDY))
+    wait_for(begun.exists)
+    runner.send_signal(sent)
+    assert runner.finish(status) == ""

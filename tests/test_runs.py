@@ -325,6 +325,25 @@ def test_history_is_as_long_as_asked_or_says_why_not(
         assert why == f"{expected}, and result.json does not say why (`diverged` or `ended`)"
 
 
+@pytest.mark.parametrize(
+    ("text", "is_complete"),
+    [
+        ('{"val_loss": 0.5}', True),
+        ("{}", True),
+        ('{"val_loss": NaN}', True),
+        ('{"a": ', False),
+        ("[1]", False),
+    ],
+)
+def test_result_is_a_json_object(task: Task, text: str, is_complete: bool) -> None:
+    attempt = begin(task, 4)
+    (attempt / "result.json").write_text(text)
+    why = runs.why_incomplete(task, attempt)
+    assert why == (
+        None if is_complete else "result.json is not a JSON object; write one with json.dump({...})"
+    )
+
+
 def test_length_of_a_template_that_cannot_be_lengthened_is_its_own_matter(task: Task) -> None:
     task = replace(task, context=replace(task.context, lengthens=None))
     attempt = begin(task, 0, checkpoint=False)

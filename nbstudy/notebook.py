@@ -82,7 +82,7 @@ def read_document(path: Path) -> dict[str, Any]:
     import nbformat
 
     if not path.is_file():
-        fail(path.name, "is not there, or a directory, or a link to nothing; put a notebook in its place")
+        fail(path.name, "is a directory, a link to nothing, or not there; put a notebook in its place")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:

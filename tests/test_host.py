@@ -228,7 +228,7 @@ def test_limit_of_open_files_is_raised_as_far_as_runs_need(project: Project) -> 
 
 # --- shares ---
 def meet_and_tell(project: Project, expression: str, runs: int) -> None:
-    """Let runs wait for each other, then write what an expression gives in them into result.json."""
+    """Let runs wait for each other, then write what an expression gives in them into result.json, as `told`."""
     meeting = project.root / "meeting"
     meeting.mkdir()
     project.edit(
@@ -237,13 +237,13 @@ def meet_and_tell(project: Project, expression: str, runs: int) -> None:
         f"import os\nmeeting = Path({str(meeting)!r})\n"
         "(meeting / Path.cwd().parent.name).touch()\n"
         f"while len(list(meeting.iterdir())) < {runs}:\n    time.sleep(0.05)\n"
-        f'Path("result.json").write_text(json.dumps({expression}))',
+        f'Path("result.json").write_text(json.dumps({{"told": {expression}}}))',
     )
 
 
 def results(project: Project, names: str) -> list[Any]:
-    """Return what result.json says in runs with names of one letter."""
-    return [read(project.outputs("mine", name, "result.json")) for name in names]
+    """Return what runs with names of one letter told."""
+    return [read(project.outputs("mine", name, "result.json"))["told"] for name in names]
 
 
 @pytest.mark.usefixtures("three_gpus")

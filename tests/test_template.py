@@ -255,7 +255,7 @@ def test_what_lies_in_the_place_of_a_notebook_is_refused(tmp_path: Path) -> None
     (tmp_path / "directory.ipynb").mkdir()
     (tmp_path / "link.ipynb").symlink_to(tmp_path / "nowhere")
     for name in ("directory.ipynb", "link.ipynb", "gone.ipynb"):
-        expected = f"{name}: is not there, or a directory, or a link to nothing; put a notebook in its place"
+        expected = f"{name}: is a directory, a link to nothing, or not there; put a notebook in its place"
         assert refusal_of(tmp_path / name) == expected
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from project import PATIENCE, ROOT, STRANGER, Project, as_stranger, outputs_of
+from project import PATIENCE, ROOT, STRANGER, Project, as_stranger, outputs_of, read
 
 KEPT = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets" / "fashion-mnist"
 CURE = "Set KERAS_HOME to a directory that only you can write."
@@ -178,15 +178,11 @@ def test_home_that_cannot_be_made_is_said(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_run_reads_the_data_that_were_verified(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     file = "t10k-labels-idx1-ubyte.gz"
-    project.edit(
-        "tiny.ipynb",
-        'json.dumps({"text": text})',
-        "str(Path(path).resolve())",
-    )
+    project.edit("tiny.ipynb", '{"text": text}', '{"read": str(Path(path).resolve())}')
     project.edit(
         "tiny.ipynb",
         "import json, time",
-        "import keras, time\n"
+        "import json, keras, time\n"
         f'path = keras.utils.get_file({file!r}, "http://nowhere", cache_subdir="datasets/fashion-mnist")',
     )
     study = project.study(
@@ -200,5 +196,5 @@ def test_run_reads_the_data_that_were_verified(project: Project, monkeypatch: py
         monkeypatch.setenv("TMPDIR", temporary)
         monkeypatch.setenv("HOME", "/dev/null")  # where nothing can be written: Keras would look in /tmp
         project.run(study)
-        assert project.outputs("mine", "a", "result.json").read_text() == str(cache / file)
+        assert read(project.outputs("mine", "a", "result.json")) == {"read": str(cache / file)}
     assert text_of(project.outputs("mine", "dataset.ipynb")).count("already there") == 4

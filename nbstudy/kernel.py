@@ -317,7 +317,13 @@ def warm_up(notebook: str, own_modules: set[str], jobs: int, lease: Lease) -> Wa
 
     def start() -> WarmProcess:
         private = Path(tempfile.mkdtemp(prefix=f"{directory_prefix()}{os.getpid()}-"))
-        return WarmProcess(notebook, own_modules, lease, private, kernel_environment(private, threads, {}))
+        try:
+            return WarmProcess(
+                notebook, own_modules, lease, private, kernel_environment(private, threads, {})
+            )
+        except OSError:  # then kernels are started as ever
+            shutil.rmtree(private)
+            raise
 
     return warm_process(f"{lease.holder} {hash_of(notebook)} {threads}", start)
 

@@ -18,12 +18,17 @@ FORMAT = 1  # of run.json, study.json and test.json; files of before there was a
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object that a JSON file holds, empty where the file is missing or damaged."""
+    return read_object(path) or {}
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Return the object that a JSON file holds, None where the file is missing, damaged or holds anything else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return {}
+        return None
     if not isinstance(content, dict):
-        return {}
+        return None
     return content
 
 

@@ -8,7 +8,6 @@ Nothing is written here; attempts.py does that.
 from __future__ import annotations
 
 import csv
-import json
 import os
 import zipfile
 from collections.abc import Collection
@@ -21,7 +20,7 @@ from typing import Any
 import click
 
 from nbstudy.checks import fail
-from nbstudy.files import CHECKPOINT, hash_of, read_json, read_record
+from nbstudy.files import CHECKPOINT, hash_of, read_json, read_object, read_record
 from nbstudy.lease import Lease
 from nbstudy.study import Study
 from nbstudy.template import Template, says_the_same
@@ -246,25 +245,19 @@ def why_incomplete(task: Task, attempt: Path) -> str | None:
     result.json, where there is one, holds a JSON object. A history is as long as it was asked to be, or result.json
     says why it is not.
     """
-    result = attempt / "result.json"
-    if result.exists() and not holds_an_object(result):
+    file = attempt / "result.json"
+    result = read_object(file)
+    if result is None and file.exists():
         return "result.json is not a JSON object; write one with json.dump({...})"
     if task.epochs is None:
         return None
     epochs = len(read_history(attempt))
-    if epochs >= task.epochs or describe_early_end(read_json(result)):
+    if epochs >= task.epochs or describe_early_end(result or {}):
         return None
     return (
         f"{HISTORY} has {epochs} of {task.epochs} epochs, and result.json does not say why "
         "(`diverged` or `ended`)"
     )
-
-
-def holds_an_object(file: Path) -> bool:
-    """Tell whether a file is JSON, and that an object."""
-    with suppress(OSError, ValueError, RecursionError):
-        return isinstance(json.loads(file.read_text(encoding="utf-8")), dict)
-    return False
 
 
 def extras(names: Collection[str], outputs: Path) -> list[str]:

@@ -35,12 +35,9 @@ class Template:
     # Whether other code is this but for its layout, as the runs that had it show: that of a template by its hash,
     # that of a module by its path and hash, "helper.py 0123456789abcdef". study.json lists what is, for the summary.
     same_code: dict[str, bool]
-    modules: dict[str, str] = field(
-        default_factory=dict
-    )  # source by path, of those beside it that it imports
-    imports: list[str] = field(
-        default_factory=list
-    )  # packages that it and these import, but for Python's own
+    # Those beside it that it imports, source by path; then the packages that it and these import, but for Python's own.
+    modules: dict[str, str] = field(default_factory=dict)
+    imports: list[str] = field(default_factory=list)
 
     @property
     def hash(self) -> str:

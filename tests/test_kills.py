@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from project import (
+    CHANGING,
     REAL_STUDY,
     Project,
     all_end,
@@ -67,7 +68,7 @@ def test_runs_killed_at_random_instants_equal_uninterrupted_ones(project: Projec
         "notebooks: {run: train.ipynb}\n"
         f"defaults: {{hidden_layers: 1, units: 4, epochs: {EPOCHS}}}\ngrid:\n"
         "  - {name: 'plain_{seed}', seed: [0, 1]}\n"
-        "  - {name: 'dropout_{seed}', seed: [0, 1], dropout: 0.3}\n"
+        f"  - {{name: 'dropout_{{seed}}', seed: [0, 1], {CHANGING}}}\n"
     )
     chance = random.Random(1)
     trained_before = dict.fromkeys(names, 0)
@@ -117,6 +118,6 @@ def test_killed_and_lengthened_run_equals_an_uninterrupted_one(
     printed = project.run(longer, "--dry-run", "--only", name)
     assert re.search(rf"{name} +stale .*epochs 3 -> 4, resumes after epoch 3", printed), printed
     project.run(longer, "--only", name)
-    assert "Trained 1 epochs here" in outputs_of(executed(place))
+    assert "Trained 1 epoch here" in outputs_of(executed(place))
     whole = trained.outputs("mine", name, "history.csv")
     assert (place / "history.csv").read_bytes() == whole.read_bytes()

@@ -19,6 +19,7 @@ import pytest
 
 from clusters import Cluster
 from project import (
+    CHANGING,
     NETWORK,
     TINY_STUDY,
     Project,
@@ -104,7 +105,7 @@ def test_histories_equal_those_of_one_machine(project: Project, cluster: Cluster
     # a small network and two epochs: every value counts, not how good it is
     study = project.study(
         "notebooks: {run: train.ipynb}\n"
-        f"configurations: {{plain: {{{NETWORK}, epochs: 2}}, dropout: {{{NETWORK}, epochs: 2, dropout: 0.3}}}}"
+        f"configurations: {{plain: {{{NETWORK}, epochs: 2}}, dropout: {{{NETWORK}, epochs: 2, {CHANGING}}}}}"
     )
     cluster.worker(2)
     project.run(study, "--scheduler", cluster.address)

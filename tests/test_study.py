@@ -517,6 +517,14 @@ BAD = {
         "configurations: {a: {precision: float64}}",
         ["configuration a", "precision must be", "float64"],
     ),
+    "learning_rate": (
+        "configurations: {a: {learning_rate: 0}}",
+        ["configuration a", "learning_rate must be above 0"],
+    ),
+    "learning_rate_decay": (
+        "configurations: {a: {learning_rate_decay: 1.1}}",
+        ["configuration a", "learning_rate_decay must be", "1.1"],
+    ),
     "batch_size": (
         "configurations: {a: {batch_size: 50001}}",
         ["configuration a", "batch_size must be", "50000"],

@@ -53,6 +53,8 @@ def test_parameters_are_those_that_the_cell_declares() -> None:
         "l2": 0.001,
         "dropout": 0.0,
         "batch_size": 512,
+        "learning_rate": 0.001,
+        "learning_rate_decay": 1.0,
         "epochs": 200,
         "seed": 0,
         "refit": False,

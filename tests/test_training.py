@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import h5py
 import nbformat
 import numpy as np
 import pytest
 
-from project import NETWORK, PATIENCE, ROOT, Project, executed, outputs_of, read
+from nbstudy.host import data_home
+from project import CHANGING, NETWORK, PATIENCE, ROOT, Project, executed, outputs_of, read
 
 
 def history_of(directory: Path) -> np.ndarray:
@@ -28,7 +33,36 @@ def test_log_says_what_was_trained(trained: Project) -> None:
     result = read(place / "result.json")
     assert result["weights"] == 784 * 16 + 16 + 16 * 16 + 16 + 16 * 10 + 10
     assert (result["epochs"], result["diverged"]) == (4, None)
+    assert result["processor"]
     assert set(result["versions"]) == {"python", "tensorflow", "keras", "numpy", "sklearn"}
+
+
+def test_log_opens_with_its_result(trained: Project) -> None:
+    for name, loss in [("plain", "val_loss"), ("final", "loss")]:
+        place = trained.outputs("mine", name)
+        history = history_of(place)
+        last, lowest = history[-1], history[np.argmin(history[loss])]
+        accuracy = loss.replace("loss", "accuracy")
+        result = f"{len(history)} epochs, {loss} {last[loss]:.4f} "
+        result += (
+            f"(lowest {lowest[loss]:.4f} at epoch {lowest['epoch']:.0f}), {accuracy} {last[accuracy]:.4f}."
+        )
+        opening, *_ = [cell for cell in executed(place).cells if cell.get("outputs")]
+        assert opening.outputs[0]["data"]["text/markdown"] == f"## Log of {name}\n\n{result}"
+
+
+def test_finished_log_holds_the_last_state_of_the_training_alone(trained: Project) -> None:
+    text = outputs_of(executed(trained.outputs("mine", "plain")))
+    assert "The training begins" not in text and "of 4" not in text
+
+
+def test_learning_rate_is_that_of_the_epoch(trained: Project) -> None:
+    model = trained.outputs("mine", "dropout", "model.keras")
+    with zipfile.ZipFile(model) as archive, archive.open("model.weights.h5") as weights:
+        variables = h5py.File(weights)["optimizer/vars"]
+        iterations, learning_rate = variables["0"][()], variables["1"][()]
+    assert iterations == 4 * 98
+    assert learning_rate == pytest.approx(0.002 * 0.9**3)
 
 
 def test_history_separates_the_penalty_from_the_cross_entropy(trained: Project) -> None:
@@ -65,8 +99,7 @@ def test_mixed_bfloat16_learns_as_well(project: Project, trained: Project) -> No
 def test_number_of_jobs_changes_no_result(project: Project, trained: Project) -> None:
     # one run at a time has all cores, of two at a time each has one
     study = project.study(
-        "notebooks: {run: train.ipynb}\n"
-        f"configurations: {{dropout: {{{NETWORK}, dropout: 0.3, epochs: 4}}}}"
+        f"notebooks: {{run: train.ipynb}}\nconfigurations: {{dropout: {{{NETWORK}, {CHANGING}, epochs: 4}}}}"
     )
     project.run(study, "--jobs", "1")
     alone = project.outputs("mine", "dropout", "history.csv")
@@ -90,12 +123,20 @@ def test_divergence_ends_the_run_early_and_is_said_everywhere(project: Project) 
 
 
 # --- by itself ---
-def papermill(place: Path, *parameters: str) -> subprocess.CompletedProcess[str]:
+def papermill(place: Path, *parameters: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Execute train.ipynb without the runner, for one epoch of a network of eight units a layer."""
     template = str(ROOT / "notebooks" / "train.ipynb")
     command = [sys.executable, "-m", "papermill", template, "out.ipynb", "-p", "epochs", "1"]
     command += ["-p", "units", "8", "--no-progress-bar", *parameters]
-    return subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    return subprocess.run(
+        command,
+        cwd=place,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +158,19 @@ def test_template_refuses_the_model_of_another_run(by_itself: Path) -> None:
     done = papermill(by_itself, "-p", "l2", "0.01")
     assert done.returncode != 0 and "belongs to another run" in done.stderr
     assert (by_itself / "model.keras").read_bytes() == model
+
+
+def test_template_makes_the_settings_of_keras_itself(by_itself: Path, tmp_path: Path) -> None:
+    settings = {
+        "backend": "numpy",
+        "floatx": "float64",
+        "epsilon": 0.1,
+        "image_data_format": "channels_first",
+    }
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    (tmp_path / "datasets").symlink_to(data_home() / "datasets")
+    place = tmp_path / "run"
+    place.mkdir()
+    done = papermill(place, KERAS_HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (place / "history.csv").read_bytes() == (by_itself / "history.csv").read_bytes()

@@ -65,6 +65,8 @@ def main(
         fail("--jobs", "cannot be combined with --scheduler, where each worker thread takes one run")
     jobs = jobs or default_jobs()
     study = load_study(from_here(study_file), overrides)
+    for note in study.notes:
+        click.echo(note)
     outputs = from_here(directory or OUTPUTS / study.directory)
     check_outputs(study, outputs, named=directory is not None)
 

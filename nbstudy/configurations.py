@@ -1,22 +1,35 @@
-"""The configurations that a study file comes to: named ones, products of the grid, replicates, what each extends."""
+"""The configurations that a study file comes to: named ones, rows of the grid, replicates, what each extends."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from nbstudy.checks import STUDY_KEYS, Faults, check_known, fail, mapping, sequence, shorten
-from nbstudy.parameters import ANYTHING, convert
+from nbstudy.parameters import ANYTHING, WHOLE_NUMBER, Declaration, convert, text_of
+from nbstudy.sampling import Axis, Level, Options, Range, draw
 from nbstudy.template import Template, check_parameters, convert_parameters
 
 SEED = "seed"  # the parameter in which replicates differ
 NAME = re.compile(r"(?!\.)[A-Za-z0-9_.=,-]{1,100}")  # of a configuration: it is a directory's
 FIELD = re.compile(r"\{(\w+)\}")  # in the name of a grid's row
 LARGEST_STUDY = 100_000  # configurations
+ROW_KEYS = (
+    "name",
+    "sample",
+    "sample_seed",
+    "invalid",
+)  # of a row of the grid, beside what configurations say
+NUMBER = "n"  # the field of a point's number in the name of a row that is sampled
+RANGE_KEYS = ("from", "to", "scale")
+SCALES = ("linear", "log")
+
+Point = dict[str, Level]  # of a row, by field
 
 
 @dataclass(frozen=True)
@@ -25,12 +38,16 @@ class Named:
 
     own: dict[str, dict[str, Any] | None]  # converted, with `extends`; None where something in it is wrong
     replicates: dict[str, int]  # how many runs each has that says so
+    dispensable: dict[str, str]  # the row of each that is left out where the template refuses it
+    notes: list[str]  # what a person should know of how they came about
     is_whole: bool  # no name is missing because of a row or of replicates that are wrong
 
 
 def read_configurations(document: Mapping[str, Any], template: Template, file: str, faults: Faults) -> Named:
     """Return what each configuration itself says, those of the grid after the named ones, replicates after each."""
     own: dict[str, dict[str, Any] | None] = {}
+    dispensable: dict[str, str] = {}
+    notes: list[str] = []
     with faults:
         for name, given in mapping(document["configurations"], f"{file}: configurations").items():
             own[name] = None
@@ -38,15 +55,28 @@ def read_configurations(document: Mapping[str, Any], template: Template, file: s
                 own[name] = read_own(given, template, f"{file}: configuration {name}")
     unknown = Faults()  # what leaves names of configurations unknown
     with unknown:
-        for number, row in enumerate(sequence(document["grid"], f"{file}: grid"), 1):
+        for number, given in enumerate(sequence(document["grid"], f"{file}: grid"), 1):
+            place = f"{file}: grid row {number}"
             with unknown:
-                add_product(row, template, f"{file}: grid row {number}", own)
+                row = read_row(given, template, place, LARGEST_STUDY - len(own))
+                points = row.points()
+                add_points(row, points, place, own)
+                if row.skips_invalid:
+                    dispensable |= {row.name_of(point): place for point in points}
+                if row.sample is not None and len(points) < row.sample:
+                    equal = row.sample - len(points)
+                    notes.append(
+                        f"{place}: {equal} of {row.sample} points equal earlier ones and are left out"
+                    )
     if not own and not unknown.found and not faults.found:
         fail(file, "has no configuration; name some under `configurations` or `grid`")
     own, replicates = add_replicates(own, template, file, unknown)
+    for name, number in replicates.items():
+        if name in dispensable:
+            dispensable |= {replicate_of(name, seed): dispensable[name] for seed in range(1, number)}
     with faults:
         unknown.end()
-    return Named(own, replicates, is_whole=not unknown.found)
+    return Named(own, replicates, dispensable, notes, is_whole=not unknown.found)
 
 
 def read_own(given: Any, template: Template, place: str) -> dict[str, Any]:
@@ -59,40 +89,121 @@ def read_own(given: Any, template: Template, place: str) -> dict[str, Any]:
 
 
 # --- the grid ---
-def add_product(row: Any, template: Template, place: str, own: dict[str, dict[str, Any] | None]) -> None:
-    """Expand one row of the grid into configurations: lists multiply, single values stay."""
-    fields = mapping(row, place)
-    pattern = fields.pop("name", None)
+@dataclass(frozen=True)
+class Row:
+    """A row of the grid: a product of its axes, or points drawn from them."""
+
+    pattern: str  # of its names
+    axes: dict[str, Axis]  # by field
+    sample: int | None  # how many points are drawn; None: all of the product
+    sample_seed: int
+    skips_invalid: bool  # whether points that the template refuses are left out
+
+    @property
+    def size(self) -> int:
+        """The number of its points, equal ones included."""
+        if self.sample is not None:
+            return self.sample
+        return math.prod(len(axis.levels) for axis in self.axes.values() if isinstance(axis, Options))
+
+    def points(self) -> list[Point]:
+        """Return its points; of equal ones that were drawn, the first."""
+        if self.sample is None:
+            levels = [axis.levels for axis in self.axes.values() if isinstance(axis, Options)]
+            product = itertools.product(*levels)
+            return [dict(zip(self.axes, point, strict=True)) for point in product]
+        different: dict[str, Point] = {}
+        for number, point in enumerate(draw(self.axes, self.sample, self.sample_seed)):
+            values = {field: level.value for field, level in point.items()}
+            different.setdefault(json.dumps(values), point | {NUMBER: Level(str(number), number)})
+        return list(different.values())
+
+    def name_of(self, point: Point) -> str:
+        """Return its name for a point; a value that itself looks like a field stays as it is."""
+        return FIELD.sub(lambda field: point[field[1]].text, self.pattern)
+
+    def values_at(self, point: Point) -> dict[str, Any]:
+        """Return what the configuration of a point says."""
+        return {field: point[field].value for field in self.axes}
+
+
+def read_row(given: Any, template: Template, place: str, most: int) -> Row:
+    """Return a row of the grid that comes to at most so many configurations, or refuse it."""
+    fields = mapping(given, place)
+    keys = {key: fields.pop(key) for key in ROW_KEYS if key in fields}
+    is_sampled = "sample" in keys
     faults = Faults()
     with faults:
-        check_pattern(pattern, fields, place)
+        check_keys(keys, template, place)
+    with faults:
+        known = [*fields]
+        if is_sampled:
+            known.append(NUMBER)
+        check_pattern(keys.get("name"), known, place)
     with faults:
         check_parameters(fields.keys() - STUDY_KEYS, template, place)
-    axes: dict[str, list[tuple[str, Any]]] = {}
+    axes: dict[str, Axis] = {}
     for field, value in fields.items():
-        axes[field] = []
         with faults:
-            for each in values_of(field, value, template, place):
-                with faults:
-                    axes[field].append(read_value(field, each, template, place))
-    size = math.prod(map(len, axes.values()))
-    with faults:
-        if not faults.found and not 1 <= size <= LARGEST_STUDY - len(own):
-            fail(place, f"expands to {size} configurations; 1 to {LARGEST_STUDY} a study are possible")
+            axes[field] = read_axis(field, value, template, place, is_sampled)
+    if is_sampled and not faults.found and all(axis.is_fixed for axis in axes.values()):
+        with faults:
+            fail(
+                f"{place}: sample",
+                "has nothing to draw from; give a field a range, {from: 1, to: 9}, or a list",
+            )
     faults.end()
-    for point in itertools.product(*axes.values()):
-        texts = {}
-        values = {}
-        for field, (text, value) in zip(axes, point, strict=True):
-            texts[field] = text
-            values[field] = value
-        name = fill_in(pattern, texts)
+    skips_invalid = "invalid" in keys
+    row = Row(keys["name"], axes, keys.get("sample"), keys.get("sample_seed", 0), skips_invalid)
+    if not 1 <= row.size <= most:
+        fail(place, f"expands to {row.size} configurations; 1 to {LARGEST_STUDY} a study are possible")
+    return row
+
+
+def add_points(row: Row, points: Iterable[Point], place: str, own: dict[str, dict[str, Any] | None]) -> None:
+    """Add a configuration for each point of a row."""
+    for point in points:
+        name = row.name_of(point)
         if name in own:
             fail(place, f"makes the name {shorten(name)} again; put what varies into `name`")
-        own[name] = values
+        own[name] = row.values_at(point)
 
 
-def check_pattern(pattern: Any, fields: Mapping[str, Any], place: str) -> None:
+def check_keys(keys: Mapping[str, Any], template: Template, place: str) -> None:
+    """Refuse keys of a row whose values make no sense, and those that could be a parameter's name."""
+    faults = Faults()
+    names = [*keys]
+    if "sample" in keys:
+        names.append(NUMBER)
+    for name in names:
+        if name in template.defaults:
+            with faults:
+                cure = "rename the parameter, or write the configurations out under `configurations`"
+                fail(
+                    place,
+                    f"`{name}` could be the row's own or {template.file}'s parameter of that name; {cure}",
+                )
+    with faults:
+        if "sample" in keys:
+            check_count(keys["sample"], 1, f"{place}: sample")
+    with faults:
+        if "sample_seed" in keys:
+            if "sample" not in keys:
+                fail(f"{place}: sample_seed", "needs `sample: N`, the number of points to draw")
+            check_count(keys["sample_seed"], 0, f"{place}: sample_seed")
+    with faults:
+        if "invalid" in keys:
+            check_known([keys["invalid"]], ["skip"], f"{place}: invalid")
+    faults.end()
+
+
+def check_count(value: Any, least: int, place: str) -> None:
+    """Refuse what is no whole number, or a smaller one."""
+    if convert(value, WHOLE_NUMBER, place) < least:
+        fail(place, f"must be at least {least}, not {value}")
+
+
+def check_pattern(pattern: Any, fields: Collection[str], place: str) -> None:
     """Refuse a name of a grid row that is none, or holds more than bare fields of the row."""
     if not isinstance(pattern, str):
         fail(place, "needs a name, as in `name: mlp_{units}`")
@@ -100,6 +211,51 @@ def check_pattern(pattern: Any, fields: Mapping[str, Any], place: str) -> None:
     if "{" in rest or "}" in rest:
         fail(place, f"the name {shorten(pattern)} may hold bare fields only, as in {{units}}")
     check_known(FIELD.findall(pattern), fields, f"{place}: name {shorten(pattern)}")
+
+
+def read_axis(field: str, value: Any, template: Template, place: str, is_sampled: bool) -> Axis:
+    """Return what a field of a row says as an axis: a single value, a list of them, or a range."""
+    declared = template.declarations.get(field, ANYTHING)
+    is_range = isinstance(value, dict) and value.keys() >= {"from", "to"} and dict not in declared.kinds
+    if is_range and is_sampled:
+        return read_range(value, declared, f"{place}: {field}")
+    if is_range and declared.kinds:
+        fail(
+            f"{place}: {field}",
+            "is a range, which needs `sample: N`, the number of points to draw, in the row",
+        )
+    faults = Faults()
+    levels = []
+    for each in values_of(field, value, template, place):
+        with faults:
+            converted = convert(each, declared, f"{place}: {field}")
+            levels.append(Level(text_of(each), converted))
+    faults.end()
+    return Options(levels)
+
+
+def read_range(value: Mapping[str, Any], declared: Declaration, place: str) -> Range:
+    """Return a range of numbers, in the type that is declared, or refuse it."""
+    check_known(value, RANGE_KEYS, place)
+    faults = Faults()
+    ends = []
+    for key in ("from", "to"):
+        with faults:
+            end = convert(value[key], declared, f"{place}: {key}")
+            if isinstance(end, bool) or not isinstance(end, int | float):
+                fail(f"{place}: {key}", f"must be a number, not {shorten(end)}")
+            ends.append(end)
+    scale = value.get("scale", "linear")
+    with faults:
+        check_known([scale], SCALES, f"{place}: scale")
+    faults.end()
+    low, high = ends
+    if low > high:
+        fail(place, f"goes from {low} to {high}; write the lower number first")
+    if scale == "log" and low <= 0:
+        fail(place, f"goes from {low}, which has no logarithm; begin above 0, or leave `scale: log` out")
+    is_whole = isinstance(low, int) and isinstance(high, int)
+    return Range(low, high, scale == "log", is_whole)
 
 
 def values_of(field: str, value: Any, template: Template, place: str) -> list[Any]:
@@ -125,29 +281,6 @@ def values_of(field: str, value: Any, template: Template, place: str) -> list[An
     return value
 
 
-def read_value(field: str, value: Any, template: Template, place: str) -> tuple[str, Any]:
-    """Return a value of a grid row as it stands in a name, as it was written, and in its declared type."""
-    declared = template.declarations.get(field, ANYTHING)
-    converted = convert(value, declared, f"{place}: {field}")
-    return text_of(value), converted
-
-
-def fill_in(pattern: str, texts: Mapping[str, str]) -> str:
-    """Return a grid row's name for one point; a value that itself looks like a field stays as it is."""
-    return FIELD.sub(lambda field: texts[field[1]], pattern)
-
-
-def text_of(value: Any) -> str:
-    """Return a value as it stands in a directory's name: [64, 64] as 64-64, {a: 1} as a=1, 1e+16 as 1e16."""
-    if isinstance(value, list):
-        return "-".join(map(text_of, value)) or "empty"
-    if isinstance(value, dict):
-        return ",".join(f"{key}={text_of(item)}" for key, item in value.items()) or "empty"
-    if isinstance(value, float):
-        return str(value).replace("+", "")
-    return str(value)
-
-
 # --- replicates ---
 def add_replicates(
     own: Mapping[str, dict[str, Any] | None], template: Template, file: str, faults: Faults
@@ -166,11 +299,16 @@ def add_replicates(
             check_replicates(number, LARGEST_STUDY - len(written_out), given, template, place)
             replicates[name] = number
             for seed in range(1, number):
-                replicate = f"{name}_{SEED}_{seed}"
+                replicate = replicate_of(name, seed)
                 if replicate in own:
                     fail(place, f"makes the name {replicate} again; remove one of the two")
                 written_out[replicate] = {"extends": name, SEED: seed}
     return written_out, replicates
+
+
+def replicate_of(name: str, seed: int) -> str:
+    """Return the name of a configuration's replicate with a seed."""
+    return f"{name}_{SEED}_{seed}"
 
 
 def check_replicates(

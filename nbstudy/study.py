@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import fnmatch
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,12 @@ from nbstudy.configurations import (
     check_replicates_differ,
     read_configurations,
     resolve,
-    text_of,
 )
 from nbstudy.files import CHECKPOINT, FORMAT, NOTEBOOKS
 from nbstudy.metrics import Better
 from nbstudy.modules import hashes_of, importable
 from nbstudy.notebook import compile_plain, read_notebook
-from nbstudy.parameters import TEXT, WHOLE_NUMBER, convert
+from nbstudy.parameters import TEXT, WHOLE_NUMBER, convert, text_of
 from nbstudy.template import Template, convert_parameters, read_template
 
 RESERVED = {"incomplete", "study.json", "results.csv", "elimination.png", "test.json"}  # in outputs/<study>/
@@ -67,6 +67,7 @@ class Study:
     metric: str | None = None  # what decides where a round does not say
     better: str | None = None  # "lower" or "higher", of that metric
     checkpoint: str = CHECKPOINT  # the file that a run resumes from
+    notes: tuple[str, ...] = ()  # what a person should know of how the configurations came about
 
     @property
     def directory(self) -> str:
@@ -132,11 +133,6 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     named = read_configurations(document, template, str(file), faults)
     with faults:
         check_names(named.own, f"{file}: configurations", RESERVED | set(notebooks.values()))
-    known = None
-    if named.is_whole:
-        known = named.own
-    check_decision(document, str(file), known, faults)
-    rounds = check_rounds(document["rounds"], f"{file}: rounds", known, faults)
 
     configurations: dict[str, dict[str, Any]] = {}
     for name in named.own:
@@ -147,11 +143,28 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     with faults:
         check_replicates_differ(named, configurations, overridden or {}, str(file))
     preflight = Preflight(template)
+    left_out: Counter[str] = Counter()  # points, by their row
     with importable(template.modules):
-        for name, parameters in configurations.items():
+        for name, parameters in list(configurations.items()):
             with faults:
-                preflight.run(name, parameters, f"{file}: configuration {name}")
+                try:
+                    preflight.run(name, parameters, f"{file}: configuration {name}")
+                except InvalidConfiguration:
+                    if name not in named.dispensable:
+                        raise
+                    left_out[named.dispensable[name]] += 1
+                    del configurations[name], named.own[name]
+    if left_out and not named.own and not faults.found:
+        fail(str(file), f"has no configuration that {template.file} does not refuse; widen the grid")
+    known = None
+    if named.is_whole:
+        known = named.own
+    check_decision(document, str(file), known, faults)
+    rounds = check_rounds(document["rounds"], f"{file}: rounds", known, faults)
     faults.end()
+    notes = named.notes.copy()
+    for place, number in left_out.items():
+        notes.append(f"{place}: {number} points are left out, as {template.file} refuses them")
     return Study(
         name=file.stem,
         notebooks=notebooks,
@@ -167,6 +180,7 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         metric=document["metric"],
         better=document["better"],
         checkpoint=preflight.checkpoint,
+        notes=tuple(notes),
     )
 
 
@@ -253,6 +267,10 @@ def parse_value(text: str, kinds: Collection[type]) -> Any:
 
 
 # --- the preflight cell ---
+class InvalidConfiguration(StudyError):
+    """A configuration whose values the template refuses."""
+
+
 class Preflight:
     """The template's preflight cell, run on every configuration, and what it says of them."""
 
@@ -272,7 +290,7 @@ class Preflight:
             try:
                 exec(cell, names)  # noqa: S102 - the template's code, which is about to run anyway
             except ValueError as error:
-                fail(place, str(error))
+                raise InvalidConfiguration(f"{place}: {error}") from None
             except Interrupted:
                 raise
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the template got wrong

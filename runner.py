@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -16,12 +17,13 @@ from nbstudy.checks import Interrupted, fail
 from nbstudy.files import OUTPUTS, ROOT, write_json
 from nbstudy.host import cores_of_run, default_jobs, installed_versions, required_libraries
 from nbstudy.lease import Lease, hold
-from nbstudy.plan import describe_duration, predict, show_plan, to_do
+from nbstudy.plan import describe_duration, predict, show_plan, show_rungs, show_stage, to_do
 from nbstudy.pools import Hosts, open_pool
-from nbstudy.runs import Context, Finding, Task, check_outputs, check_place, extras, find, tasks_of
+from nbstudy.runs import Context, Task, check_outputs, check_place, extras, find
 from nbstudy.streams import print_without_failing
-from nbstudy.study import load_study
+from nbstudy.study import Study, load_study
 from nbstudy.summary import summarise
+from nbstudy.unfolding import Unfolded, unfold
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,33 +74,59 @@ def main(
 
     lease = Lease(outputs, holder=f"{os.getpid()} {time.time_ns()}")
     context = Context(
-        study.template, study.lengthens, study.prepare, lease, timeout, checkpoint=study.checkpoint
+        study.template,
+        study.lengthens,
+        study.prepare,
+        lease,
+        timeout,
+        checkpoint=study.checkpoint,
+        longer_is_complete=study.halving is not None,
     )
     if scheduler:
         context = replace(context, versions=installed_versions(required_libraries()))
-    tasks = tasks_of(study, context)
-    selected = [tasks[name] for name in study.select(only)]
-    for task in selected:
-        check_place(task)
+    selected = study.select(only)
+    for name in selected:
+        check_place(outputs, name)
 
     if dry_run:
-        findings = {task.name: find(task) for task in selected}
-        show_plan(tasks, findings, jobs, cores_of_run(jobs))
+        unfolded = unfold(study, context)
+        show_plan(unfolded.tasks, unfolded.among(selected), jobs, cores_of_run(jobs))
+        show_rungs(unfolded.study, unfolded.stages)
         return
+
+    def put_in_order(task: Task) -> None:
+        finish_promotion(task)
+        if accept and task.name in selected:
+            accept_code(task)
+
     with hold(lease, open_pool(context, jobs, scheduler)) as pool:
-        for task in tasks.values():
-            finish_promotion(task)
-        if accept:
-            for task in selected:
-                accept_code(task)
-        findings = {task.name: find(task) for task in tasks.values()}
-        write_json(outputs / "study.json", study.record())  # after `find`, which finds equal code
         hosts = Hosts(pool, context)
-        show_what_is_there(tasks, selected, findings)
-        errors = run_what_is_left(tasks, selected, findings, hosts)
-        errors += summarise(study, tasks, findings, hosts)
+        unfolded, errors = run_as_it_unfolds(study, selected, hosts, put_in_order)
+        errors += summarise(unfolded.study, unfolded.tasks, unfolded.findings, hosts)
     if errors:
         raise click.ClickException("\n  ".join([f"{len(errors)} failed", *errors]))
+
+
+def run_as_it_unfolds(
+    study: Study, selected: Collection[str], hosts: Hosts, put_in_order: Callable[[Task], None]
+) -> tuple[Unfolded, list[str]]:
+    """Run the selected configurations that are not complete, then those that come of these, and so on.
+
+    Return the study as it is then, and the errors.
+    """
+    unfolded = unfold(study, hosts.context, put_in_order)
+    show_what_is_there(unfolded, selected)
+    while True:
+        # after `find`, which finds what is the same code
+        write_json(hosts.context.lease.outputs / "study.json", unfolded.study.record())
+        left = to_do(unfolded.tasks.values(), unfolded.among(selected))
+        if not left:
+            return unfolded, []
+        show_stage(unfolded.study, unfolded.stages)
+        errors = run_what_is_left(left, unfolded, hosts)
+        if errors or not study.unfolds:
+            return unfolded, errors
+        unfolded = unfold(study, hosts.context, put_in_order)
 
 
 def exit_when_told_to() -> None:
@@ -117,26 +145,24 @@ def from_here(path: str | Path) -> Path:
     return Path(os.path.relpath(ROOT / path))
 
 
-def show_what_is_there(tasks: dict[str, Task], selected: list[Task], findings: dict[str, Finding]) -> None:
+def show_what_is_there(unfolded: Unfolded, selected: Collection[str]) -> None:
     """Print how many of the selected configurations are complete, and what the study does not have."""
-    left = to_do(selected, findings)
-    click.echo(f"{len(selected) - len(left)} of {len(selected)} complete")
-    for name in extras(tasks, selected[0].context.lease.outputs):
+    findings = unfolded.among(selected)
+    left = to_do(unfolded.tasks.values(), findings)
+    click.echo(f"{len(findings) - len(left)} of {len(findings)} complete")
+    for name in extras(unfolded.study.names, unfolded.outputs):
         click.echo(f"extra, not in the study: {name}")
 
 
-def run_what_is_left(
-    tasks: dict[str, Task], selected: list[Task], findings: dict[str, Finding], hosts: Hosts
-) -> list[str]:
-    """Run the selected configurations that are not complete, renew their findings; return errors."""
-    left = to_do(selected, findings)
-    if not left:
-        return []
+def run_what_is_left(left: list[Task], unfolded: Unfolded, hosts: Hosts) -> list[str]:
+    """Run configurations that are not complete, renew their findings; return errors."""
     # shows progress by rich, which a command with nothing to do can spare
     from nbstudy.execution import run_all
 
     jobs = sum(hosts.pool.slots().values()) or 1
-    predicted = predict(tasks, {task.name: findings[task.name] for task in left}, hosts.pool.cores_of_run)
+    findings = unfolded.findings
+    left_of = {task.name: findings[task.name] for task in left}
+    predicted = predict(unfolded.tasks, left_of, hosts.pool.cores_of_run)
     started = time.monotonic()
     errors = run_all(left, findings, predicted, hosts)
     news = f"{len(left)} runs took {(time.monotonic() - started) / 60:.1f} minutes"

@@ -42,6 +42,17 @@ class Named:
     notes: list[str]  # what a person should know of how they came about
     is_whole: bool  # no name is missing because of a row or of replicates that are wrong
 
+    def runs(self) -> dict[str, list[str]]:
+        """Return the runs of each configuration that is no replicate of another: itself and its replicates."""
+        runs = {}
+        replicates = set()
+        for name in self.own:
+            if name not in replicates:
+                number = self.replicates.get(name, 1)
+                runs[name] = [name, *(replicate_of(name, seed) for seed in range(1, number))]
+                replicates.update(runs[name])
+        return runs
+
 
 def read_configurations(document: Mapping[str, Any], template: Template, file: str, faults: Faults) -> Named:
     """Return what each configuration itself says, those of the grid after the named ones, replicates after each."""

@@ -7,12 +7,13 @@ Who survives is decided in elimination.py, by the histories alone.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from nbstudy.checks import Faults, check_known, fail, mapping, sequence, shorten
-from nbstudy.elimination import Rung
+from nbstudy.configurations import SEED, replicate_of
+from nbstudy.elimination import Rung, Stage
 from nbstudy.metrics import Better, Metric, metric_called
 from nbstudy.parameters import TEXT, WHOLE_NUMBER, convert
 
@@ -20,41 +21,103 @@ KEYS = ("candidates", "metric", "better", "rungs")
 RUNG_KEYS = ("epochs", "keep", "replicates")
 
 
+Configurations = dict[str, dict[str, Any]]  # parameters by name
+
+
 @dataclass(frozen=True)
 class Halving:
     """The rungs of a study, and the configurations on the lowest one."""
 
-    candidates: tuple[str, ...]  # in the study's order; of replicates, the first stands for all
+    candidates: dict[str, list[str]]  # and the runs of each, itself and its replicates, in the study's order
     metric: Metric  # a column of history.csv
-    rungs: tuple[Rung, ...]
+    rungs: list[Rung]
+
+    def record(self) -> dict[str, Any]:
+        """Return what study.json says of it."""
+        return {
+            "candidates": self.candidates,
+            "metric": self.metric.name,
+            "better": self.metric.better,
+            "rungs": [asdict(rung) for rung in self.rungs],
+        }
+
+    def runs_of(self, name: str, rung: Rung, configurations: Configurations) -> list[str]:
+        """Return the runs by which a candidate is judged at a rung."""
+        if not rung.replicates:
+            return self.candidates[name]
+        return [replicate_of(name, seed) for seed in self.new_seeds(name, rung, configurations)]
+
+    def new_seeds(self, name: str, rung: Rung, configurations: Configurations) -> range:
+        """Return the seeds of a candidate's new runs at a rung: the next ones after those that it has had."""
+        first = max(configurations[run][SEED] for run in self.candidates[name]) + 1
+        return range(first, first + rung.replicates)
+
+    def asked(
+        self, stages: Sequence[Stage], configurations: Configurations, lengthens: str
+    ) -> Configurations:
+        """Return the configurations that are asked for where the rungs stand so: as long as their rungs say.
+
+        Those that are no candidates stay as they are. A survivor's new runs stand after it.
+        """
+        epochs: dict[str, int] = {}
+        for stage in stages:
+            if not stage.rung.replicates:
+                epochs |= dict.fromkeys(stage.candidates, stage.rung.epochs)
+        top = stages[-1]
+        asked = dict(configurations)
+        for name, runs in self.candidates.items():
+            for run in runs:
+                asked[run] = configurations[run] | {lengthens: epochs[name]}
+        if not top.rung.replicates:
+            return asked
+        with_new: Configurations = {}
+        for name, parameters in asked.items():
+            with_new[name] = parameters
+            if name in top.candidates:
+                for seed in self.new_seeds(name, top.rung, configurations):
+                    own = {SEED: seed, lengthens: top.rung.epochs}
+                    with_new[replicate_of(name, seed)] = configurations[name] | own
+        return with_new
+
+    def everything(self, configurations: Configurations, lengthens: str) -> Iterator[Configurations]:
+        """Yield all configurations that could be asked for, rung by rung, as if every candidate reached it."""
+        reached: list[Stage] = []
+        for rung in self.rungs:
+            reached.append(Stage(rung, list(self.candidates), {}))
+            yield self.asked(reached, configurations, lengthens)
 
 
-def read_halving(given: Any, place: str, firsts: Collection[str], faults: Faults) -> Halving | None:
-    """Return what a study file says of halving, None where that is nothing or wrong; add to the faults what is wrong.
+def read_halving(given: Any, place: str, runs: Mapping[str, list[str]]) -> Halving:
+    """Return what a study file says of halving, or refuse all that is wrong in it.
 
-    `firsts` are the configurations that may be candidates: all that are no replicates of others.
+    `runs` are those of each configuration that may be a candidate: itself and its replicates.
     """
-    if given is None:
-        return None
-    wrong = Faults()
-    candidates: tuple[str, ...] = ()
-    metric = None
-    rungs: tuple[Rung, ...] = ()
-    with wrong:
-        said = dict.fromkeys(KEYS) | mapping(given, place, KEYS)
-        with wrong:
-            candidates = read_candidates(said["candidates"], f"{place}: candidates", firsts)
-        with wrong:
-            metric = read_metric(said, place)
-        with wrong:
-            rungs = read_rungs(said["rungs"], f"{place}: rungs", len(candidates))
-    faults.found += wrong.found
-    if wrong.found or metric is None:
-        return None
-    return Halving(candidates, metric, rungs)
+    said = dict.fromkeys(KEYS) | mapping(given, place, KEYS)
+    faults = Faults()
+    candidates: list[str] = []
+    rungs: list[Rung] = []
+    with faults:
+        candidates = read_candidates(said["candidates"], f"{place}: candidates", runs)
+    with faults:
+        metric = read_metric(said, place)
+    with faults:
+        rungs = read_rungs(said["rungs"], f"{place}: rungs", len(candidates))
+    faults.end()
+    return Halving({name: runs[name] for name in candidates}, metric, rungs)
 
 
-def read_candidates(given: Any, place: str, firsts: Collection[str]) -> tuple[str, ...]:
+def halving_in(record: Mapping[str, Any]) -> Halving | None:
+    """Return the halving that a study.json tells of, None where it tells of none, or nothing that can be read."""
+    try:
+        said = record["halving"]
+        candidates = {str(name): [str(run) for run in runs] for name, runs in said["candidates"].items()}
+        metric = Metric(str(said["metric"]), Better(said["better"]))
+        return Halving(candidates, metric, [Rung(**rung) for rung in said["rungs"]])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def read_candidates(given: Any, place: str, firsts: Collection[str]) -> list[str]:
     """Return the configurations that match a pattern, or one of several, in the study's order."""
     patterns = given
     if isinstance(given, str):
@@ -70,7 +133,7 @@ def read_candidates(given: Any, place: str, firsts: Collection[str]) -> tuple[st
                 check_known([pattern], firsts, place)
             matching.update(found)
     faults.end()
-    return tuple(name for name in firsts if name in matching)
+    return [name for name in firsts if name in matching]
 
 
 def read_metric(said: Mapping[str, Any], place: str) -> Metric:
@@ -88,7 +151,7 @@ def read_metric(said: Mapping[str, Any], place: str) -> Metric:
     return metric
 
 
-def read_rungs(given: Any, place: str, number: int) -> tuple[Rung, ...]:
+def read_rungs(given: Any, place: str, number: int) -> list[Rung]:
     """Return the rungs that so many candidates climb, or refuse them."""
     if not given:
         fail(place, "are missing; write one a line, as in `- {epochs: 4, keep: 16}`")
@@ -109,7 +172,7 @@ def read_rungs(given: Any, place: str, number: int) -> tuple[Rung, ...]:
                 number = rung.keep
             rungs.append(rung)
     faults.end()
-    return tuple(rungs)
+    return rungs
 
 
 def read_rung(given: Any, place: str, is_last: bool) -> Rung:

@@ -170,7 +170,7 @@ def because(run: Run) -> str:
     if run.error:
         return f": `{on_a_line(run.error)}`"
     if run.state is State.STALE:
-        return ": " + with_arrows(", ".join(run.changes))
+        return ": " + with_arrows(", ".join(run.changes.values()))
     return ""
 
 

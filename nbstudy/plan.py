@@ -5,24 +5,27 @@ from __future__ import annotations
 import heapq
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import click
 
-from nbstudy.checks import StudyError
+from nbstudy.checks import NAMES_SHOWN, StudyError
+from nbstudy.elimination import Stage
 from nbstudy.files import OUTPUTS
+from nbstudy.halving import Halving
 from nbstudy.lease import holder_of
 from nbstudy.runs import Finding, Task, read_run
+from nbstudy.study import Study
 
 ROWS_SHOWN = 60  # more configurations than that are only counted
 COMPARABLE = 0.01  # of the costliest run that is left: what costs less says nothing about its speed
 
 
 def to_do(tasks: Iterable[Task], findings: Mapping[str, Finding]) -> list[Task]:
-    """Return the tasks that are not complete, costliest first, so that all cores stay busy to the end."""
-    left = [task for task in tasks if not findings[task.name].state.is_done]
+    """Return the tasks among the findings that are not complete, costliest first: all cores stay busy to the end."""
+    left = [task for task in tasks if task.name in findings and not findings[task.name].state.is_done]
     return sorted(left, key=lambda task: flops_left(task, findings), reverse=True)
 
 
@@ -121,6 +124,55 @@ def show_plan(tasks: Mapping[str, Task], findings: Mapping[str, Finding], jobs: 
     if says_what_runs_cost(tasks, findings):
         work = f"{sum(flops_left(task, findings) for task in left) / 1e12:.2f} TFLOP"
     click.echo(f"{work} to do, {jobs} at a time: {duration}")
+
+
+def show_rungs(study: Study, stages: Sequence[Stage]) -> None:
+    """Print who survived the rungs that are decided, what the next one waits for, and what the others will cost."""
+    if study.halving is None:
+        return
+    for stage in stages:
+        click.echo(describe_stage(study.halving, stage))
+    flops = [study.flops[name] for name in stages[-1].candidates]
+    mean = statistics.mean(flops) / stages[-1].rung.epochs  # an epoch
+    trained = stages[-1].rung.epochs
+    candidates = stages[-1].rung.keep
+    for number, rung in enumerate(study.halving.rungs[len(stages) :], len(stages) + 1):
+        if candidates is None:
+            break
+        epochs = rung.epochs - trained
+        if rung.replicates:
+            epochs = rung.epochs * rung.replicates
+        cost = f"about {candidates * epochs * mean / 1e12:.2f} TFLOP"
+        click.echo(f"rung {number} of {len(study.halving.rungs)}, to come: {candidates} candidates, {cost}")
+        trained, candidates = rung.epochs, rung.keep
+
+
+def show_stage(study: Study, stages: Sequence[Stage]) -> None:
+    """Print which rung is under way, where there are any."""
+    if study.halving is not None:
+        click.echo(describe_stage(study.halving, stages[-1]))
+
+
+def describe_stage(halving: Halving, stage: Stage) -> str:
+    """Say where a rung stands."""
+    number = halving.rungs.index(stage.rung) + 1
+    what = f"rung {number} of {len(halving.rungs)}, {stage.rung.epochs} epochs"
+    if stage.rung.replicates:
+        what += f", {stage.rung.replicates} new seeds each"
+    if stage.waits_for:
+        return f"{what}: {len(stage.costs)} of {len(stage.candidates)} candidates are there"
+    if stage.rung.keep is None:
+        return f"{what}: all {len(stage.candidates)} candidates are there"
+    survivors = names_in_short(stage.survivors)
+    return f"{what}: {len(stage.survivors)} of {len(stage.candidates)} candidates go on: {survivors}"
+
+
+def names_in_short(names: Sequence[str]) -> str:
+    """Return names in a line, the first of them where they are many."""
+    text = ", ".join(names[:NAMES_SHOWN])
+    if len(names) > NAMES_SHOWN:
+        text += f" and {len(names) - NAMES_SHOWN} more"
+    return text
 
 
 def says_what_runs_cost(tasks: Mapping[str, Task], names: Iterable[str]) -> bool:

@@ -15,6 +15,7 @@ import json
 import math
 import os
 import re
+import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -28,18 +29,22 @@ import pandas as pd
 from nbstudy.checks import check_known, fail
 from nbstudy.elimination import (
     Choice,
+    Rung,
     Score,
+    Stage,
     Verdict,
     best_epoch,
     choose,
+    climb,
     judge,
     settled,
     settled_epochs,
     spread,
 )
 from nbstudy.files import CHECKPOINT, read_json, read_record
+from nbstudy.halving import Halving, halving_in
 from nbstudy.metrics import Better, Metric, can_decide, data_of, deciding, metric_called
-from nbstudy.runs import HISTORY, State, attempts_in, changed_parameters, extras, read_run
+from nbstudy.runs import HISTORY, State, attempts_in, changed_parameters, extras, is_fewer, read_run
 
 SEED = "seed"  # runs that are equal but for this parameter are replicates
 LARGEST = 2**63  # what a column of whole numbers cannot hold
@@ -73,7 +78,7 @@ class Run:
     name: str
     directory: Path
     state: State
-    changes: list[str]  # what it was made with that is not as the study asks, as in "l2 0.001 -> 0.005"
+    changes: dict[str, str]  # by parameter or file: what is not as the study asks, as in "l2 0.001 -> 0.005"
     parameters: dict[str, Any]  # those that the study asks for
     record: dict[str, Any]  # run.json
     result: dict[str, Any]  # result.json
@@ -97,7 +102,7 @@ class Run:
     def reason(self) -> str | None:
         """Why it is not complete."""
         if self.state is State.STALE:
-            return ", ".join(self.changes)
+            return ", ".join(self.changes.values())
         if self.state is State.UNFINISHED:
             return self.error or f"interrupted at epoch {len(self.history)}"
         return None
@@ -207,6 +212,7 @@ class Results:
     test: str | None  # the test set that it meets
     overrides: dict[str, Any]  # by -p, for all configurations: a quick look, which is not the study
     lengthens: str | None  # the parameter whose increase continues a finished run, such as epochs
+    halving: Halving | None  # the rungs that candidates climb
     extras: list[str]  # runs on disk that the study does not have
 
     # --- for anybody's own notebook ---
@@ -457,12 +463,89 @@ class Results:
         return judge(self.scores(each.metric, each.epochs), each.candidates)
 
     def choose(self) -> Choice:
-        """Choose among the candidates of the last round, as it judges them."""
+        """Choose among the candidates of the last round, or of the last rung, as it judges them."""
+        if self.stages:
+            top = self.stages[-1]
+            return choose(self.scores_at(top), top.candidates, self.sizes)
         if not self.rounds:
             return choose({}, (), {})
         last = self.rounds[-1]
         return choose(self.scores(last.metric, last.epochs), last.candidates, self.sizes)
 
+    # --- halving ---
+    @cached_property
+    def stages(self) -> list[Stage]:
+        """The rungs as far as they are decided, and the one that is under way; empty without halving.
+
+        Raise StudyError where a run of a rung does not have the metric that decides.
+        """
+        if self.halving is None:
+            return []
+        return climb(self.halving.rungs, list(self.halving.candidates), self.cost_at_rung)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether all is complete that the choice depends on: every configuration but the final one, and all rungs."""
+        if self.halving is not None:
+            top = self.stages[-1]
+            if top.rung != self.halving.rungs[-1] or top.waits_for:
+                return False
+        return all(name == self.final for name in self.incomplete)
+
+    def runs_at(self, name: str, rung: Rung) -> list[str]:
+        """Return the runs by which a candidate is judged at a rung."""
+        if self.halving is None:
+            return []
+        parameters = {each: run.parameters for each, run in self.runs.items()}
+        return self.halving.runs_of(name, rung, parameters)
+
+    def cost_at_rung(self, name: str, rung: Rung) -> float | None:
+        """Return the mean cost of a candidate's runs at a rung; None where one of them is not complete."""
+        costs = []
+        for run in self.runs_at(name, rung):
+            cost = self.cost_over(run, rung.epochs)
+            if cost is None:
+                return None
+            costs.append(cost)
+        return statistics.fmean(costs)
+
+    def scores_at(self, stage: Stage) -> dict[str, Score]:
+        """Return what the rule judges a rung's candidates by; the first run of each there goes by its name."""
+        if self.halving is None:
+            return {}
+        scores = self.scores(self.halving.metric, stage.rung.epochs)
+        judged = {}
+        for name in stage.candidates:
+            for run in self.runs_at(name, stage.rung):
+                if run in scores:
+                    goes_by = run if name in judged else name
+                    judged[goes_by] = scores[run]
+        return judged
+
+    def cost_over(self, name: str, epochs: int) -> float | None:
+        """Return what a run costs by its first epochs: infinite if it diverged in them, None if it has not come to them.
+
+        What the run was asked for later, and whether it has come to that, changes nothing of it.
+        """
+        run = self.runs.get(name)
+        if run is None or self.halving is None or not run.changes.keys() <= {self.lengthens}:
+            return None
+        has_ended = run.state is State.COMPLETE and (run.diverged or run.ended)
+        if len(run.history) < epochs and not has_ended:
+            return None
+        if run.diverged and run.diverged <= epochs:
+            return math.inf
+        metric = self.halving.metric
+        if metric.name not in run.history:
+            known = ", ".join(run.history) or "none"
+            place = f"{run.directory / HISTORY}: halving: metric"
+            fail(
+                place,
+                f"there is no column {metric.name} by which the rungs are decided; the columns are {known}",
+            )
+        return metric.cost(settled(self.curve(name, metric.name, epochs).tolist()))
+
+    # --- the rule ---
     def scores(
         self, metric: Metric | None = None, epochs: int | None = None, by_best_epoch: bool = False
     ) -> dict[str, Score]:
@@ -567,6 +650,11 @@ def load_results(outputs: str | Path, missing_ok: bool = False) -> Results:
     record = read_record(directory / "study.json")
     if not record and not missing_ok:
         fail(f"{directory}", f"there is no study here{beside(directory)}; `python runner.py` makes one")
+    return read_results(directory, record)
+
+
+def read_results(directory: Path, record: dict[str, Any]) -> Results:
+    """Return what runs left in a directory of what a study.json asks for."""
     runs = find_runs(directory, record)
     names = [name for run in runs.values() for name in [*run.history, *run.numbers]]
     name = field_of(record, "metric", str) or deciding(names)
@@ -582,6 +670,7 @@ def load_results(outputs: str | Path, missing_ok: bool = False) -> Results:
         test=field_of(record, "test", str) or None,
         overrides=field_of(record, "overrides", dict),
         lengthens=field_of(record, "lengthens", str) or None,
+        halving=halving_in(record),
         extras=extras(runs, directory),
     )
 
@@ -626,16 +715,18 @@ def find_run(name: str, parameters: dict[str, Any], outputs: Path, record: dict[
     """
     place = outputs / name
     changes = changes_of(place, parameters, record)
-    if not changes:
-        return read_all(place, name, State.COMPLETE, [], parameters)
     may_differ = {field_of(record, "lengthens", str)}
+    if changes.keys() == may_differ and record.get("halving") and is_longer(place, parameters, record):
+        changes = {}
+    if not changes:
+        return read_all(place, name, State.COMPLETE, {}, parameters)
     for attempt in reversed(attempts_in(outputs / "incomplete" / name)):
         changes_since = changes_of(attempt, parameters, record)
         if changes_since.keys() <= may_differ:
-            return read_all(attempt, name, State.UNFINISHED, list(changes_since.values()), parameters)
+            return read_all(attempt, name, State.UNFINISHED, changes_since, parameters)
     if place.is_dir():
-        return read_all(place, name, State.STALE, list(changes.values()), parameters)
-    return read_all(place, name, State.MISSING, [], parameters)
+        return read_all(place, name, State.STALE, changes, parameters)
+    return read_all(place, name, State.MISSING, {}, parameters)
 
 
 def changes_of(directory: Path, parameters: dict[str, Any], record: dict[str, Any]) -> dict[str, str]:
@@ -656,7 +747,15 @@ def changes_of(directory: Path, parameters: dict[str, Any], record: dict[str, An
     return changes
 
 
-def read_all(directory: Path, name: str, state: State, changes: list[str], parameters: dict[str, Any]) -> Run:
+def is_longer(place: Path, parameters: dict[str, Any], record: dict[str, Any]) -> bool:
+    """Tell whether a complete run has more epochs than the study asks for."""
+    lengthens = field_of(record, "lengthens", str)
+    return is_fewer(parameters.get(lengthens), read_run(place)["parameters"].get(lengthens))
+
+
+def read_all(
+    directory: Path, name: str, state: State, changes: dict[str, str], parameters: dict[str, Any]
+) -> Run:
     """Read what a run or an attempt left."""
     return Run(
         name=name,

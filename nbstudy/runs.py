@@ -94,6 +94,9 @@ class Context:
     timeout: float | None = None  # minutes that an attempt may take
     versions: dict[str, str] | None = None  # of the libraries that another host must have
     checkpoint: str = CHECKPOINT  # the file that a run resumes from
+    longer_is_complete: bool = (
+        False  # whether a run may have more epochs than are asked for, as from a later rung
+    )
 
 
 @dataclass(frozen=True)
@@ -271,7 +274,7 @@ def extras(names: Collection[str], outputs: Path) -> list[str]:
 def find(task: Task) -> Finding:
     """Find what is on disk for a configuration."""
     run = read_run(task.place)
-    changes = differences(task, task.place)
+    changes = differences(task, task.place, may_be_longer=task.context.longer_is_complete)
     changes += [f"{name} is damaged" for name in damaged_files(task.place, run)]
     if run and not changes:
         return Finding(State.COMPLETE, left=0.0)
@@ -336,18 +339,28 @@ def starting_over(task: Task, usable: list[Path]) -> str:
     return f"starts over: {checkpoint} is not here"
 
 
-def differences(task: Task, directory: Path, may_grow: bool = False) -> list[str]:
-    """Say what a run was made with that is not today's; with `may_grow`, the epochs may have been fewer."""
+def differences(
+    task: Task, directory: Path, may_grow: bool = False, may_be_longer: bool = False
+) -> list[str]:
+    """Say what a run was made with that is not today's.
+
+    With `may_grow` the epochs may have been fewer, with `may_be_longer` more.
+    """
     was = task.context.template.defaults | read_run(directory).get("parameters", {})
     changes = changed_parameters(task.parameters, was)
-    if may_grow and task.context.lengthens and is_fewer(was.get(task.context.lengthens), task.epochs):
-        del changes[task.context.lengthens]
+    lengthens = task.context.lengthens
+    if lengthens in changes:
+        epochs = was.get(lengthens)
+        has_grown = may_grow and is_fewer(epochs, task.epochs)
+        is_longer = may_be_longer and is_fewer(task.epochs, epochs)
+        if has_grown or is_longer:
+            del changes[lengthens]
     return [*changes.values(), *changed_code(task, directory)]
 
 
-def is_fewer(epochs: Any, asked: float | None) -> bool:
-    """Tell whether these are epochs, and fewer than are asked for."""
-    return asked is not None and isinstance(epochs, int | float) and epochs < asked
+def is_fewer(epochs: Any, others: Any) -> bool:
+    """Tell whether both are numbers of epochs, and the first is the lower one."""
+    return isinstance(epochs, int | float) and isinstance(others, int | float) and epochs < others
 
 
 def changed_parameters(asked: dict[str, Any], was: dict[str, Any]) -> dict[str, str]:
@@ -421,8 +434,9 @@ def check_way(outputs: Path) -> None:
             fail(str(path), "is no directory and cannot hold runs; move it, or name another with --outputs")
 
 
-def check_place(task: Task) -> None:
+def check_place(outputs: Path, name: str) -> None:
     """Refuse to replace a directory that is no run."""
-    traces = (task.place / "run.json", task.place / f"{task.name}.ipynb")
-    if os.path.lexists(task.place) and not any(trace.exists() for trace in traces):
-        fail(str(task.place), "is in the way and holds no run; move it, or rename the configuration")
+    place = outputs / name
+    traces = (place / "run.json", place / f"{name}.ipynb")
+    if os.path.lexists(place) and not any(trace.exists() for trace in traces):
+        fail(str(place), "is in the way and holds no run; move it, or rename the configuration")

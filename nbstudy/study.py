@@ -10,8 +10,8 @@ import copy
 import fnmatch
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -19,12 +19,16 @@ from typing import Any
 from nbstudy.checks import Faults, Interrupted, StudyError, check_known, fail, mapping, sequence, shorten
 from nbstudy.configurations import (
     NAME,
+    SEED,
+    Named,
     check_names,
     check_replicates_differ,
     read_configurations,
     resolve,
 )
+from nbstudy.elimination import Stage
 from nbstudy.files import CHECKPOINT, FORMAT, NOTEBOOKS
+from nbstudy.halving import Halving, read_halving
 from nbstudy.metrics import Better
 from nbstudy.modules import hashes_of, importable
 from nbstudy.notebook import compile_plain, read_notebook
@@ -34,6 +38,7 @@ from nbstudy.template import Template, convert_parameters, read_template
 RESERVED = {"incomplete", "study.json", "results.csv", "elimination.png", "test.json"}  # in outputs/<study>/
 SET_BY_PREFLIGHT = ["flops", "lengthens", "checkpoint"]  # for the runner, where these are no parameters
 OWN_FILES = {"run.json", "result.json", "history.csv"}  # of a run, none of which is its checkpoint
+FINAL = "final"  # the configuration that is made where `final` is a mapping
 TEST_SETS = ["fashion_mnist"]  # that the summary can open
 EMPTY: dict[str, Any] = {  # a study file that says nothing
     "notebooks": {},
@@ -43,6 +48,7 @@ EMPTY: dict[str, Any] = {  # a study file that says nothing
     "metric": None,
     "better": None,
     "rounds": [],
+    "halving": None,
     "final": None,
     "test": None,
 }
@@ -64,6 +70,9 @@ class Study:
     rounds: list[dict[str, Any]]
     final: str | None
     test: str | None  # the test set that `final` meets
+    preflight: Preflight  # which says what a run costs
+    halving: Halving | None = None
+    changes_of_final: dict[str, Any] | None = None  # where `final` is the choice with other values
     metric: str | None = None  # what decides where a round does not say
     better: str | None = None  # "lower" or "higher", of that metric
     checkpoint: str = CHECKPOINT  # the file that a run resumes from
@@ -75,6 +84,11 @@ class Study:
         return "+".join([self.name, *(f"{name}={text_of(value)}" for name, value in self.overrides.items())])
 
     @property
+    def unfolds(self) -> bool:
+        """Whether what its runs come to decides which other runs it asks for."""
+        return self.halving is not None or self.changes_of_final is not None
+
+    @property
     def prepare(self) -> tuple[str, str] | None:
         """The file and the text of the notebook that a host executes before its first run."""
         if "prepare" not in self.notebooks:
@@ -84,14 +98,44 @@ class Study:
     def select(self, patterns: Collection[str]) -> list[str]:
         """Return the names of the configurations that match a pattern, all if there is no pattern."""
         if not patterns:
-            return list(self.configurations)
+            return self.names
         selected: set[str] = set()
         for pattern in patterns:
-            matching = fnmatch.filter(self.configurations, pattern)
+            matching = fnmatch.filter(self.names, pattern)
             if not matching:
-                check_known([pattern], self.configurations, "--only")
+                check_known([pattern], self.names, "--only")
             selected.update(matching)
-        return [name for name in self.configurations if name in selected]
+        return [name for name in self.names if name in selected]
+
+    @property
+    def beginning(self) -> list[Stage]:
+        """Its rungs before anything is decided: the lowest one; empty without halving."""
+        if self.halving is None:
+            return []
+        return [Stage(self.halving.rungs[0], list(self.halving.candidates), {})]
+
+    @property
+    def names(self) -> list[str]:
+        """The configurations that it may ask for, however its runs come out."""
+        names = list(self.configurations)
+        if self.halving is not None and self.lengthens is not None:
+            *_, most = self.halving.everything(self.configurations, self.lengthens)
+            names = list(most)
+        if self.changes_of_final is not None:
+            names.append(FINAL)
+        return names
+
+    def at(self, stages: Sequence[Stage], choice: str | None = None) -> Study:
+        """Return the study where its rungs stand so, with `final` where the choice is known that it is made of."""
+        configurations = self.configurations
+        if self.halving is not None and self.lengthens is not None:
+            configurations = self.halving.asked(stages, configurations, self.lengthens)
+        if choice is not None and self.changes_of_final is not None:
+            configurations = configurations | {FINAL: configurations[choice] | self.changes_of_final}
+        flops = {}
+        for name, parameters in configurations.items():
+            flops[name] = self.preflight.run(name, parameters, f"configuration {name}")
+        return replace(self, configurations=configurations, flops=flops)
 
     def record(self) -> dict[str, Any]:
         """Return what study.json says: all that was asked, and hashes of code that is the same."""
@@ -104,6 +148,8 @@ class Study:
             "flops": self.flops,
             "lengthens": self.lengthens,
             "rounds": self.rounds,
+            "halving": self.halving and self.halving.record(),
+            "changes_of_final": self.changes_of_final,
             "final": self.final,
             "test": self.test,
             "code": [code for code, is_same in self.template.same_code.items() if is_same],
@@ -143,12 +189,13 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     with faults:
         check_replicates_differ(named, configurations, overridden or {}, str(file))
     preflight = Preflight(template)
+    flops: dict[str, float] = {}
     left_out: Counter[str] = Counter()  # points, by their row
     with importable(template.modules):
         for name, parameters in list(configurations.items()):
             with faults:
                 try:
-                    preflight.run(name, parameters, f"{file}: configuration {name}")
+                    flops[name] = preflight.run(name, parameters, f"{file}: configuration {name}")
                 except InvalidConfiguration:
                     if name not in named.dispensable:
                         raise
@@ -161,27 +208,46 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         known = named.own
     check_decision(document, str(file), known, faults)
     rounds = check_rounds(document["rounds"], f"{file}: rounds", known, faults)
+    halving = None
+    if document["halving"] is not None and known is not None:
+        with faults:
+            halving = read_halving(document["halving"], f"{file}: halving", named.runs())
+    if halving is not None and not faults.found:
+        with faults:
+            check_halving(halving, document, named, configurations, overridden or {}, preflight, str(file))
+    changes_of_final = None
+    if isinstance(document["final"], dict):
+        with faults:
+            changes_of_final = convert_parameters(document["final"], template, f"{file}: final")
     faults.end()
     notes = named.notes.copy()
     for place, number in left_out.items():
         notes.append(f"{place}: {number} points are left out, as {template.file} refuses them")
-    return Study(
+    final = document["final"]
+    if changes_of_final is not None:
+        final = FINAL
+    study = Study(
         name=file.stem,
         notebooks=notebooks,
         texts=texts,
         template=template,
         overrides=overridden or {},
         configurations=configurations,
-        flops=preflight.flops,
+        flops=flops,
         lengthens=preflight.lengthens,
         rounds=rounds,
-        final=document["final"],
+        final=final,
         test=document["test"],
+        preflight=preflight,
+        halving=halving,
+        changes_of_final=changes_of_final,
         metric=document["metric"],
         better=document["better"],
         checkpoint=preflight.checkpoint,
         notes=tuple(notes),
     )
+    check_what_may_be_asked(study, str(file))
+    return study
 
 
 # --- the file ---
@@ -279,12 +345,12 @@ class Preflight:
         self.cells: list[CodeType] = []
         for source in template.preflight:
             self.cells.append(compile_plain(source, f"{template.file}: preflight"))
-        self.flops: dict[str, float] = {}
+        self.has_run = False
         self.lengthens: str | None = None
         self.checkpoint = CHECKPOINT
 
-    def run(self, name: str, parameters: Mapping[str, Any], place: str) -> None:
-        """Run it on one configuration; keep what it sets."""
+    def run(self, name: str, parameters: Mapping[str, Any], place: str) -> float:
+        """Run it on one configuration; keep what it sets for all, and return the FLOPs of the run."""
         names: dict[str, Any] = copy.deepcopy(dict(parameters))  # it may change lists in place
         for cell in self.cells:
             try:
@@ -297,15 +363,16 @@ class Preflight:
                 fail(f"{place}: {cell.co_filename}", f"{type(error).__name__}: {error}")
         place = f"{place}: {self.template.file}: preflight"
         said = {key: names[key] for key in SET_BY_PREFLIGHT if key in names and key not in parameters}
-        self.flops[name] = check_flops(said.get("flops", 0), f"{place}: flops")
+        flops = check_flops(said.get("flops", 0), f"{place}: flops")
         lengthens = said.get("lengthens")
         if lengthens is not None:
             check_known([lengthens], parameters, f"{place}: lengthens")
             convert(parameters[lengthens], WHOLE_NUMBER, f"{place}: lengthens: {lengthens}")
         checkpoint = check_checkpoint(said.get("checkpoint", CHECKPOINT), f"{place}: checkpoint")
-        if len(self.flops) > 1 and (lengthens, checkpoint) != (self.lengthens, self.checkpoint):
+        if self.has_run and (lengthens, checkpoint) != (self.lengthens, self.checkpoint):
             fail(place, "`lengthens` and `checkpoint` must be the same for all configurations")
-        self.lengthens, self.checkpoint = lengthens, checkpoint
+        self.has_run, self.lengthens, self.checkpoint = True, lengthens, checkpoint
+        return flops
 
 
 def check_flops(value: Any, place: str) -> float:
@@ -335,7 +402,11 @@ def check_decision(
     with faults:
         check_metric(document, file)
     with faults:
-        if document["final"] is not None and known is not None:
+        if isinstance(document["final"], dict):
+            if known is not None and FINAL in known:
+                cure = "rename the one that there is"
+                fail(f"{file}: final", f"is a mapping, which makes a configuration called {FINAL}; {cure}")
+        elif document["final"] is not None and known is not None:
             check_known([document["final"]], known, f"{file}: final")
     with faults:
         if document["test"] is not None:
@@ -348,6 +419,81 @@ def check_metric(given: Mapping[str, Any], place: str) -> None:
         fail(f"{place}: metric", "must name a column of history.csv or a number in result.json")
     if given["better"] is not None:
         check_known([given["better"]], [better.value for better in Better], f"{place}: better")
+
+
+def check_halving(
+    halving: Halving,
+    document: Mapping[str, Any],
+    named: Named,
+    configurations: dict[str, dict[str, Any]],
+    overridden: Collection[str],
+    preflight: Preflight,
+    file: str,
+) -> None:
+    """Refuse a halving that contradicts something else in the study, the template or the command."""
+    place = f"{file}: halving"
+    faults = Faults()
+    lengthens = preflight.lengthens
+    with faults:
+        if document["rounds"]:
+            fail(place, "cannot stand beside `rounds`: its rungs are the rounds; remove one of the two")
+    with faults:
+        if lengthens is None:
+            file_ = preflight.template.file
+            fail(
+                place,
+                f"needs a template that says what `lengthens` a run, which {file_} does not; see notebooks/README.md",
+            )
+    with faults:
+        if lengthens in overridden:
+            fail(
+                f"-p {lengthens}", "has no place in a study with `halving`, whose rungs say it; leave it out"
+            )
+    for name in halving.candidates:
+        with faults:
+            if lengthens in (resolve(name, named, place) or {}):
+                fail(
+                    f"{file}: configuration {name}: {lengthens}",
+                    "is said by the rungs of `halving`; leave it out",
+                )
+    with faults:
+        if halving.rungs[-1].replicates:
+            if type(preflight.template.defaults.get(SEED)) is not int:
+                fail(
+                    place,
+                    f"the last rung's replicates need a parameter `{SEED}: int` in {preflight.template.file}",
+                )
+            if SEED in overridden:
+                fail(f"-p {SEED}", "would give the last rung's replicates the same seed; leave it out")
+            for name in halving.candidates:
+                for run in halving.runs_of(name, halving.rungs[-1], configurations):
+                    if run in configurations:
+                        cure = "which the last rung would make; rename it"
+                        fail(place, f"a configuration {run} is there already, {cure}")
+    faults.end()
+
+
+def check_what_may_be_asked(study: Study, file: str) -> None:
+    """Refuse a study of which a configuration that could be asked for later has a wrong name or values."""
+    faults = Faults()
+    candidates = list(study.configurations)
+    everything = [study.configurations]
+    if study.halving is not None and study.lengthens is not None:
+        candidates = list(study.halving.candidates)
+        everything = list(study.halving.everything(study.configurations, study.lengthens))
+        with faults:
+            check_names(everything[-1], f"{file}: halving", RESERVED | set(study.notebooks.values()))
+    with importable(study.template.modules):
+        for configurations in everything:
+            for name, parameters in configurations.items():
+                with faults:
+                    study.preflight.run(name, parameters, f"{file}: halving: configuration {name}")
+        if study.changes_of_final is not None:
+            for name in candidates:
+                with faults:
+                    parameters = everything[-1][name] | study.changes_of_final
+                    study.preflight.run(FINAL, parameters, f"{file}: final, made of {name}")
+    faults.end()
 
 
 def check_rounds(

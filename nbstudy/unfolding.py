@@ -1,0 +1,62 @@
+"""A study that unfolds: what its runs come to decides which runs it asks for next.
+
+That is a study with rungs, or whose `final` is made of the choice. Nothing is stored about it: what is asked for is found
+anew, from what the runs left, each time that somebody looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbstudy.elimination import Stage
+from nbstudy.runs import Context, Finding, Task, find, tasks_of
+from nbstudy.study import Study
+
+
+@dataclass(frozen=True)
+class Unfolded:
+    """A study as far as it is decided what it asks for, and what is there of that."""
+
+    study: Study
+    tasks: dict[str, Task]
+    findings: dict[str, Finding]
+    stages: list[Stage]  # its rungs as far as they are decided, and the one that is under way
+
+    @property
+    def outputs(self) -> Path:
+        """Where the study's runs lie."""
+        return next(iter(self.tasks.values())).context.lease.outputs
+
+    def among(self, names: Collection[str]) -> dict[str, Finding]:
+        """Return what is there of the configurations that it asks for and that are among some names."""
+        return {name: finding for name, finding in self.findings.items() if name in names}
+
+
+def unfold(study: Study, context: Context, put_in_order: Callable[[Task], None] | None = None) -> Unfolded:
+    """Return what a study asks for now, by what lies in its outputs, which may first be put in order for each task.
+
+    Raise StudyError where a run does not have the metric by which a rung is decided.
+    """
+    stages = study.beginning
+    choice = None
+    while True:
+        asked = study.at(stages, choice)
+        tasks = tasks_of(asked, context)
+        if put_in_order is not None:
+            for task in tasks.values():
+                put_in_order(task)
+        findings = {
+            task.name: find(task) for task in tasks.values()
+        }  # which also finds what is the same code
+        if not study.unfolds:
+            return Unfolded(asked, tasks, findings, stages)
+        from nbstudy.results import read_results  # pandas, which other studies do without
+
+        results = read_results(context.lease.outputs, asked.record())
+        stages = results.stages
+        if study.changes_of_final is not None and results.is_decided:
+            choice = results.choose().chosen
+        if study.at(stages, choice).configurations == asked.configurations:
+            return Unfolded(asked, tasks, findings, stages)

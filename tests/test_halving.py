@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from nbstudy.checks import StudyError
 from nbstudy.elimination import Stage
 from nbstudy.study import Study, load_study
-from project import Project, content_of, read_run
+from project import Project, begun, content_of, kill_together, read_run
 
 STUDY = """
 notebooks: {run: train.ipynb}
@@ -245,3 +248,86 @@ def test_study_unfolds_rung_by_rung_and_trains_nothing_twice(climbing: Project) 
     assert "rung 1 of 3, 2 epochs: 3 of 4 candidates go on: a, b, c" in printed
     assert "rung 2 of 3, 6 epochs: 2 of 3 candidates go on: a, b" in printed
     assert "nothing to do" in printed
+
+
+def survivors_of(project: Project, study: str) -> list[str]:
+    """Return what a dry run says of rungs that are decided."""
+    printed = project.run(study, "--dry-run")
+    return re.findall(r"rung \d of \d.* go on: .*", printed)
+
+
+def test_survivors_are_the_same_for_any_number_of_jobs(climbing: Project) -> None:
+    study = climbing.study(SMALL)
+    decided = []
+    for jobs in ("1", "3"):
+        climbing.run(study, "--jobs", jobs, "--outputs", f"jobs_{jobs}")
+        printed = climbing.run(study, "--dry-run", "--outputs", f"jobs_{jobs}")
+        decided.append(re.findall(r"rung \d of \d.*", printed))
+    assert decided[0] == decided[1] and len(decided[0]) == 3
+
+
+def test_survivors_are_the_same_after_kills_at_any_instant(climbing: Project) -> None:
+    climbing.edit("climb.ipynb", 'history.write(f"', 'time.sleep(0.02); history.write(f"')
+    climbing.edit("climb.ipynb", "import json", "import json, time")
+    study = climbing.study(SMALL)
+    chance = random.Random(2)
+    for _ in range(5):
+        runner = climbing.start(study, "--jobs", "2")
+        time.sleep(chance.uniform(1, 8))
+        kill_together(runner)
+    climbing.run(study)
+    assert survivors_of(climbing, study) == [
+        "rung 1 of 3, 2 epochs: 3 of 4 candidates go on: a, b, c",
+        "rung 2 of 3, 6 epochs: 2 of 3 candidates go on: a, b",
+    ]
+    assert read_run(climbing.outputs("mine", "final"))["parameters"]["level"] == 1.0
+
+
+def test_keeping_more_trains_only_what_is_new_and_fewer_nothing(climbing: Project) -> None:
+    climbing.run(climbing.study(SMALL))
+    more = climbing.study(SMALL.replace("keep: 2", "keep: 1").replace("keep: 3", "keep: 2"))
+    # c and a are ahead after two epochs, and a after six: b's longer run is complete all the same
+    printed = climbing.run(more, "--dry-run")
+    assert "rung 1 of 3, 2 epochs: 2 of 4 candidates go on: a, c" in printed
+    assert "nothing to do" in printed and "extra" not in printed
+    wider = climbing.study(
+        SMALL.replace("keep: 3", "keep: 4").replace("d: {level: 9.0}", "d: {level: 9.0}\n  e: {level: 8.0}")
+    )
+    printed = climbing.run(wider)
+    assert sorted(begun(printed)) == ["e"]
+    assert survivors_of(climbing, wider)[0].endswith("4 of 5 candidates go on: a, b, c, e")
+
+
+def test_longer_last_rung_continues_its_runs(climbing: Project) -> None:
+    climbing.run(climbing.study(SMALL))
+    longer = climbing.study(SMALL.replace("{epochs: 6, replicates: 2}", "{epochs: 9, replicates: 2}"))
+    printed = climbing.run(longer, "--dry-run")
+    assert printed.count("resumes after epoch 6") == 4
+    climbing.run(longer)
+    assert trained(climbing, "a_seed_1") == ["0-6", "6-9"]
+    assert trained(climbing, "a") == ["0-2", "2-6"]
+
+
+def test_metric_that_no_run_has_is_said_after_the_first_rung(climbing: Project) -> None:
+    study = climbing.study(SMALL.replace("metric: val_loss", "metric: val_accuracy"))
+    printed = climbing.run(study, status=2)
+    assert "no column val_accuracy" in printed and "the columns are val_loss" in printed
+    assert trained(climbing, "a") == ["0-2"]
+
+
+def test_failed_candidate_holds_its_rung_up_and_the_others_still_run(climbing: Project) -> None:
+    climbing.edit("climb.ipynb", "import json", 'import json\nassert level != 2.0, "asked to fail"')
+    study = climbing.study(SMALL)
+    printed = climbing.run(study, status=1)
+    assert "b: AssertionError: asked to fail" in printed and "rung 2" not in printed
+    assert sorted(begun(printed)) == ["a", "b", "c", "d"]
+    assert "rung 1 of 3, 2 epochs: 3 of 4 candidates are there" in climbing.run(study, "--dry-run")
+
+
+def test_diverged_candidate_does_not_go_on(climbing: Project) -> None:
+    diverge = 'result = {"weights": 1}\nif level == 0.5:\n    result["diverged"] = 1\nimport json'
+    climbing.edit("climb.ipynb", "import json", diverge)
+    climbing.edit("climb.ipynb", 'json.dumps({"weights": 100 + int(10 * level)})', "json.dumps(result)")
+    study = climbing.study(SMALL)
+    climbing.run(study)
+    assert survivors_of(climbing, study)[0].endswith("3 of 4 candidates go on: a, b, d")

@@ -396,6 +396,15 @@ def climb(
     return stages
 
 
+def keep_best(scores: Mapping[str, Score], stage: Stage) -> Verdict:
+    """Return the verdict of a rung that keeps a number of candidates: what it drops, whatever chance explains."""
+    standing = stand(scores, stage.candidates)
+    dropped: tuple[str, ...] = ()
+    if not stage.waits_for:
+        dropped = tuple(name for name in standing.costs if name not in stage.survivors)
+    return Verdict(standing.costs, standing.runs, standing.noise, {}, dropped)
+
+
 # --- the choice ---
 def choose(scores: Mapping[str, Score], candidates: Collection[str], sizes: Mapping[str, int]) -> Choice:
     """Choose the smallest of the candidates that the rule keeps: the one with the fewest weights.

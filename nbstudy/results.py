@@ -37,6 +37,7 @@ from nbstudy.elimination import (
     choose,
     climb,
     judge,
+    keep_best,
     settled,
     settled_epochs,
     spread,
@@ -69,6 +70,7 @@ class Round:
     epochs: int | None  # only the first ones are looked at; None: all of them
     originally_dropped: tuple[str, ...]
     is_overview: bool  # the first, in which the original dropped nothing
+    stage: Stage | None = None  # the rung that it is, where that is one
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +207,7 @@ class Results:
 
     directory: Path  # outputs/<study>
     runs: dict[str, Run]  # by configuration, in the study's order
-    rounds: list[Round]  # as the study file names them; where it names none, one of all configurations
+    named_rounds: list[Round]  # as the study file names them; where it names none, one of all configurations
     metric: Metric  # that decides where a round does not say
     directions: dict[str, Better]  # by metric, as far as the study file says them
     final: str | None  # the one configuration that meets the test set
@@ -459,29 +461,65 @@ class Results:
         return rankings
 
     def judge(self, each: Round) -> Verdict:
-        """Return what the rule says of a round."""
+        """Return what the rule says of a round; of a rung that keeps a number, which these are."""
+        if each.stage is not None:
+            scores = self.scores_at(each.stage)
+            if each.stage.rung.keep is not None:
+                return keep_best(scores, each.stage)
+            return judge(scores, each.candidates)
         return judge(self.scores(each.metric, each.epochs), each.candidates)
 
     def choose(self) -> Choice:
         """Choose among the candidates of the last round, or of the last rung, as it judges them."""
-        if self.stages:
+        if self.halving is not None:
             top = self.stages[-1]
+            if top.rung.keep is not None:  # nothing is chosen on the way
+                return choose({}, (), {})
             return choose(self.scores_at(top), top.candidates, self.sizes)
         if not self.rounds:
             return choose({}, (), {})
         last = self.rounds[-1]
         return choose(self.scores(last.metric, last.epochs), last.candidates, self.sizes)
 
+    @cached_property
+    def rounds(self) -> list[Round]:
+        """The rounds of elimination: those of the study file, or the rungs as far as they are reached."""
+        if self.halving is None:
+            return self.named_rounds
+        rounds = []
+        for number, stage in enumerate(self.stages, 1):
+            epochs = stage.rung.epochs
+            rounds.append(
+                Round(
+                    number=number,
+                    title=f"Rung {number}: {len(stage.candidates)} candidates, {epochs} epochs",
+                    candidates=tuple(stage.candidates),
+                    metric=self.halving.metric,
+                    epochs=epochs,
+                    originally_dropped=(),
+                    is_overview=False,
+                    stage=stage,
+                )
+            )
+        return rounds
+
     # --- halving ---
     @cached_property
     def stages(self) -> list[Stage]:
-        """The rungs as far as they are decided, and the one that is under way; empty without halving.
-
-        Raise StudyError where a run of a rung does not have the metric that decides.
-        """
+        """The rungs as far as they are decided, and the one that is under way; empty without halving."""
         if self.halving is None:
             return []
         return climb(self.halving.rungs, list(self.halving.candidates), self.cost_at_rung)
+
+    def check_rungs_can_be_decided(self) -> None:
+        """Raise StudyError where a run was trained that does not have the metric by which the rungs are decided."""
+        if self.halving is None:
+            return
+        for name, run in self.runs.items():
+            if name != self.final and not run.history.empty and self.halving.metric.name not in run.history:
+                place = f"{run.directory / HISTORY}: halving: metric"
+                known = ", ".join(run.history)
+                fail(place, f"there is no column {self.halving.metric}; the columns are {known}")
 
     @property
     def is_decided(self) -> bool:
@@ -537,12 +575,7 @@ class Results:
             return math.inf
         metric = self.halving.metric
         if metric.name not in run.history:
-            known = ", ".join(run.history) or "none"
-            place = f"{run.directory / HISTORY}: halving: metric"
-            fail(
-                place,
-                f"there is no column {metric.name} by which the rungs are decided; the columns are {known}",
-            )
+            return None
         return metric.cost(settled(self.curve(name, metric.name, epochs).tolist()))
 
     # --- the rule ---
@@ -663,7 +696,7 @@ def read_results(directory: Path, record: dict[str, Any]) -> Results:
     return Results(
         directory=directory,
         runs=runs,
-        rounds=read_rounds(record, runs, metric, directions),
+        named_rounds=read_rounds(record, runs, metric, directions),
         metric=metric,
         directions=directions,
         final=field_of(record, "final", str) or None,

@@ -55,6 +55,7 @@ def unfold(study: Study, context: Context, put_in_order: Callable[[Task], None] 
         from nbstudy.results import read_results  # pandas, which other studies do without
 
         results = read_results(context.lease.outputs, asked.record())
+        results.check_rungs_can_be_decided()
         stages = results.stages
         if study.changes_of_final is not None and results.is_decided:
             choice = results.choose().chosen

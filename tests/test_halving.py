@@ -311,7 +311,7 @@ def test_longer_last_rung_continues_its_runs(climbing: Project) -> None:
 def test_metric_that_no_run_has_is_said_after_the_first_rung(climbing: Project) -> None:
     study = climbing.study(SMALL.replace("metric: val_loss", "metric: val_accuracy"))
     printed = climbing.run(study, status=2)
-    assert "no column val_accuracy" in printed and "the columns are val_loss" in printed
+    assert "there is no column val_accuracy" in printed and "the columns are val_loss" in printed
     assert trained(climbing, "a") == ["0-2"]
 
 

@@ -24,6 +24,7 @@ from nbstudy.elimination import (
     POWER,
     Choice,
     Noise,
+    Stage,
     Verdict,
     best_epoch,
     least_step,
@@ -41,6 +42,8 @@ METRICS_SHOWN = 2  # of those watched by epoch in the table of runs
 NUMBERS_SHOWN = 6  # of the results in the table of runs
 SHOWN = 50  # rows of a long table: results.csv has all
 NAMED = 12  # names in a sentence
+BEST_SHOWN = 3  # of a rung's candidates
+NEAR_THE_CUT = 5  # on each side
 FIRST_REPLICATES = 3  # what to begin with where there are none
 PENALTY = 1e-6  # a loss above the cross-entropy by more than this contains a penalty
 
@@ -356,7 +359,9 @@ def before_round(results: Results, each: Round) -> str:
 
 
 def table_of_round(results: Results, each: Round, verdict: Verdict) -> str:
-    """Show the candidates of a round, best first, with what to be careful of."""
+    """Show the candidates of a round, best first, with what to be careful of; of a rung, those nearest its cut."""
+    if each.stage is not None and each.stage.rung.keep is not None:
+        return table_of_rung(results, each, verdict)
     not_judged = [name for name in each.candidates if name not in verdict.costs]
     rows = []
     for name in [*verdict.costs, *not_judged]:
@@ -446,6 +451,8 @@ def decision(name: str, verdict: Verdict) -> str:
 
 def after_round(results: Results, each: Round, verdict: Verdict) -> str:
     """Say what the rule drops in a round and why, and whether the original did the same."""
+    if each.stage is not None and each.stage.rung.keep is not None:
+        return after_rung(each, each.stage, verdict)
     if not verdict.costs:
         missing = why_nothing_decides(results, each.metric)
         if missing:
@@ -512,6 +519,80 @@ def agreement(results: Results, verdicts: Sequence[Verdict]) -> str:
     entirely = sum(row["judged"] == row["agreed"] for row in rows)
     sentence = f"The rule and the original agree entirely in {entirely} of {len(rows)} rounds"
     return f"{table(rows)}\n\n{sentence}, and on **{agreed} of {judged} decisions**."
+
+
+# --- rungs ---
+def table_of_rung(results: Results, each: Round, verdict: Verdict) -> str:
+    """Show the best of a rung's candidates and those nearest its cut, with what the search varies."""
+    rows = []
+    ranked = [*verdict.costs]
+    places = places_near_the_cut(len(ranked), len(verdict.kept))
+    for place in places:
+        name = ranked[place]
+        row: dict[str, Any] = {"place": place + 1, "candidate": link(results.runs[name])}
+        row[each.metric.name] = value_in_round(results, each, name, verdict)
+        if verdict.runs[name] > 1:
+            row["runs"] = verdict.runs[name]
+        row["goes on"] = "yes"
+        if name in verdict.dropped:
+            row["goes on"] = "no"
+        for parameter in results.factors:
+            row[parameter] = str(results.runs[name].parameters.get(parameter))
+        rows.append(row)
+    text = table(rows)
+    if len(rows) < len(ranked):
+        text += f"\n\nThese are the best, and those on both sides of the cut, of {len(ranked)} candidates."
+    return text
+
+
+def places_near_the_cut(number: int, kept: int) -> list[int]:
+    """Return which places of a ranking to show, from 0: the first ones, and those on both sides of the cut."""
+    shown = set(range(BEST_SHOWN))
+    shown |= set(range(kept - NEAR_THE_CUT, kept + NEAR_THE_CUT))
+    return [place for place in range(number) if place in shown]
+
+
+def after_rung(each: Round, stage: Stage, verdict: Verdict) -> str:
+    """Say who goes on from a rung, and how close the cut is."""
+    if stage.waits_for:
+        there = f"{len(stage.costs)} of {len(stage.candidates)} candidates are there"
+        return f"**Not decided yet:** {there}; it waits for {listed(stage.waits_for)}."
+    if not stage.survivors:
+        return "**None goes on:** all have diverged."
+    sentences = [f"**{len(stage.survivors)} of {len(stage.candidates)} go on:** {listed(stage.survivors)}."]
+    dropped = [name for name in verdict.dropped if name in verdict.finite]
+    if dropped:
+        last, first = verdict.kept[-1], dropped[0]
+        difference = verdict.costs[first] - verdict.costs[last]
+        sentences.append(
+            f"The last that does, {last}, is ahead of the first that does not, {first}, by {written(difference)}."
+        )
+        if verdict.noise.is_known:
+            sentences.append(how_sure_the_cut_is(difference, verdict.noise))
+    diverged = len(stage.costs) - len(verdict.finite)
+    if diverged:
+        sentences.append(f"{diverged} diverged and cannot go on.")
+    return " ".join(sentences)
+
+
+def how_sure_the_cut_is(difference: float, noise: Noise) -> str:
+    """Say whether chance explains the difference between both sides of a cut."""
+    text = noise_in_words(noise)
+    if difference <= least_step(noise, 1, 1):
+        return f"{text} So another seed could have changed places near the cut: it is there to save time, and decides nothing else."
+    return f"{text} The cut is clear."
+
+
+def what_halving_saved(results: Results) -> str:
+    """Say what the rungs cost, beside training every candidate as the last rung trains its own."""
+    cost = results.cost_of_halving
+    if cost is None:
+        return ""
+    spent, whole = cost
+    return (
+        f"**Cost to the decision:** the rungs took {spent / 1e12:.0f} TFLOP. To train every candidate as the last rung "
+        f"trains its own takes {whole / 1e12:.0f}: the share is **{spent / whole:.2f}**."
+    )
 
 
 # --- the factors ---

@@ -76,6 +76,7 @@ MOST_IN_PANEL = 12  # curves, likewise
 MOST_IN_LEGEND = 20
 TITLE_LETTERS = 36  # of a panel, a line
 MOST_FACTORS = 8
+MOST_PARAMETERS = 9  # of a search space
 ROW_HEIGHT = 0.28  # of a ranking
 BELOW = 0.25  # how far below a mean its runs are, in rows
 CHOICE_WIDTH = 3.4  # of what runs settled at, beside the curves
@@ -731,6 +732,61 @@ def settled_runs(axes: Axes, place: float, curve: Curve, half_width: float, colo
     axes.plot(place + 0.08, curve.value, "o", color=colour, markersize=7)
     if math.isfinite(half_width):
         axes.errorbar(place + 0.08, curve.value, half_width, color=colour, linewidth=1.8, capsize=3)
+
+
+# --- a search space ---
+def search_space(
+    results: Results, rounds: Sequence[Round], verdicts: Sequence[Verdict]
+) -> tuple[Figure, list[Axes]]:
+    """Draw what candidates came to on the first rung by each parameter that varies, larger the higher they climbed."""
+    first, verdict = rounds[0], verdicts[0]
+    reached = dict.fromkeys(verdict.finite, 0)
+    for number, each in enumerate(rounds[1:], 1):
+        reached |= {name: number for name in each.candidates if name in reached}
+    names = results.factors[:MOST_PARAMETERS]
+    rows = max(1, math.ceil(len(names) / 3))
+    figure, grid = plt.subplots(
+        rows, 3, figsize=(WIDTH, 2.3 * rows + 0.5), squeeze=False, sharey=True, layout="constrained"
+    )
+    all_axes = list(grid.flat)
+    for axes in all_axes[len(names) :]:
+        axes.set_visible(False)
+    for axes, parameter in zip(all_axes, names, strict=False):
+        scatter(axes, results, parameter, reached, verdict, first.metric)
+    handles, labels = all_axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=len(labels), fontsize=SMALL, frameon=False
+    )
+    figure.supylabel(axis_label(first.metric, f"{first.metric} after {first.epochs} epochs"), fontsize=SMALL)
+    return figure, all_axes[: len(names)]
+
+
+def scatter(
+    axes: Axes, results: Results, parameter: str, reached: Mapping[str, int], verdict: Verdict, metric: Metric
+) -> None:
+    """Draw what candidates came to by a parameter, a colour and a size for each rung that they reached."""
+    given = {name: results.runs[name].parameters.get(parameter) for name in reached}
+    are_numbers = all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in given.values()
+    )
+    places: dict[str, Any] = given
+    if not are_numbers:
+        places = {name: str(value) for name, value in given.items()}
+    for rung in range(max(reached.values()) + 1):
+        names = [name for name in reached if reached[name] == rung]
+        axes.plot(
+            [places[name] for name in names],
+            [metric.value(verdict.costs[name]) for name in names],
+            "o",
+            color=[GREY, *COLOURS][min(rung, len(COLOURS))],
+            markersize=3.5 + 1.5 * rung,
+            alpha=0.8,
+            label=f"reached rung {rung + 1}",
+        )
+    numbers = [value for value in given.values() if isinstance(value, int | float)]
+    if are_numbers and min(numbers) > 0 and max(numbers) > 10 * min(numbers):
+        axes.set_xscale("log")
+    axes.set_xlabel(parameter)
 
 
 # --- the test set ---

@@ -511,6 +511,30 @@ class Results:
             return []
         return climb(self.halving.rungs, list(self.halving.candidates), self.cost_at_rung)
 
+    @property
+    def cost_of_halving(self) -> tuple[float, float] | None:
+        """The FLOPs that the rungs took, and those of every candidate as the last rung has them; None before its end."""
+        if self.halving is None or not self.is_decided:
+            return None
+        top = self.halving.rungs[-1]
+        spent = 0.0
+        whole = 0.0
+        for name in self.halving.candidates:
+            an_epoch = 0.0
+            runs = set(self.halving.candidates[name])
+            if name in self.stages[-1].candidates:
+                runs.update(self.runs_at(name, top))
+            for run in runs:
+                record = self.runs[run].record
+                flops = field_of(record, "flops", float)
+                epochs = field_of(record, "parameters", dict).get(self.lengthens, 0)
+                spent += flops
+                an_epoch = flops / max(epochs, 1)
+            whole += an_epoch * top.epochs * (top.replicates or len(self.halving.candidates[name]))
+        if not whole:
+            return None
+        return spent, whole
+
     def check_rungs_can_be_decided(self) -> None:
         """Raise StudyError where a run was trained that does not have the metric by which the rungs are decided."""
         if self.halving is None:

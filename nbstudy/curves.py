@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from nbstudy.elimination import Verdict, runs_of_candidates, settled
+from nbstudy.elimination import Stage, Verdict, runs_of_candidates, settled
 from nbstudy.metrics import Better, Metric
 from nbstudy.results import Results, Round
 
@@ -70,13 +70,22 @@ def running_median(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def curves_of(
-    results: Results, candidates: Collection[str], verdict: Verdict, metric: Metric, epochs: int | None = None
+    results: Results,
+    candidates: Collection[str],
+    verdict: Verdict,
+    metric: Metric,
+    epochs: int | None = None,
+    stage: Stage | None = None,
 ) -> list[Curve]:
     """Return the curves of candidates, best first and then those not judged: the first ones of very many.
 
-    A candidate that is a replicate of one that is judged is part of that one's curve.
+    A candidate that is a replicate of one that is judged is part of that one's curve. On a rung, a curve is that of
+    the runs by which the rung judges.
     """
-    runs = runs_of_candidates(results.scores(metric, epochs), candidates)
+    if stage is None:
+        runs = runs_of_candidates(results.scores(metric, epochs), candidates)
+    else:
+        runs = {name: results.runs_at(name, stage.rung) for name in candidates}
     names = list(verdict.costs)
     judged = {results.first[name] for name in names}
     for name in candidates:

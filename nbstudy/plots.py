@@ -374,7 +374,7 @@ def one_round(results: Results, each: Round, verdict: Verdict, looks: Mapping[st
     They are ranked where they are very many, or have no epochs. None where there is nothing to draw.
     """
     grey = greyed(each, verdict)
-    given = curves_of(results, each.candidates, verdict, each.metric, each.epochs)
+    given = curves_of(results, each.candidates, verdict, each.metric, each.epochs, each.stage)
     longest = max([len(curve.raw) for curve in given], default=0)
     if longest > 1 and len(each.candidates) <= MOST_CURVES:
         axes = new_axes(looks[curve.name].label for curve in given)
@@ -474,7 +474,7 @@ def panels_of(results: Results, verdicts: Sequence[Verdict]) -> list[Panel]:
     for each, verdict in zip(results.rounds, verdicts, strict=True):
         has_curves = each.metric.name not in results.numbers
         if has_curves and each.number > len(results.rounds) - MOST_PANELS:
-            shown = curves_of(results, each.candidates, verdict, each.metric, each.epochs)
+            shown = curves_of(results, each.candidates, verdict, each.metric, each.epochs, each.stage)
             panels.append(Panel(each, verdict, shown[:MOST_IN_PANEL]))
     return panels
 
@@ -704,7 +704,7 @@ def choice(results: Results, each: Round, verdict: Verdict, looks: Mapping[str, 
     """
     if not verdict.finite:
         return None
-    given = curves_of(results, list(verdict.finite), verdict, each.metric, each.epochs)
+    given = curves_of(results, list(verdict.finite), verdict, each.metric, each.epochs, each.stage)
     longest = max([curve.raw.index[-1] for curve in given], default=0)
     names_width = sum(width_of(looks[curve.name].label) + 0.15 for curve in given)
     if not results.is_by_epoch(each.metric) or longest < 2 or names_width > CHOICE_WIDTH:
@@ -783,10 +783,17 @@ def scatter(
             alpha=0.8,
             label=f"reached rung {rung + 1}",
         )
-    numbers = [value for value in given.values() if isinstance(value, int | float)]
-    if are_numbers and min(numbers) > 0 and max(numbers) > 10 * min(numbers):
+    if are_numbers and is_spread_by_magnitude([value for value in given.values() if value is not None]):
         axes.set_xscale("log")
     axes.set_xlabel(parameter)
+
+
+def is_spread_by_magnitude(numbers: Sequence[float]) -> bool:
+    """Tell whether numbers lie more evenly in their logarithm, as those of a search on that scale."""
+    low, middle, high = min(numbers), statistics.median(numbers), max(numbers)
+    if low <= 0 or high < 10 * low:
+        return False
+    return abs(middle - math.sqrt(low * high)) < abs(middle - (low + high) / 2)
 
 
 # --- the test set ---

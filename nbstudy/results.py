@@ -441,16 +441,23 @@ class Results:
     def ranking(
         self, metric: Metric | None = None, epochs: int | None = None, by_best_epoch: bool = False
     ) -> Ranking:
-        """Rank all configurations that can be compared: by the first epochs, all where that is not said."""
+        """Rank all configurations that can be compared: by the first epochs, all where that is not said.
+
+        Where there are rungs, and no epochs are asked for, these are the candidates of the highest one reached.
+        """
         if metric is None:
             metric = self.metric
         scores = self.scores(metric, epochs, by_best_epoch)
+        compared = self.compared
         candidates = [name for each in self.rounds[-1:] for name in each.candidates]
+        if self.halving is not None and epochs is None:  # others have not trained as long
+            scores = self.on_rung(self.stages[-1], scores)
+            compared = candidates
         chosen = choose(scores, candidates, self.sizes).chosen
         title = self.title(metric)
         if by_best_epoch:
             title = f"best {metric}"
-        return Ranking(title, metric, judge(scores, self.compared), chosen)
+        return Ranking(title, metric, judge(scores, compared), chosen)
 
     def rankings(self) -> list[Ranking]:
         """Rank by every criterion: what runs come to by the metric that decides, its best epoch, other metrics."""
@@ -575,12 +582,17 @@ class Results:
         """Return what the rule judges a rung's candidates by; the first run of each there goes by its name."""
         if self.halving is None:
             return {}
-        scores = self.scores(self.halving.metric, stage.rung.epochs)
+        return self.on_rung(stage, self.scores(self.halving.metric, stage.rung.epochs))
+
+    def on_rung(self, stage: Stage, scores: Mapping[str, Score]) -> dict[str, Score]:
+        """Return the scores of the runs by which a rung judges; the first run of a candidate goes by its name."""
         judged = {}
         for name in stage.candidates:
             for run in self.runs_at(name, stage.rung):
                 if run in scores:
-                    goes_by = run if name in judged else name
+                    goes_by = run
+                    if name not in judged:
+                        goes_by = name
                     judged[goes_by] = scores[run]
         return judged
 
@@ -714,8 +726,12 @@ def read_results(directory: Path, record: dict[str, Any]) -> Results:
     """Return what runs left in a directory of what a study.json asks for."""
     runs = find_runs(directory, record)
     names = [name for run in runs.values() for name in [*run.history, *run.numbers]]
+    halving = halving_in(record)
     name = field_of(record, "metric", str) or deciding(names)
     directions = read_directions(record, name)
+    if halving is not None:
+        name = halving.metric.name
+        directions[name] = halving.metric.better or directions[name]
     metric = metric_called(name, directions.get(name))
     return Results(
         directory=directory,
@@ -727,7 +743,7 @@ def read_results(directory: Path, record: dict[str, Any]) -> Results:
         test=field_of(record, "test", str) or None,
         overrides=field_of(record, "overrides", dict),
         lengthens=field_of(record, "lengthens", str) or None,
-        halving=halving_in(record),
+        halving=halving,
         extras=extras(runs, directory),
     )
 

@@ -91,7 +91,7 @@ def main(
     if dry_run:
         unfolded = unfold(study, context)
         show_plan(unfolded.tasks, unfolded.among(selected), jobs, cores_of_run(jobs))
-        show_rungs(unfolded.study, unfolded.stages)
+        show_rungs(unfolded.study, unfolded.stages, unfolded.tasks, jobs, cores_of_run(jobs))
         return
 
     def put_in_order(task: Task) -> None:

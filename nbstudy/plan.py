@@ -7,6 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -126,25 +127,51 @@ def show_plan(tasks: Mapping[str, Task], findings: Mapping[str, Finding], jobs: 
     click.echo(f"{work} to do, {jobs} at a time: {duration}")
 
 
-def show_rungs(study: Study, stages: Sequence[Stage]) -> None:
-    """Print who survived the rungs that are decided, what the next one waits for, and what the others will cost."""
+@dataclass(frozen=True)
+class RungToCome:
+    """What a rung that is not reached yet is expected to take."""
+
+    number: int
+    candidates: int
+    runs: int  # that train for it
+    flops: float  # of each of these, by the mean of today's candidates
+
+
+def rungs_to_come(study: Study, stages: Sequence[Stage]) -> list[RungToCome]:
+    """Return the rungs above the one that is under way, as if all of its candidates cost the same."""
+    if study.halving is None:
+        return []
+    under_way = stages[-1]
+    mean = statistics.mean(study.flops[name] for name in under_way.candidates) / under_way.rung.epochs
+    coming = []
+    below = under_way.rung
+    for number, rung in enumerate(study.halving.rungs[len(stages) :], len(stages) + 1):
+        candidates = below.keep or 0
+        runs, epochs = candidates, rung.epochs - below.epochs
+        if rung.replicates:
+            runs, epochs = candidates * rung.replicates, rung.epochs
+        coming.append(RungToCome(number, candidates, runs, epochs * mean))
+        below = rung
+    return coming
+
+
+def show_rungs(
+    study: Study, stages: Sequence[Stage], tasks: Mapping[str, Task], jobs: int, cores: int
+) -> None:
+    """Print who survived the rungs that are decided, what the next one waits for, and what the others will take."""
     if study.halving is None:
         return
     for stage in stages:
         click.echo(describe_stage(study.halving, stage))
-    flops = [study.flops[name] for name in stages[-1].candidates]
-    mean = statistics.mean(flops) / stages[-1].rung.epochs  # an epoch
-    trained = stages[-1].rung.epochs
-    candidates = stages[-1].rung.keep
-    for number, rung in enumerate(study.halving.rungs[len(stages) :], len(stages) + 1):
-        if candidates is None:
-            break
-        epochs = rung.epochs - trained
-        if rung.replicates:
-            epochs = rung.epochs * rung.replicates
-        cost = f"about {candidates * epochs * mean / 1e12:.2f} TFLOP"
-        click.echo(f"rung {number} of {len(study.halving.rungs)}, to come: {candidates} candidates, {cost}")
-        trained, candidates = rung.epochs, rung.keep
+    finished = own_runs(tasks.values(), 0.0) or runs_of_the_same_code(next(iter(tasks.values())), 0.0)
+    for rung in rungs_to_come(study, stages):
+        what = f"rung {rung.number} of {len(study.halving.rungs)}, to come: {rung.candidates} candidates"
+        what += f", about {rung.runs * rung.flops / 1e12:.2f} TFLOP"
+        if finished:
+            start, rate = fit_line(finished)
+            seconds = [(start + rate * rung.flops) / cores] * rung.runs
+            what += f", {makespan(seconds, jobs) / 60:.1f} minutes"
+        click.echo(what)
 
 
 def show_stage(study: Study, stages: Sequence[Stage]) -> None:

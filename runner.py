@@ -165,7 +165,8 @@ def run_what_is_left(left: list[Task], unfolded: Unfolded, hosts: Hosts) -> list
     predicted = predict(unfolded.tasks, left_of, hosts.pool.cores_of_run)
     started = time.monotonic()
     errors = run_all(left, findings, predicted, hosts)
-    news = f"{len(left)} runs took {(time.monotonic() - started) / 60:.1f} minutes"
+    runs = "1 run" if len(left) == 1 else f"{len(left)} runs"
+    news = f"{runs} took {(time.monotonic() - started) / 60:.1f} minutes"
     if predicted:
         news += f"; predicted: {describe_duration(predicted, jobs)}"
     click.echo(news)

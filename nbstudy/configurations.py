@@ -227,9 +227,9 @@ def check_pattern(pattern: Any, fields: Collection[str], place: str) -> None:
 def read_axis(field: str, value: Any, template: Template, place: str, is_sampled: bool) -> Axis:
     """Return what a field of a row says as an axis: a single value, a list of them, or a range."""
     declared = template.declarations.get(field, ANYTHING)
-    is_range = isinstance(value, dict) and value.keys() >= {"from", "to"} and dict not in declared.kinds
+    is_range = isinstance(value, dict) and value.keys() & {"from", "to"} and dict not in declared.kinds
     if is_range and is_sampled:
-        return read_range(value, declared, f"{place}: {field}")
+        return read_range(value, declared, template.defaults.get(field), f"{place}: {field}")
     if is_range and declared.kinds:
         fail(
             f"{place}: {field}",
@@ -242,13 +242,20 @@ def read_axis(field: str, value: Any, template: Template, place: str, is_sampled
             converted = convert(each, declared, f"{place}: {field}")
             levels.append(Level(text_of(each), converted))
     faults.end()
+    if is_sampled and not levels:
+        fail(f"{place}: {field}", "is an empty list; name the values to draw from, or give it a range")
     return Options(levels)
 
 
-def read_range(value: Mapping[str, Any], declared: Declaration, place: str) -> Range:
-    """Return a range of numbers, in the type that is declared, or refuse it."""
+def read_range(value: Mapping[str, Any], declared: Declaration, default: Any, place: str) -> Range:
+    """Return a range of numbers, in the type that is declared or that the default has, or refuse it."""
     check_known(value, RANGE_KEYS, place)
     faults = Faults()
+    for key in ("from", "to"):
+        with faults:
+            if key not in value:
+                fail(place, f"is a range without `{key}`; write both ends, as in {{from: 1, to: 9}}")
+    faults.end()
     ends = []
     for key in ("from", "to"):
         with faults:
@@ -265,7 +272,7 @@ def read_range(value: Mapping[str, Any], declared: Declaration, place: str) -> R
         fail(place, f"goes from {low} to {high}; write the lower number first")
     if scale == "log" and low <= 0:
         fail(place, f"goes from {low}, which has no logarithm; begin above 0, or leave `scale: log` out")
-    is_whole = isinstance(low, int) and isinstance(high, int)
+    is_whole = isinstance(low, int) and isinstance(high, int) and not isinstance(default, float)
     return Range(low, high, scale == "log", is_whole)
 
 

@@ -36,6 +36,24 @@ def what_rule_needs(results: Results) -> str:
     )
 
 
+def how_rungs_work(results: Results) -> str:
+    """Explain what rungs are, and what the rule has to do with them."""
+    if results.halving is None:
+        return ""
+    text = (
+        "**Rungs** (successive halving: Jamieson and Talwalkar, 2016). All candidates are trained for some epochs, the "
+        "best of them go on from there, and so on from rung to rung; the others stop. A rung keeps as many as the study "
+        "file says, also where chance could have put them in another order: it saves time, and may lose the one that "
+        "would have won. The rule judges the last rung alone."
+    )
+    if results.halving.rungs[-1].replicates:
+        text += (
+            " There each candidate is trained again with new seeds, and these runs alone count: those that brought it "
+            "there were chosen for being good, and some of that was luck."
+        )
+    return text
+
+
 def what_figures_show(results: Results) -> str:
     """Explain the figures of the rounds."""
     start = (
@@ -62,12 +80,13 @@ def what_figures_show(results: Results) -> str:
 
 def what_to_be_careful_of(results: Results) -> str:
     """Explain what the notes on candidates warn of."""
-    start = (
-        "**What to be careful of.** The candidates of a round are those that the study file names: what the rule drops "
-        "may come again in a later one. One that differs from the best in two parameters or more is marked: its "
-        "difference cannot be put down to one of them."
-    )
-    parts = [start]
+    parts = []
+    if results.halving is None:
+        parts.append(
+            "The candidates of a round are those that the study file names: what the rule drops may come again in a "
+            "later one. One that differs from the best in two parameters or more is marked: its difference cannot be put "
+            "down to one of them."
+        )
     if results.has_original:
         parts.append(
             '"The original" is the elimination that the study file records. A candidate that it had dropped in an '
@@ -79,7 +98,9 @@ def what_to_be_careful_of(results: Results) -> str:
             "Some runs were resumed with other libraries or on another processor than they had begun with, as the table "
             "of all runs notes: a difference as small as that between replicates may come from this."
         )
-    return " ".join(parts)
+    if not parts:
+        return ""
+    return " ".join(["**What to be careful of.**", *parts])
 
 
 def what_factors_show(results: Results, noise: float) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from nbstudy.checks import StudyError
+from nbstudy.curves import MOST_CURVES
 from nbstudy.elimination import (
     MOST_REPLICATES,
     POWER,
@@ -352,10 +353,12 @@ def before_round(results: Results, each: Round) -> str:
         epochs = f"the first {each.epochs} epochs"
     if metric.better is None:
         return f"{heading}\n\n{metric} over {epochs}."
-    ends = "lowest"
+    look = "Look for the lines that end lowest"
     if metric.better is Better.HIGHER:
-        ends = "highest"
-    return f"{heading}\n\nLook for the lines that end {ends}: {metric} over {epochs}."
+        look = "Look for the lines that end highest"
+    if len(each.candidates) > MOST_CURVES:
+        look = "The best are on top"
+    return f"{heading}\n\n{look}: {metric} over {epochs}."
 
 
 def table_of_round(results: Results, each: Round, verdict: Verdict) -> str:
@@ -997,7 +1000,9 @@ def deciding_at_last(results: Results) -> Metric:
 
 
 def chosen_from(results: Results, choice: Choice) -> str:
-    """Say what a choice is from, by name where these are few."""
+    """Say what a choice is from, by name where these are few; of rungs, from how many they began with."""
+    if results.halving is not None:
+        return f" from {len(results.halving.candidates):,} candidates"
     names = [name for name in results.rounds[-1].candidates if name in choice.verdict.costs]
     if len(names) == 1:
         return ""
@@ -1026,7 +1031,8 @@ def what_it_is(results: Results, choice: Choice) -> str:
 def duration(minutes: float, digits: int = 1) -> str:
     """Return a duration in words, in seconds where it is short."""
     if minutes < 1:
-        return f"{60 * minutes:.0f} seconds"
+        seconds = f"{60 * minutes:.0f}"
+        return f"{seconds} {'second' if seconds == '1' else 'seconds'}"
     return f"{minutes:.{digits}f} minutes"
 
 

@@ -385,6 +385,9 @@ def one_round(results: Results, each: Round, verdict: Verdict, looks: Mapping[st
 
 
 # --- all rounds ---
+Kind = tuple[str, bool, int | None]  # the metric, whether it is an overview, and how long a rung is
+
+
 @dataclass(frozen=True, eq=False)
 class Panel:
     """A round in the figure of all rounds."""
@@ -401,9 +404,10 @@ class Panel:
         )
 
     @property
-    def kind(self) -> tuple[str, bool]:
-        """What it has in common with those on the same scale: the metric, but an overview is by itself."""
-        return self.each.metric.name, self.each.is_overview
+    def kind(self) -> Kind:
+        """What it has in common with those on the same scale."""
+        epochs = None if self.each.stage is None else self.each.stage.rung.epochs
+        return self.each.metric.name, self.each.is_overview, epochs
 
     @property
     def grey(self) -> tuple[str, ...]:
@@ -444,7 +448,7 @@ def rounds(
 ) -> tuple[Figure, list[Axes]]:
     """Draw the rounds together, a panel each, with one legend.
 
-    Those of one metric have a common scale, an overview aside. A small triangle is where a curve leaves its panel.
+    Those of one metric have a common scale, but an overview and each length of a rung has its own. A small triangle is where a curve leaves its panel.
     Of very many rounds these are the last.
     """
     panels = panels_of(results, verdicts)
@@ -485,9 +489,9 @@ def usual_metric(panels: Sequence[Panel], metric: Metric) -> Metric:
     return max(metrics, key=metrics.__getitem__, default=metric)
 
 
-def common_scales(panels: Sequence[Panel]) -> dict[tuple[str, bool], Scale]:
+def common_scales(panels: Sequence[Panel]) -> dict[Kind, Scale]:
     """Return, for each kind of panels, the scale that fits the survivors of the best one and what is near it."""
-    scales: dict[tuple[str, bool], list[Scale]] = {}
+    scales: dict[Kind, list[Scale]] = {}
     metrics = {panel.kind: panel.each.metric for panel in panels}
     for panel in panels:
         scale = scale_of(panel.survivors or panel.curves, panel.each.metric)
@@ -524,7 +528,7 @@ def panel_grid(panels: Sequence[Panel], legend_rows: int) -> tuple[Figure, list[
         panel_height = 2.2
     size = WIDTH, top + rows * panel_height + (rows - 1) * gap + bottom
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
-    set_margins(figure, left=0.62, right=0.2, bottom=bottom, top=top)
+    set_margins(figure, left=0.75, right=0.2, bottom=bottom, top=top)
     figure.subplots_adjust(wspace=0.18, hspace=gap / panel_height)
     all_axes = list(grid.flat)
     for axes in all_axes[len(panels) :]:

@@ -59,17 +59,25 @@ class Range:
         return Level(text_of(value), value)
 
     def between(self, share: float) -> float:
-        """Return the exact number at a share of the way from the low to the high end."""
+        """Return the exact number at a share of the way from the low to the high end.
+
+        Whole numbers begin half a step lower and end half a step higher, so that none is rounded to more rarely.
+        """
+        low, high = self.low, self.high
+        if self.is_whole:
+            low, high = low - 0.5, high + 0.5
         if self.is_logarithmic:
-            low, high = math.log(self.low), math.log(self.high)
+            low, high = math.log(low), math.log(high)
             return math.exp(low + share * (high - low))
-        return self.low + share * (self.high - self.low)
+        return low + share * (high - low)
 
     def rounded(self, value: float) -> float:
         """Return a number as it is used: whole, or with DIGITS digits."""
         if self.is_whole:
-            return round(value)
-        return min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
+            value = round(value)
+        else:
+            value = float(f"{value:.{DIGITS}g}")
+        return min(max(value, self.low), self.high)
 
 
 Axis = Options | Range
@@ -78,8 +86,8 @@ Axis = Options | Range
 def draw(axes: Mapping[str, Axis], number: int, seed: int) -> list[dict[str, Level]]:
     """Return so many points of the space that the axes span, by field; some may be equal.
 
-    The points are those of Sobol's sequence with Owen's scrambling (Owen, 1998): drawn in powers of two, which is
-    where it is even, and cut.
+    The points are those of Sobol's sequence, scrambled by a random matrix and shifted (Matousek, 1998): drawn in powers
+    of two, which is where it is even, and cut.
     """
     from scipy.stats import qmc
 

@@ -8,12 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from nbstudy.elimination import climb
 from nbstudy.files import FORMAT, ROOT, hash_of, write_json
 from nbstudy.results import Results, load_results
 from nbstudy.study import load_study
@@ -275,3 +276,60 @@ def plant_final(study: Planted) -> None:
     final = study.run("all", [0.5] * 20)
     history = (final / "history.csv").read_text()
     (final / "history.csv").write_text(history.replace("val_", "not_"))
+
+
+RUNGS = """
+notebooks: {run: train.ipynb}
+configurations:
+  first: {}
+  second: {dropout: 0.1}
+  third: {dropout: 0.2}
+  fourth: {dropout: 0.3}
+  fifth: {dropout: 0.4}
+halving:
+  candidates: "*"
+  metric: val_loss
+  rungs:
+    - {epochs: 2, keep: 3}
+    - {epochs: 4, keep: 2}
+    - {epochs: 4, replicates: 2}
+"""
+RUNG_CURVES = {
+    "first": [0.9, 0.50, 0.4, 0.30],
+    "second": [0.9, 0.52, 0.4, 0.34],
+    "third": [0.9, 0.54, 0.4, 0.36],
+    "fourth": [0.9, 0.70],
+    "fifth": [0.9, 0.80],
+}
+NEW_CURVES = {
+    "first_seed_1": [0.9, 0.5, 0.4, 0.31],
+    "first_seed_2": [0.9, 0.5, 0.4, 0.33],
+    "second_seed_1": [0.9, 0.5, 0.4, 0.41],
+    "second_seed_2": [0.9, 0.5, 0.4, 0.43],
+}
+
+
+def halved(root: Path, rungs: int, behind: Collection[str] = ()) -> Planted:
+    """Plant a study that has come to so many of its three rungs, but for those that still are on the first one.
+
+    An epoch of each run takes 1 TFLOP.
+    """
+    planted = Planted(root, RUNGS)
+    study = load_study(root / "params" / "mine.yaml")
+    assert study.halving is not None
+    stages = climb(
+        study.halving.rungs,
+        list(study.halving.candidates),
+        lambda name, rung: RUNG_CURVES[name][rung.epochs - 1],
+    )
+    planted.record = study.at(stages[:rungs]).record()
+    write_json(planted.outputs / "study.json", planted.record)
+    curves = RUNG_CURVES | NEW_CURVES
+    for name, parameters in planted.record["configurations"].items():
+        epochs = parameters["epochs"]
+        if name in behind:
+            epochs = 2
+        planted.run(
+            name, curves[name][:epochs], flops=1e12 * epochs, parameters=parameters | {"epochs": epochs}
+        )
+    return planted

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
+from clusters import Cluster
 from nbstudy.checks import StudyError
 from nbstudy.elimination import Stage
 from nbstudy.study import Study, load_study
-from project import Project, begun, content_of, kill_together, read_run
+from project import CHANGING, Project, begun, content_of, kill_together, read_run, wait_for
 
 STUDY = """
 notebooks: {run: train.ipynb}
@@ -250,10 +252,15 @@ def test_study_unfolds_rung_by_rung_and_trains_nothing_twice(climbing: Project) 
     assert "nothing to do" in printed
 
 
-def survivors_of(project: Project, study: str) -> list[str]:
+def survivors_of(project: Project, study: str, *options: str) -> list[str]:
     """Return what a dry run says of rungs that are decided."""
-    printed = project.run(study, "--dry-run")
+    printed = project.run(study, "--dry-run", *options)
     return re.findall(r"rung \d of \d.* go on: .*", printed)
+
+
+def kept_by(outputs: Path, file: str) -> dict[str, bytes]:
+    """Return the content of a file of every complete run, by the run's name."""
+    return {path.parent.name: path.read_bytes() for path in outputs.glob(f"*/{file}")}
 
 
 def test_survivors_are_the_same_for_any_number_of_jobs(climbing: Project) -> None:
@@ -264,6 +271,32 @@ def test_survivors_are_the_same_for_any_number_of_jobs(climbing: Project) -> Non
         printed = climbing.run(study, "--dry-run", "--outputs", f"jobs_{jobs}")
         decided.append(re.findall(r"rung \d of \d.*", printed))
     assert decided[0] == decided[1] and len(decided[0]) == 3
+
+
+# the first run waits until the other worker has one too
+MEET = """
+meeting = Path({meeting!r})
+(meeting / os.environ["JPY_PARENT_PID"]).touch()
+while len(list(meeting.iterdir())) < 2:
+    time.sleep(0.05)
+done ="""
+
+
+def test_two_workers_come_to_the_same_as_one_machine(climbing: Project, cluster: Cluster) -> None:
+    meeting = climbing.root / "meeting"
+    meeting.mkdir()
+    climbing.edit("climb.ipynb", "done =", MEET.format(meeting=str(meeting)).strip())
+    climbing.edit("climb.ipynb", "import json", "import json, os, time")
+    study = climbing.study(SMALL)
+    workers = [cluster.worker(), cluster.worker()]
+    climbing.run(study, "--scheduler", cluster.address)
+    assert {path.name for path in meeting.iterdir()} == {str(worker.pid) for worker in workers}
+    climbing.run(study, "--outputs", "here")
+    survivors = survivors_of(climbing, study)
+    assert survivors == survivors_of(climbing, study, "--outputs", "here") and len(survivors) == 2
+    for file in ("history.csv", "trained.txt"):
+        kept = kept_by(climbing.outputs("mine"), file)
+        assert kept == kept_by(climbing.root / "here", file) and len(kept) == 9
 
 
 def test_survivors_are_the_same_after_kills_at_any_instant(climbing: Project) -> None:
@@ -331,3 +364,49 @@ def test_diverged_candidate_does_not_go_on(climbing: Project) -> None:
     study = climbing.study(SMALL)
     climbing.run(study)
     assert survivors_of(climbing, study)[0].endswith("3 of 4 candidates go on: a, b, d")
+
+
+# --- the real template ---
+# `poor` hardly learns; both others survive the first rung
+REAL = f"""
+notebooks: {{run: train.ipynb}}
+defaults: {{hidden_layers: 1, units: 16, batch_size: 5000}}
+configurations:
+  poor: {{learning_rate: 0.000001}}
+  plain: {{}}
+  dropout: {{{CHANGING}}}
+halving:
+  candidates: "*"
+  metric: val_accuracy
+  rungs:
+    - {{epochs: 1, keep: 2}}
+    - {{epochs: 3, keep: 1}}
+    - {{epochs: 3}}
+"""
+# As long as the directory is there, a run says that its second epoch is saved, and waits for its kill.
+HOLD = """
+        while epoch == 2 and Path({held!r}).exists():
+            (Path({held!r}) / Path.cwd().parent.name).touch()
+            time.sleep(0.05)
+        for index, layer in enumerate("""
+
+
+def test_networks_killed_in_the_second_rung_come_to_the_same(project: Project) -> None:
+    held = project.root / "held"
+    held.mkdir()
+    project.edit("train.ipynb", "for index, layer in enumerate(", HOLD.format(held=str(held)).strip())
+    project.edit("train.ipynb", "self.saved >= 30", "self.saved >= 0")  # a checkpoint every epoch
+    study = project.study(REAL)
+    runner = project.start(study, "--jobs", "2")
+    wait_for(lambda: {path.name for path in held.iterdir()} == {"plain", "dropout"})
+    kill_together(runner)
+    shutil.rmtree(held)
+    printed = project.run(study, "--jobs", "2")
+    assert "rung 2 of 3, 3 epochs: 0 of 2 candidates are there" in printed
+    assert printed.count("resumes (interrupted at epoch 2)") == 2 and begun(printed) == []
+
+    project.run(study, "--jobs", "2", "--outputs", "uninterrupted")
+    survivors = survivors_of(project, study)
+    assert survivors == survivors_of(project, study, "--outputs", "uninterrupted") and len(survivors) == 2
+    histories = kept_by(project.outputs("mine"), "history.csv")
+    assert histories == kept_by(project.root / "uninterrupted", "history.csv") and len(histories) == 3

@@ -96,7 +96,7 @@ def test_dry_run_predicts_from_another_study_of_the_same_template(complete: Proj
 def test_prediction_stands_beside_the_measured_time(complete: Project) -> None:
     printed = complete.run(complete.study(TINY_STUDY + "  other: {steps: 3}\n"))
     assert re.search(r"other: 3 epochs.*, \d+\.\d minutes \(\d+\.\d predicted\)\n", printed), printed
-    assert re.search(r"1 runs took \d+\.\d minutes; predicted: about \d+\.\d minutes", printed)
+    assert re.search(r"1 run took \d+\.\d minutes; predicted: about \d+\.\d minutes", printed)
 
 
 def test_measured_time_stands_alone_where_nothing_could_be_predicted(project: Project) -> None:

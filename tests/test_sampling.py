@@ -69,6 +69,14 @@ def test_points_cover_every_axis_evenly() -> None:
     assert sum(point["kind"].value == "a" for point in points) == 32
 
 
+@pytest.mark.parametrize(("low", "high"), [(1, 4), (0, 1)])
+def test_whole_numbers_are_equally_likely(low: int, high: int) -> None:
+    axes = {"layers": Range(low, high, is_logarithmic=False, is_whole=True)}
+    layers = [point["layers"].value for point in draw(axes, 64, seed=0)]
+    for number in range(low, high + 1):
+        assert layers.count(number) == pytest.approx(64 / (high - low + 1), abs=1)
+
+
 def test_order_of_the_fields_changes_no_point(tmp_path: Path) -> None:
     forwards = load(tmp_path, row_of(SPACE, sample=16)).configurations
     backwards = load(tmp_path, row_of(dict(reversed(SPACE.items())), sample=16)).configurations
@@ -96,7 +104,7 @@ def test_points_are_these(tmp_path: Path) -> None:
 
 
 POINTS = [
-    {"units": 403, "learning_rate": 0.00519, "dropout": 0.205, "hidden_layers": 3, "epochs": 4},
+    {"units": 402, "learning_rate": 0.00519, "dropout": 0.205, "hidden_layers": 3, "epochs": 4},
     {"units": 168, "learning_rate": 0.000937, "dropout": 0.328, "hidden_layers": 1, "epochs": 4},
 ]
 
@@ -148,6 +156,9 @@ def test_study_of_which_the_template_refuses_everything_is_refused(tmp_path: Pat
         ({"units": "{from: 1.5, to: 9}"}, {"sample": 4}, ["units: from", "whole number", "1.5"]),
         ({"precision": "{from: a, to: b}"}, {"sample": 4}, ["precision: from", "must be a number"]),
         ({"units": "{from: 1, to: 9}"}, {}, ["units", "needs `sample: N`"]),
+        ({"units": "{from: 1}"}, {"sample": 4}, ["units", "range without `to`"]),
+        ({"units": "{form: 1, to: 9}"}, {"sample": 4}, ["units", "'form'", "from"]),
+        ({"units": "[]", "l2": "{from: 0, to: 1}"}, {"sample": 4}, ["units", "empty list"]),
         ({"units": "8"}, {"sample": 4}, ["sample", "nothing to draw from"]),
         ({"units": "{from: 1, to: 9}"}, {"sample": 0}, ["sample", "at least 1"]),
         ({"units": "{from: 1, to: 9}"}, {"sample": "many"}, ["sample", "whole number", "'many'"]),

@@ -17,7 +17,15 @@ from nbstudy.checks import Interrupted, fail
 from nbstudy.files import OUTPUTS, ROOT, write_json
 from nbstudy.host import cores_of_run, default_jobs, installed_versions, required_libraries
 from nbstudy.lease import Lease, hold
-from nbstudy.plan import describe_duration, predict, show_plan, show_rungs, show_stage, to_do
+from nbstudy.plan import (
+    describe_duration,
+    predict,
+    show_plan,
+    show_rungs,
+    show_stage,
+    show_what_is_open,
+    to_do,
+)
 from nbstudy.pools import Hosts, open_pool
 from nbstudy.runs import Context, Task, check_outputs, check_place, extras, find
 from nbstudy.streams import print_without_failing
@@ -80,7 +88,6 @@ def main(
         lease,
         timeout,
         checkpoint=study.checkpoint,
-        longer_is_complete=study.halving is not None,
     )
     if scheduler:
         context = replace(context, versions=installed_versions(required_libraries()))
@@ -112,20 +119,28 @@ def run_as_it_unfolds(
 ) -> tuple[Unfolded, list[str]]:
     """Run the selected configurations that are not complete, then those that come of these, and so on.
 
-    Return the study as it is then, and the errors.
+    What fails is not tried again. Return the study as it is then, and the errors.
     """
     unfolded = unfold(study, hosts.context, put_in_order)
     show_what_is_there(unfolded, selected)
+    errors: list[str] = []
+    failed: set[str] = set()
     while True:
-        # after `find`, which finds what is the same code
+        # after `find`, which adds to the record what is the same code
         write_json(hosts.context.lease.outputs / "study.json", unfolded.study.record())
-        left = to_do(unfolded.tasks.values(), unfolded.among(selected))
+        left = [
+            task
+            for task in to_do(unfolded.tasks.values(), unfolded.among(selected))
+            if task.name not in failed
+        ]
         if not left:
-            return unfolded, []
-        show_stage(unfolded.study, unfolded.stages)
-        errors = run_what_is_left(left, unfolded, hosts)
-        if errors or not study.unfolds:
+            show_what_is_open(unfolded.study, unfolded.stages)
             return unfolded, errors
+        show_stage(unfolded.study, unfolded.stages)
+        errors += run_what_is_left(left, unfolded, hosts)
+        if not study.unfolds:
+            return unfolded, errors
+        failed |= {task.name for task in left if not unfolded.findings[task.name].state.is_done}
         unfolded = unfold(study, hosts.context, put_in_order)
 
 

@@ -179,11 +179,7 @@ def accept_code(task: Task) -> None:
     run = read_run(task.place)
     template = task.context.template
     changes = changed_code(task, task.place)
-    if (
-        not run
-        or not changes
-        or differences(task, task.place, may_be_longer=task.context.longer_is_complete) != changes
-    ):
+    if not run or not changes or differences(task, task.place, may_be_longer=task.may_be_longer) != changes:
         return
     accepted = run.get("accepted", [])
     if run["code"] != template.hash:

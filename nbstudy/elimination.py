@@ -397,12 +397,16 @@ def climb(
 
 
 def keep_best(scores: Mapping[str, Score], stage: Stage) -> Verdict:
-    """Return the verdict of a rung that keeps a number of candidates: what it drops, whatever chance explains."""
+    """Return the verdict of a rung that keeps a number of candidates: what it drops, whatever chance explains.
+
+    `scores` are those of the runs by which it judges.
+    """
     standing = stand(scores, stage.candidates)
     dropped: tuple[str, ...] = ()
     if not stage.waits_for:
-        dropped = tuple(name for name in standing.costs if name not in stage.survivors)
-    return Verdict(standing.costs, standing.runs, standing.noise, {}, dropped)
+        survivors = set(stage.survivors)
+        dropped = tuple(name for name in stage.costs if name not in survivors)
+    return Verdict(stage.costs, standing.runs, standing.noise, {}, dropped)
 
 
 # --- the choice ---

@@ -48,8 +48,8 @@ def how_rungs_work(results: Results) -> str:
     )
     if results.halving.rungs[-1].replicates:
         text += (
-            " There each candidate is trained again with new seeds, and these runs alone count: those that brought it "
-            "there were chosen for being good, and some of that was luck."
+            " There each candidate is trained again with new seeds, and these runs alone count, for its value and for "
+            "*s*: those that brought it there were chosen for being good, and some of that was luck."
         )
     return text
 

@@ -47,6 +47,13 @@ class Halving:
             return self.candidates[name]
         return [replicate_of(name, seed) for seed in self.new_seeds(name, rung, configurations)]
 
+    def climbs(self, name: str) -> bool:
+        """Tell whether a run is one of a candidate's, which may be longer than its rung: it once climbed higher."""
+        first, _, seed = name.rpartition(f"_{SEED}_")
+        return (first in self.candidates and seed.isdecimal()) or any(
+            name in runs for runs in self.candidates.values()
+        )
+
     def new_seeds(self, name: str, rung: Rung, configurations: Configurations) -> range:
         """Return the seeds of a candidate's new runs at a rung: the next ones after those that it has had."""
         first = max(configurations[run][SEED] for run in self.candidates[name]) + 1
@@ -87,12 +94,15 @@ class Halving:
             yield self.asked(reached, configurations, lengthens)
 
 
-def read_halving(given: Any, place: str, runs: Mapping[str, list[str]]) -> Halving:
+def read_halving(given: Any, place: str, runs: Mapping[str, list[str]], usual: Mapping[str, Any]) -> Halving:
     """Return what a study file says of halving, or refuse all that is wrong in it.
 
-    `runs` are those of each configuration that may be a candidate: itself and its replicates.
+    `runs` are those of each configuration that may be a candidate: itself and its replicates. `usual` is what the
+    study says of its metric, which counts where the halving says nothing of it.
     """
     said = dict.fromkeys(KEYS) | mapping(given, place, KEYS)
+    if said["metric"] is None:
+        said |= usual
     faults = Faults()
     candidates: list[str] = []
     rungs: list[Rung] = []
@@ -161,7 +171,7 @@ def read_rungs(given: Any, place: str, number: int) -> list[Rung]:
     for at, line in enumerate(lines, 1):
         here = f"{place}: rung {at}"
         with faults:
-            rung = read_rung(line, here, is_last=at == len(lines))
+            rung = read_rung(line, here, at, is_last=at == len(lines))
             if rungs and rung.epochs < rungs[-1].epochs:
                 cure = "a run is never shortened; raise it"
                 fail(f"{here}: epochs", f"{rung.epochs} are fewer than the {rungs[-1].epochs} before; {cure}")
@@ -175,15 +185,15 @@ def read_rungs(given: Any, place: str, number: int) -> list[Rung]:
     return rungs
 
 
-def read_rung(given: Any, place: str, is_last: bool) -> Rung:
-    """Return a rung, or refuse it."""
+def read_rung(given: Any, place: str, number: int, is_last: bool) -> Rung:
+    """Return a rung, of which 1 is the first, or refuse it."""
     said = mapping(given, place, RUNG_KEYS)
     faults = Faults()
-    numbers: dict[str, int] = {}
+    values: dict[str, int] = {}
     for key, value in said.items():
         with faults:
-            numbers[key] = convert(value, WHOLE_NUMBER, f"{place}: {key}")
-            if numbers[key] < 1:
+            values[key] = convert(value, WHOLE_NUMBER, f"{place}: {key}")
+            if values[key] < 1:
                 fail(f"{place}: {key}", f"must be at least 1, not {value}")
     with faults:
         if "epochs" not in said:
@@ -193,8 +203,8 @@ def read_rung(given: Any, place: str, is_last: bool) -> Rung:
             fail(f"{place}: keep", "has no place in the last rung, where the rule decides; leave it out")
         if not is_last and "keep" not in said:
             fail(place, "`keep` is missing: how many candidates go on to the next rung")
-        if not is_last and "replicates" in said:
+        if not (is_last and number > 1) and "replicates" in said:
             cure = "where many are compared, `replicates` of the candidates themselves count from the first rung on"
-            fail(f"{place}: replicates", f"are for the last rung; {cure}")
+            fail(f"{place}: replicates", f"are for the last of several rungs; {cure}")
     faults.end()
-    return Rung(numbers["epochs"], numbers.get("keep"), numbers.get("replicates", 0))
+    return Rung(values["epochs"], values.get("keep"), values.get("replicates", 0))

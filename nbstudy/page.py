@@ -233,8 +233,10 @@ def what_decides(results: Results) -> str:
     missing = why_nothing_decides(results, results.metric)
     if missing:
         return f"**Nothing decides yet:** {missing}."
-    named = "where a round does not name another metric: `metric` in the study file says which"
-    return f"**{results.metric} decides** ({results.metric.better} is better), {named}."
+    decides = f"**{results.metric} decides** ({results.metric.better} is better)"
+    if results.halving is not None:
+        return f"{decides}: `metric` in the study file says which."
+    return f"{decides}, where a round does not name another metric: `metric` in the study file says which."
 
 
 def why_nothing_decides(results: Results, metric: Metric) -> str:
@@ -558,7 +560,7 @@ def places_near_the_cut(number: int, kept: int) -> list[int]:
 def after_rung(each: Round, stage: Stage, verdict: Verdict) -> str:
     """Say who goes on from a rung, and how close the cut is."""
     if stage.waits_for:
-        there = f"{len(stage.costs)} of {len(stage.candidates)} candidates are there"
+        there = f"{len(stage.costs)} of {len(stage.candidates)} candidates are complete"
         return f"**Not decided yet:** {there}; it waits for {listed(stage.waits_for)}."
     if not stage.survivors:
         return "**None goes on:** all have diverged."
@@ -816,7 +818,7 @@ def more_replicates(results: Results, choice: Choice) -> str:
     if not isinstance(results.runs[first].parameters.get(SEED), int):
         return f"A parameter `{SEED}` in the template would allow replicates, which say how much is chance."
     if verdict.noise.is_guess or not verdict.noise.is_known:
-        line = study_lines(first, second, FIRST_REPLICATES)
+        line = study_lines(results, first, second, FIRST_REPLICATES)
         return f"There are no replicates, so nobody knows how much is chance. To know it, {line}."
     if not verdict.excess[second]:
         return ""
@@ -828,14 +830,15 @@ def more_replicates(results: Results, choice: Choice) -> str:
     minutes = (results.runs[first].minutes + results.runs[second].minutes) / 2 * more
     cost = f"{more} more than there are, about {duration(minutes, digits=0)} of computing"
     chance = f"with a chance of {POWER:.0%}"
-    return (
-        f"{apart} {chance} takes about {number} runs of each ({cost}): {study_lines(first, second, number)}."
-    )
+    return f"{apart} {chance} takes about {number} runs of each ({cost}): {study_lines(results, first, second, number)}."
 
 
-def study_lines(first: str, second: str, number: int) -> str:
+def study_lines(results: Results, first: str, second: str, number: int) -> str:
     """Say what to write into the study file for so many runs of two configurations."""
-    return f"write `replicates: {number}` into {first} and {second} in the study file, and run it again"
+    lines = f"`replicates: {number}` into {first} and {second}"
+    if results.halving is not None:
+        lines = f"`replicates: {number}` into the last rung"
+    return f"write {lines} in the study file, and run it again"
 
 
 # --- final test evaluation ---
@@ -878,6 +881,8 @@ def why_shut(results: Results) -> str | None:
         changed = listed([f"{name} {value}" for name, value in results.overrides.items()])
         return f"this is a quick look, with {changed} for all configurations, and decides nothing"
     if results.final not in results.runs:
+        if results.final_is_made:
+            return f"{results.final} is made of the choice, which is not made yet"
         return "the study names no final configuration"
     if results.incomplete:
         return f"{len(results.incomplete)} of {len(results.runs)} configurations are not complete"
@@ -986,10 +991,21 @@ def answer(
 def chosen_line(results: Results, choice: Choice) -> str:
     """Say what was chosen from what, its value, and what it costs."""
     if choice.chosen is None:
-        missing = why_nothing_decides(results, deciding_at_last(results))
+        missing = why_nothing_decides(results, deciding_at_last(results)) or where_rungs_stand(results)
         return f"**No configuration can be chosen yet**: {missing or 'no run can be judged'}."
     run = results.runs[choice.chosen]
     return f"**{link(run)} is chosen**{chosen_from(results, choice)}: {what_it_is(results, choice)}."
+
+
+def where_rungs_stand(results: Results) -> str:
+    """Say what the rung that is under way waits for; empty where there are none."""
+    if results.halving is None:
+        return ""
+    top = results.stages[-1]
+    where = f"rung {len(results.stages)} of {len(results.halving.rungs)}"
+    if top.waits_for:
+        return f"{where} waits for {listed(top.waits_for)}"
+    return f"on {where} all have diverged"
 
 
 def deciding_at_last(results: Results) -> Metric:

@@ -138,16 +138,17 @@ class RungToCome:
 
 
 def rungs_to_come(study: Study, stages: Sequence[Stage]) -> list[RungToCome]:
-    """Return the rungs above the one that is under way, as if all of its candidates cost the same."""
+    """Return the rungs above the one that is under way, if each keeps what it may and all candidates cost the same."""
     if study.halving is None:
         return []
     under_way = stages[-1]
     mean = statistics.mean(study.flops[name] for name in under_way.candidates) / under_way.rung.epochs
     coming = []
     below = under_way.rung
+    runs_each = max(len(study.halving.candidates[name]) for name in under_way.candidates)
     for number, rung in enumerate(study.halving.rungs[len(stages) :], len(stages) + 1):
         candidates = below.keep or 0
-        runs, epochs = candidates, rung.epochs - below.epochs
+        runs, epochs = candidates * runs_each, rung.epochs - below.epochs
         if rung.replicates:
             runs, epochs = candidates * rung.replicates, rung.epochs
         coming.append(RungToCome(number, candidates, runs, epochs * mean))
@@ -166,12 +167,24 @@ def show_rungs(
     finished = own_runs(tasks.values(), 0.0) or runs_of_the_same_code(next(iter(tasks.values())), 0.0)
     for rung in rungs_to_come(study, stages):
         what = f"rung {rung.number} of {len(study.halving.rungs)}, to come: {rung.candidates} candidates"
-        what += f", about {rung.runs * rung.flops / 1e12:.2f} TFLOP"
+        if rung.flops:
+            what += f", about {rung.runs * rung.flops / 1e12:.2f} TFLOP"
         if finished:
             start, rate = fit_line(finished)
             seconds = [(start + rate * rung.flops) / cores] * rung.runs
             what += f", {makespan(seconds, jobs) / 60:.1f} minutes"
         click.echo(what)
+
+
+def show_what_is_open(study: Study, stages: Sequence[Stage]) -> None:
+    """Print what a study still waits for where nothing is left to do: an undecided rung, or the choice."""
+    for stage in stages[-1:]:
+        if stage.waits_for or not stage.survivors:
+            show_stage(study, stages)
+        if stage.waits_for:
+            click.echo(f"it waits for {names_in_short(stage.waits_for)}")
+    if study.changes_of_final is not None and study.final not in study.configurations:
+        click.echo(f"{study.final} is made once all others are complete and one of them is chosen")
 
 
 def show_stage(study: Study, stages: Sequence[Stage]) -> None:
@@ -187,9 +200,11 @@ def describe_stage(halving: Halving, stage: Stage) -> str:
     if stage.rung.replicates:
         what += f", {stage.rung.replicates} new seeds each"
     if stage.waits_for:
-        return f"{what}: {len(stage.costs)} of {len(stage.candidates)} candidates are there"
+        return f"{what}: {len(stage.costs)} of {len(stage.candidates)} candidates are complete"
+    if not stage.survivors:
+        return f"{what}: none of {len(stage.candidates)} candidates goes on, as all have diverged"
     if stage.rung.keep is None:
-        return f"{what}: all {len(stage.candidates)} candidates are there"
+        return f"{what}: all {len(stage.candidates)} candidates are complete"
     survivors = names_in_short(stage.survivors)
     return f"{what}: {len(stage.survivors)} of {len(stage.candidates)} candidates go on: {survivors}"
 

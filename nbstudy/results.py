@@ -11,6 +11,7 @@ Files of runs may be damaged in any way: what cannot be read counts as missing.
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import os
@@ -18,9 +19,8 @@ import re
 import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -85,6 +85,9 @@ class Run:
     record: dict[str, Any]  # run.json
     result: dict[str, Any]  # result.json
     history: pd.DataFrame  # index: epoch, from 1; a column a metric, NaN where it is not finite
+    earlier: Run | None = (
+        None  # of an attempt: the complete run that it will replace, as asked but for its length
+    )
 
     @property
     def error(self) -> str | None:
@@ -168,7 +171,7 @@ class Chain:
     @property
     def steps(self) -> list[float]:
         """By how much each value is above the one before it."""
-        return [after - before for before, after in pairwise(self.values)]
+        return [after - before for before, after in itertools.pairwise(self.values)]
 
 
 @dataclass(frozen=True)
@@ -215,6 +218,7 @@ class Results:
     overrides: dict[str, Any]  # by -p, for all configurations: a quick look, which is not the study
     lengthens: str | None  # the parameter whose increase continues a finished run, such as epochs
     halving: Halving | None  # the rungs that candidates climb
+    final_is_made: bool  # of the choice: it takes no part in what it is made by
     extras: list[str]  # runs on disk that the study does not have
 
     # --- for anybody's own notebook ---
@@ -407,16 +411,26 @@ class Results:
     @cached_property
     def varying(self) -> list[str]:
         """The parameters that are not the same for all, but for the one that lengthens a run."""
+        return self.varying_among(self.parameters)
+
+    def varying_among(self, names: Collection[str]) -> list[str]:
+        """Return the parameters that are not the same for some runs, but for the one that lengthens a run."""
         values: dict[str, set[str]] = {}
-        for run in self.runs.values():
-            for name, value in run.parameters.items():
-                values.setdefault(name, set()).add(str(value))
+        for name in names:
+            for parameter, value in self.parameters[name].items():
+                values.setdefault(parameter, set()).add(str(value))
         return [name for name, texts in values.items() if len(texts) > 1 and name != self.lengthens]
 
     @property
     def factors(self) -> list[str]:
-        """The parameters that vary by intention: all that vary but the seed."""
-        return [name for name in self.varying if name != SEED]
+        """The parameters that vary by intention: all that vary but the seed, a `final` that is made aside."""
+        names = [name for name in self.runs if not (self.final_is_made and name == self.final)]
+        return [name for name in self.varying_among(names) if name != SEED]
+
+    @cached_property
+    def parameters(self) -> dict[str, dict[str, Any]]:
+        """What the study asks for, by configuration."""
+        return {name: run.parameters for name, run in self.runs.items()}
 
     @property
     def has_original(self) -> bool:
@@ -443,7 +457,7 @@ class Results:
     ) -> Ranking:
         """Rank all configurations that can be compared: by the first epochs, all where that is not said.
 
-        Where there are rungs, and no epochs are asked for, these are the candidates of the highest one reached.
+        Where there are rungs, and no epochs are asked for, it ranks the candidates of the highest one reached.
         """
         if metric is None:
             metric = self.metric
@@ -451,13 +465,25 @@ class Results:
         compared = self.compared
         candidates = [name for each in self.rounds[-1:] for name in each.candidates]
         if self.halving is not None and epochs is None:  # others have not trained as long
-            scores = self.on_rung(self.stages[-1], scores)
+            scores = self.on_top_rung(scores)
+            if metric == self.halving.metric and not by_best_epoch:
+                scores = self.scores_at(self.stages[-1])
             compared = candidates
         chosen = choose(scores, candidates, self.sizes).chosen
         title = self.title(metric)
         if by_best_epoch:
             title = f"best {metric}"
         return Ranking(title, metric, judge(scores, compared), chosen)
+
+    def on_top_rung(self, scores: Mapping[str, Score]) -> dict[str, Score]:
+        """Return scores of the runs by which the highest rung judges, as `scores_at` names them."""
+        top = self.stages[-1]
+        named: dict[str, Score] = {}
+        for name in top.candidates:
+            runs = [run for run in self.runs_at(name, top.rung) if run in scores]
+            own = {run: replace(scores[run], configuration=name, is_copy=False) for run in runs}
+            named |= first_by_name(name, own)
+        return named
 
     def rankings(self) -> list[Ranking]:
         """Rank by every criterion: what runs come to by the metric that decides, its best epoch, other metrics."""
@@ -468,7 +494,7 @@ class Results:
         return rankings
 
     def judge(self, each: Round) -> Verdict:
-        """Return what the rule says of a round; of a rung that keeps a number, which these are."""
+        """Return what the rule says of a round. A rung that keeps a number of candidates drops the others."""
         if each.stage is not None:
             scores = self.scores_at(each.stage)
             if each.stage.rung.keep is not None:
@@ -495,14 +521,13 @@ class Results:
             return self.named_rounds
         rounds = []
         for number, stage in enumerate(self.stages, 1):
-            epochs = stage.rung.epochs
             rounds.append(
                 Round(
                     number=number,
-                    title=f"Rung {number}: {len(stage.candidates)} candidates, {epochs} epochs",
+                    title=title_of(number, stage),
                     candidates=tuple(stage.candidates),
                     metric=self.halving.metric,
-                    epochs=epochs,
+                    epochs=stage.rung.epochs,
                     originally_dropped=(),
                     is_overview=False,
                     stage=stage,
@@ -516,7 +541,76 @@ class Results:
         """The rungs as far as they are decided, and the one that is under way; empty without halving."""
         if self.halving is None:
             return []
-        return climb(self.halving.rungs, list(self.halving.candidates), self.cost_at_rung)
+        return climb(self.halving.rungs, list(self.halving.candidates), self.cost_on_rung)
+
+    def cost_on_rung(self, name: str, rung: Rung) -> float | None:
+        """Return the mean cost of a candidate's runs on a rung; None where one of them has not completed it."""
+        runs = self.runs_at(name, rung)
+        costs = [score.cost for score in self.scores_of(name, rung).values()]
+        if len(costs) < len(runs):
+            return None
+        return statistics.fmean(costs)
+
+    def scores_at(self, stage: Stage) -> dict[str, Score]:
+        """Return what the rule judges the candidates of a rung by, a score for each of their runs there.
+
+        The first run of a candidate goes by the candidate's name, also where it is one with a new seed.
+        """
+        scores: dict[str, Score] = {}
+        for name in stage.candidates:
+            scores |= first_by_name(name, self.scores_of(name, stage.rung))
+        return scores
+
+    def scores_of(self, name: str, rung: Rung) -> dict[str, Score]:
+        """Return the scores of those of a candidate's runs that have completed a rung, in their order."""
+        scores = {}
+        for run in self.runs_at(name, rung):
+            completed = self.completed(run)
+            if completed is not None and self.has_climbed(completed, rung):
+                scores[run] = self.score_on_rung(completed, name, rung)
+        return scores
+
+    def runs_at(self, name: str, rung: Rung) -> list[str]:
+        """Return the runs by which a candidate is judged on a rung."""
+        if self.halving is None:
+            return []
+        return self.halving.runs_of(name, rung, self.parameters)
+
+    def completed(self, name: str) -> Run | None:
+        """Return the complete run of a configuration, also where a longer one is asked for now; None without one."""
+        run = self.runs.get(name)
+        if run is None or run.state is State.MISSING:
+            return None
+        if run.state is State.UNFINISHED:
+            return run.earlier
+        if run.changes.keys() <= {self.lengthens}:
+            return run
+        return None
+
+    def has_climbed(self, run: Run, rung: Rung) -> bool:
+        """Tell whether a complete run has the epochs of a rung, or ended before them when it was asked for as many.
+
+        What is asked for now plays no part: a rung that is decided stays so.
+        """
+        if self.halving is None or self.halving.metric.name not in run.history:
+            return False
+        asked = field_of(run.record, "parameters", dict).get(self.lengthens)
+        has_ended = bool(run.diverged or run.ended) and not is_fewer(asked, rung.epochs)
+        return len(run.history) >= rung.epochs or has_ended
+
+    def score_on_rung(self, run: Run, candidate: str, rung: Rung) -> Score:
+        """Return what a run of a candidate is judged by on a rung: its first epochs; infinite if it diverged in them."""
+        metric = self.metric  # which is that of the rungs
+        values = run.history[metric.name].iloc[: rung.epochs].tolist()
+        cost = metric.cost(settled(values))
+        if run.diverged and run.diverged <= rung.epochs:
+            cost = math.inf
+        return Score(
+            cost=cost,
+            configuration=candidate,
+            spread=spread(values),
+            settled_epochs=len(settled_epochs(values)),
+        )
 
     @property
     def cost_of_halving(self) -> tuple[float, float] | None:
@@ -526,30 +620,33 @@ class Results:
         top = self.halving.rungs[-1]
         spent = 0.0
         whole = 0.0
-        for name in self.halving.candidates:
-            an_epoch = 0.0
-            runs = set(self.halving.candidates[name])
-            if name in self.stages[-1].candidates:
-                runs.update(self.runs_at(name, top))
-            for run in runs:
-                record = self.runs[run].record
-                flops = field_of(record, "flops", float)
-                epochs = field_of(record, "parameters", dict).get(self.lengthens, 0)
-                spent += flops
-                an_epoch = flops / max(epochs, 1)
-            whole += an_epoch * top.epochs * (top.replicates or len(self.halving.candidates[name]))
+        for name, runs in self.halving.candidates.items():
+            costs = [self.cost_of(run) for run in runs]
+            spent += sum(flops for flops, _ in costs)
+            if top.replicates and name in self.stages[-1].candidates:
+                spent += sum(self.cost_of(run)[0] for run in self.runs_at(name, top))
+            _, an_epoch = costs[0]
+            whole += an_epoch * top.epochs * (top.replicates or len(runs))
         if not whole:
             return None
         return spent, whole
 
+    def cost_of(self, name: str) -> tuple[float, float]:
+        """Return the FLOPs of a complete run, and those of one of its epochs."""
+        record = self.runs[name].record
+        flops = field_of(record, "flops", float)
+        epochs = field_of(record, "parameters", dict).get(self.lengthens, 0)
+        return flops, flops / max(epochs, 1)
+
     def check_rungs_can_be_decided(self) -> None:
-        """Raise StudyError where a run was trained that does not have the metric by which the rungs are decided."""
+        """Raise StudyError where a candidate was trained that does not have the metric by which the rungs decide."""
         if self.halving is None:
             return
-        for name, run in self.runs.items():
-            if name != self.final and not run.history.empty and self.halving.metric.name not in run.history:
-                place = f"{run.directory / HISTORY}: halving: metric"
+        for name in itertools.chain(*self.halving.candidates.values()):
+            run = self.completed(name)
+            if run and not run.history.empty and self.halving.metric.name not in run.history:
                 known = ", ".join(run.history)
+                place = f"{run.directory / HISTORY}: halving: metric"
                 fail(place, f"there is no column {self.halving.metric}; the columns are {known}")
 
     @property
@@ -560,59 +657,6 @@ class Results:
             if top.rung != self.halving.rungs[-1] or top.waits_for:
                 return False
         return all(name == self.final for name in self.incomplete)
-
-    def runs_at(self, name: str, rung: Rung) -> list[str]:
-        """Return the runs by which a candidate is judged at a rung."""
-        if self.halving is None:
-            return []
-        parameters = {each: run.parameters for each, run in self.runs.items()}
-        return self.halving.runs_of(name, rung, parameters)
-
-    def cost_at_rung(self, name: str, rung: Rung) -> float | None:
-        """Return the mean cost of a candidate's runs at a rung; None where one of them is not complete."""
-        costs = []
-        for run in self.runs_at(name, rung):
-            cost = self.cost_over(run, rung.epochs)
-            if cost is None:
-                return None
-            costs.append(cost)
-        return statistics.fmean(costs)
-
-    def scores_at(self, stage: Stage) -> dict[str, Score]:
-        """Return what the rule judges a rung's candidates by; the first run of each there goes by its name."""
-        if self.halving is None:
-            return {}
-        return self.on_rung(stage, self.scores(self.halving.metric, stage.rung.epochs))
-
-    def on_rung(self, stage: Stage, scores: Mapping[str, Score]) -> dict[str, Score]:
-        """Return the scores of the runs by which a rung judges; the first run of a candidate goes by its name."""
-        judged = {}
-        for name in stage.candidates:
-            for run in self.runs_at(name, stage.rung):
-                if run in scores:
-                    goes_by = run
-                    if name not in judged:
-                        goes_by = name
-                    judged[goes_by] = scores[run]
-        return judged
-
-    def cost_over(self, name: str, epochs: int) -> float | None:
-        """Return what a run costs by its first epochs: infinite if it diverged in them, None if it has not come to them.
-
-        What the run was asked for later, and whether it has come to that, changes nothing of it.
-        """
-        run = self.runs.get(name)
-        if run is None or self.halving is None or not run.changes.keys() <= {self.lengthens}:
-            return None
-        has_ended = run.state is State.COMPLETE and (run.diverged or run.ended)
-        if len(run.history) < epochs and not has_ended:
-            return None
-        if run.diverged and run.diverged <= epochs:
-            return math.inf
-        metric = self.halving.metric
-        if metric.name not in run.history:
-            return None
-        return metric.cost(settled(self.curve(name, metric.name, epochs).tolist()))
 
     # --- the rule ---
     def scores(
@@ -632,7 +676,7 @@ class Results:
         keys = set()
         for name, run in self.runs.items():
             values = self.curve(name, metric.name, epochs).tolist()
-            if not can_be_judged(run, len(values), epochs):
+            if not can_be_judged(run, len(values), epochs) or (self.final_is_made and name == self.final):
                 continue
             value = settled(values)
             if by_best_epoch:
@@ -724,9 +768,9 @@ def load_results(outputs: str | Path, missing_ok: bool = False) -> Results:
 
 def read_results(directory: Path, record: dict[str, Any]) -> Results:
     """Return what runs left in a directory of what a study.json asks for."""
-    runs = find_runs(directory, record)
-    names = [name for run in runs.values() for name in [*run.history, *run.numbers]]
     halving = halving_in(record)
+    runs = find_runs(directory, record, halving)
+    names = [name for run in runs.values() for name in [*run.history, *run.numbers]]
     name = field_of(record, "metric", str) or deciding(names)
     directions = read_directions(record, name)
     if halving is not None:
@@ -744,8 +788,14 @@ def read_results(directory: Path, record: dict[str, Any]) -> Results:
         overrides=field_of(record, "overrides", dict),
         lengthens=field_of(record, "lengthens", str) or None,
         halving=halving,
-        extras=extras(runs, directory),
+        final_is_made=isinstance(record.get("changes_of_final"), dict),
+        extras=[name for name in extras(runs, directory) if not may_come(name, record, halving)],
     )
+
+
+def may_come(name: str, record: dict[str, Any], halving: Halving | None) -> bool:
+    """Tell whether a study asks for a configuration once it is decided that it does."""
+    return (halving is not None and halving.climbs(name)) or name == record.get("final")
 
 
 def beside(directory: Path) -> str:
@@ -756,7 +806,7 @@ def beside(directory: Path) -> str:
     return f" (beside it: {', '.join(studies)})"
 
 
-def find_runs(directory: Path, record: dict[str, Any]) -> dict[str, Run]:
+def find_runs(directory: Path, record: dict[str, Any], halving: Halving | None) -> dict[str, Run]:
     """Return what there is of each configuration that a study.json asks for."""
     defaults = field_of(record, "defaults", dict)
     runs = {}
@@ -764,7 +814,8 @@ def find_runs(directory: Path, record: dict[str, Any]) -> dict[str, Run]:
         parameters = dict(defaults)
         if isinstance(given, dict):
             parameters |= given
-        runs[name] = find_run(name, parameters, directory, record)
+        may_be_longer = halving is not None and halving.climbs(name)
+        runs[name] = find_run(name, parameters, directory, record, may_be_longer)
     make_alike([run.parameters for run in runs.values()])
     return runs
 
@@ -780,7 +831,9 @@ def make_alike(configurations: Sequence[dict[str, Any]]) -> None:
                 parameters[name] = finite(float(parameters[name]))
 
 
-def find_run(name: str, parameters: dict[str, Any], outputs: Path, record: dict[str, Any]) -> Run:
+def find_run(
+    name: str, parameters: dict[str, Any], outputs: Path, record: dict[str, Any], may_be_longer: bool
+) -> Run:
     """Return the first that there is: the complete run, the newest usable attempt, the stale run, or nothing.
 
     What `runs.find` tells the runner, here by study.json alone, since a reader has no study file; whoever changes one
@@ -789,16 +842,22 @@ def find_run(name: str, parameters: dict[str, Any], outputs: Path, record: dict[
     place = outputs / name
     changes = changes_of(place, parameters, record)
     may_differ = {field_of(record, "lengthens", str)}
-    if changes.keys() == may_differ and record.get("halving") and is_longer(place, parameters, record):
+    if changes.keys() == may_differ and may_be_longer and is_longer(place, parameters, record):
         changes = {}
     if not changes:
         return read_all(place, name, State.COMPLETE, {}, parameters)
+    stale = None
+    if place.is_dir():
+        stale = read_all(place, name, State.STALE, changes, parameters)
     for attempt in reversed(attempts_in(outputs / "incomplete" / name)):
         changes_since = changes_of(attempt, parameters, record)
         if changes_since.keys() <= may_differ:
-            return read_all(attempt, name, State.UNFINISHED, changes_since, parameters)
-    if place.is_dir():
-        return read_all(place, name, State.STALE, changes, parameters)
+            run = read_all(attempt, name, State.UNFINISHED, changes_since, parameters)
+            if stale and changes.keys() <= may_differ:
+                return replace(run, earlier=stale)
+            return run
+    if stale:
+        return stale
     return read_all(place, name, State.MISSING, {}, parameters)
 
 
@@ -926,6 +985,20 @@ def first_replicates(parameters: Mapping[str, dict[str, Any]]) -> dict[str, str]
     """Return, for each configuration, the first that is equal to it in all parameters but the seed."""
     first: dict[str, str] = {}
     return {name: first.setdefault(as_key(own, without=SEED), name) for name, own in parameters.items()}
+
+
+def title_of(number: int, stage: Stage) -> str:
+    """Return the heading of a rung."""
+    title = f"Rung {number}: {len(stage.candidates)} candidates, {stage.rung.epochs} epochs"
+    if stage.rung.replicates:
+        title += f", {stage.rung.replicates} new seeds each"
+    return title
+
+
+def first_by_name(name: str, scores: Mapping[str, Score]) -> dict[str, Score]:
+    """Return the scores of a candidate's runs, of which the first goes by the candidate's name."""
+    first = next(iter(scores), "")
+    return {name if run == first else run: score for run, score in scores.items()}
 
 
 def can_be_judged(run: Run, length: int, epochs: int | None) -> bool:

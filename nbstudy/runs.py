@@ -94,9 +94,6 @@ class Context:
     timeout: float | None = None  # minutes that an attempt may take
     versions: dict[str, str] | None = None  # of the libraries that another host must have
     checkpoint: str = CHECKPOINT  # the file that a run resumes from
-    longer_is_complete: bool = (
-        False  # whether a run may have more epochs than are asked for, as from a later rung
-    )
 
 
 @dataclass(frozen=True)
@@ -107,6 +104,7 @@ class Task:
     parameters: dict[str, Any]
     flops: float  # of the whole run
     context: Context
+    may_be_longer: bool = False  # whether a run with more epochs than are asked for is complete, too
 
     @property
     def place(self) -> Path:
@@ -140,7 +138,7 @@ class Task:
 def tasks_of(study: Study, context: Context) -> dict[str, Task]:
     """Return a task for each configuration of a study, by name."""
     return {
-        name: Task(name, parameters, study.flops[name], context)
+        name: Task(name, parameters, study.flops[name], context, may_be_longer=study.climbs(name))
         for name, parameters in study.configurations.items()
     }
 
@@ -274,7 +272,7 @@ def extras(names: Collection[str], outputs: Path) -> list[str]:
 def find(task: Task) -> Finding:
     """Find what is on disk for a configuration."""
     run = read_run(task.place)
-    changes = differences(task, task.place, may_be_longer=task.context.longer_is_complete)
+    changes = differences(task, task.place, may_be_longer=task.may_be_longer)
     changes += [f"{name} is damaged" for name in damaged_files(task.place, run)]
     if run and not changes:
         return Finding(State.COMPLETE, left=0.0)

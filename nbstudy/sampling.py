@@ -73,11 +73,8 @@ class Range:
 
     def rounded(self, value: float) -> float:
         """Return a number as it is used: whole, or with DIGITS digits."""
-        if self.is_whole:
-            value = round(value)
-        else:
-            value = float(f"{value:.{DIGITS}g}")
-        return min(max(value, self.low), self.high)
+        readable = round(value) if self.is_whole else float(f"{value:.{DIGITS}g}")
+        return min(max(readable, self.low), self.high)
 
 
 Axis = Options | Range

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import fnmatch
+import json
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,7 +29,7 @@ from nbstudy.configurations import (
 )
 from nbstudy.elimination import Stage
 from nbstudy.files import CHECKPOINT, FORMAT, NOTEBOOKS
-from nbstudy.halving import Halving, read_halving
+from nbstudy.halving import Configurations, Halving, read_halving
 from nbstudy.metrics import Better
 from nbstudy.modules import hashes_of, importable
 from nbstudy.notebook import compile_plain, read_notebook
@@ -117,25 +118,37 @@ class Study:
     @property
     def names(self) -> list[str]:
         """The configurations that it may ask for, however its runs come out."""
-        names = list(self.configurations)
+        names = dict.fromkeys(self.configurations)
         if self.halving is not None and self.lengthens is not None:
             *_, most = self.halving.everything(self.configurations, self.lengthens)
-            names = list(most)
+            names = dict.fromkeys(most)
         if self.changes_of_final is not None:
-            names.append(FINAL)
-        return names
+            names[FINAL] = None
+        return list(names)
+
+    def climbs(self, name: str) -> bool:
+        """Tell whether a run is one of a candidate's that climbs rungs."""
+        return self.halving is not None and self.halving.climbs(name)
 
     def at(self, stages: Sequence[Stage], choice: str | None = None) -> Study:
         """Return the study where its rungs stand so, with `final` where the choice is known that it is made of."""
         configurations = self.configurations
         if self.halving is not None and self.lengthens is not None:
             configurations = self.halving.asked(stages, configurations, self.lengthens)
-        if choice is not None and self.changes_of_final is not None:
-            configurations = configurations | {FINAL: configurations[choice] | self.changes_of_final}
+        if choice is not None:
+            configurations = configurations | {FINAL: self.final_of(choice, configurations)}
         flops = {}
-        for name, parameters in configurations.items():
-            flops[name] = self.preflight.run(name, parameters, f"configuration {name}")
+        with importable(self.template.modules):
+            for name, parameters in configurations.items():
+                flops[name] = self.preflight.run(name, parameters, f"configuration {name}")
         return replace(self, configurations=configurations, flops=flops)
+
+    def final_of(self, choice: str, configurations: Configurations) -> dict[str, Any]:
+        """Return the parameters of `final` where it is made of this choice: as long as the last rung, then its changes."""
+        parameters = dict(configurations[choice])
+        if self.halving is not None and self.lengthens is not None:
+            parameters[self.lengthens] = self.halving.rungs[-1].epochs
+        return parameters | (self.changes_of_final or {})
 
     def record(self) -> dict[str, Any]:
         """Return what study.json says: all that was asked, and hashes of code that is the same."""
@@ -211,7 +224,8 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     halving = None
     if document["halving"] is not None and known is not None:
         with faults:
-            halving = read_halving(document["halving"], f"{file}: halving", named.runs())
+            usual = {key: document[key] for key in ("metric", "better")}
+            halving = read_halving(document["halving"], f"{file}: halving", named.runs(), usual)
     if halving is not None and not faults.found:
         with faults:
             check_halving(halving, document, named, configurations, overridden or {}, preflight, str(file))
@@ -222,7 +236,7 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     faults.end()
     notes = named.notes.copy()
     for place, number in left_out.items():
-        notes.append(f"{place}: {number} points are left out, as {template.file} refuses them")
+        notes.append(f"{place}: {number} configurations are left out, as {template.file} refuses them")
     final = document["final"]
     if changes_of_final is not None:
         final = FINAL
@@ -447,8 +461,12 @@ def check_halving(
     with faults:
         if lengthens in overridden:
             fail(
-                f"-p {lengthens}", "has no place in a study with `halving`, whose rungs say it; leave it out"
+                f"-p {lengthens}",
+                "has no place in a study with `halving`, whose rungs say it; for a quick look copy the study file, and "
+                "write shorter rungs into it",
             )
+    with faults:
+        check_candidates_differ(halving, configurations, place, lengthens)
     for name in halving.candidates:
         with faults:
             if lengthens in (resolve(name, named, place) or {}):
@@ -473,6 +491,22 @@ def check_halving(
     faults.end()
 
 
+def check_candidates_differ(
+    halving: Halving, configurations: Configurations, place: str, lengthens: str | None
+) -> None:
+    """Refuse candidates that are equal but for the seed, of which each would take a place of its own."""
+    first: dict[str, str] = {}
+    faults = Faults()
+    for name in halving.candidates:
+        own = {key: value for key, value in configurations[name].items() if key not in (SEED, lengthens)}
+        same = first.setdefault(json.dumps(own, sort_keys=True), name)
+        if same != name:
+            with faults:
+                cure = f"remove one, or write `replicates: 2` into {same} instead of another seed"
+                fail(f"{place}: candidates", f"{same} and {name} are equal but for their {SEED}; {cure}")
+    faults.end()
+
+
 def check_what_may_be_asked(study: Study, file: str) -> None:
     """Refuse a study of which a configuration that could be asked for later has a wrong name or values."""
     faults = Faults()
@@ -491,7 +525,7 @@ def check_what_may_be_asked(study: Study, file: str) -> None:
         if study.changes_of_final is not None:
             for name in candidates:
                 with faults:
-                    parameters = everything[-1][name] | study.changes_of_final
+                    parameters = study.final_of(name, everything[-1])
                     study.preflight.run(FINAL, parameters, f"{file}: final, made of {name}")
     faults.end()
 

@@ -19,6 +19,7 @@ PACKAGE = ROOT / "nbstudy"
 SHOWING = (
     "metrics.py",
     "elimination.py",
+    "halving.py",
     "results.py",
     "openings.py",
     "curves.py",

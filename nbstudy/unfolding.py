@@ -31,7 +31,8 @@ class Unfolded:
 
     def among(self, names: Collection[str]) -> dict[str, Finding]:
         """Return what is there of the configurations that it asks for and that are among some names."""
-        return {name: finding for name, finding in self.findings.items() if name in names}
+        among = set(names)
+        return {name: finding for name, finding in self.findings.items() if name in among}
 
 
 def unfold(study: Study, context: Context, put_in_order: Callable[[Task], None] | None = None) -> Unfolded:
@@ -47,11 +48,10 @@ def unfold(study: Study, context: Context, put_in_order: Callable[[Task], None] 
         if put_in_order is not None:
             for task in tasks.values():
                 put_in_order(task)
-        findings = {
-            task.name: find(task) for task in tasks.values()
-        }  # which also finds what is the same code
+        findings = {name: find(task) for name, task in tasks.items()}
         if not study.unfolds:
             return Unfolded(asked, tasks, findings, stages)
+        # after `find`, which adds to the record what is the same code
         from nbstudy.results import read_results  # pandas, which other studies do without
 
         results = read_results(context.lease.outputs, asked.record())

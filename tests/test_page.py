@@ -912,7 +912,7 @@ def test_rung_is_shown_around_its_cut(climbed: Results) -> None:
 def test_rung_that_waits_says_for_whom(tmp_path: Path) -> None:
     results = halved(tmp_path, rungs=2, behind=["third"]).load()
     _, said = round_of(results, 2)
-    assert said == "**Not decided yet:** 2 of 3 candidates are there; it waits for third."
+    assert said == "**Not decided yet:** 2 of 3 candidates are complete; it waits for third."
 
 
 def test_last_rung_is_judged_by_its_new_runs_alone(climbed: Results) -> None:

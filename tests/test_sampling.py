@@ -105,7 +105,7 @@ def test_points_are_these(tmp_path: Path) -> None:
 
 POINTS = [
     {"units": 402, "learning_rate": 0.00519, "dropout": 0.205, "hidden_layers": 3, "epochs": 4},
-    {"units": 168, "learning_rate": 0.000937, "dropout": 0.328, "hidden_layers": 1, "epochs": 4},
+    {"units": 167, "learning_rate": 0.000937, "dropout": 0.328, "hidden_layers": 1, "epochs": 4},
 ]
 
 
@@ -130,7 +130,7 @@ def test_points_that_the_template_refuses_are_left_out_where_that_is_asked_for(t
     study = load(tmp_path, text)
     assert list(study.configurations) == ["mlp_8_0.2", "mlp_16_0.2"]
     (note,) = study.notes
-    assert "grid row 1: 4 points are left out, as train.ipynb refuses them" in note
+    assert "grid row 1: 4 configurations are left out, as train.ipynb refuses them" in note
     assert "dropout must be" in refusal_of(tmp_path, text.replace("invalid: skip, ", ""))
 
 

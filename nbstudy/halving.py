@@ -7,8 +7,10 @@ Who survives is decided in elimination.py, by the histories alone.
 from __future__ import annotations
 
 import fnmatch
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from nbstudy.checks import Faults, check_known, fail, mapping, sequence, shorten
@@ -50,9 +52,12 @@ class Halving:
     def climbs(self, name: str) -> bool:
         """Tell whether a run is one of a candidate's, which may be longer than its rung: it once climbed higher."""
         first, _, seed = name.rpartition(f"_{SEED}_")
-        return (first in self.candidates and seed.isdecimal()) or any(
-            name in runs for runs in self.candidates.values()
-        )
+        return name in self.first_runs or (first in self.candidates and seed.isdecimal())
+
+    @cached_property
+    def first_runs(self) -> frozenset[str]:
+        """The runs that begin on the lowest rung: all candidates and their replicates."""
+        return frozenset(itertools.chain(*self.candidates.values()))
 
     def new_seeds(self, name: str, rung: Rung, configurations: Configurations) -> range:
         """Return the seeds of a candidate's new runs at a rung: the next ones after those that it has had."""

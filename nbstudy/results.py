@@ -642,7 +642,7 @@ class Results:
         """Raise StudyError where a candidate was trained that does not have the metric by which the rungs decide."""
         if self.halving is None:
             return
-        for name in itertools.chain(*self.halving.candidates.values()):
+        for name in sorted(self.halving.first_runs):
             run = self.completed(name)
             if run and not run.history.empty and self.halving.metric.name not in run.history:
                 known = ", ".join(run.history)

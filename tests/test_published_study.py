@@ -125,7 +125,7 @@ def test_readme_tells_the_test_result_as_the_summary_has_it() -> None:
     found = re.search(r"Test accuracy: (0\.\d{4})\D+, with 95 % certainty (0\.\d{4}) to (0\.\d{4})", summary)
     assert found
     accuracy, low, high = found.groups()
-    assert f"**{accuracy}** (95 % interval {low} to {high})" in README
+    assert f"all training images (95 % interval {low} to {high}) | **{accuracy}** |" in README
 
 
 def test_readme_tells_what_the_study_took(results: Results) -> None:

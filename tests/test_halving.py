@@ -402,7 +402,7 @@ def test_networks_killed_in_the_second_rung_come_to_the_same(project: Project) -
     kill_together(runner)
     shutil.rmtree(held)
     printed = project.run(study, "--jobs", "2")
-    assert "rung 2 of 3, 3 epochs: 0 of 2 candidates are there" in printed
+    assert "rung 2 of 3, 3 epochs: 0 of 2 candidates are complete" in printed
     assert printed.count("resumes (interrupted at epoch 2)") == 2 and begun(printed) == []
 
     project.run(study, "--jobs", "2", "--outputs", "uninterrupted")

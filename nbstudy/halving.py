@@ -91,7 +91,9 @@ class Halving:
                     with_new[replicate_of(name, seed)] = configurations[name] | own
         return with_new
 
-    def everything(self, configurations: Configurations, lengthens: str) -> Iterator[Configurations]:
+    def all_that_may_be_asked(
+        self, configurations: Configurations, lengthens: str
+    ) -> Iterator[Configurations]:
         """Yield all configurations that could be asked for, rung by rung, as if every candidate reached it."""
         reached: list[Stage] = []
         for rung in self.rungs:

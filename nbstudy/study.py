@@ -120,7 +120,7 @@ class Study:
         """The configurations that it may ask for, however its runs come out."""
         names = dict.fromkeys(self.configurations)
         if self.halving is not None and self.lengthens is not None:
-            *_, most = self.halving.everything(self.configurations, self.lengthens)
+            *_, most = self.halving.all_that_may_be_asked(self.configurations, self.lengthens)
             names = dict.fromkeys(most)
         if self.changes_of_final is not None:
             names[FINAL] = None
@@ -202,44 +202,27 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     with faults:
         check_replicates_differ(named, configurations, overridden or {}, str(file))
     preflight = Preflight(template)
-    flops: dict[str, float] = {}
-    left_out: Counter[str] = Counter()  # points, by their row
-    with importable(template.modules):
-        for name, parameters in list(configurations.items()):
-            with faults:
-                try:
-                    flops[name] = preflight.run(name, parameters, f"{file}: configuration {name}")
-                except InvalidConfiguration:
-                    if name not in named.dispensable:
-                        raise
-                    left_out[named.dispensable[name]] += 1
-                    del configurations[name], named.own[name]
-    if left_out and not named.own and not faults.found:
-        fail(str(file), f"has no configuration that {template.file} does not refuse; widen the grid")
+    flops, left_out = run_preflight(preflight, named, configurations, str(file), faults)
     known = None
     if named.is_whole:
         known = named.own
     check_decision(document, str(file), known, faults)
     rounds = check_rounds(document["rounds"], f"{file}: rounds", known, faults)
     halving = None
-    if document["halving"] is not None and known is not None:
-        with faults:
+    with faults:
+        if document["halving"] is not None and known is not None:
             usual = {key: document[key] for key in ("metric", "better")}
             halving = read_halving(document["halving"], f"{file}: halving", named.runs(), usual)
-    if halving is not None and not faults.found:
-        with faults:
+    with faults:
+        if halving is not None and not faults.found:
             check_halving(halving, document, named, configurations, overridden or {}, preflight, str(file))
-    changes_of_final = None
-    if isinstance(document["final"], dict):
-        with faults:
-            changes_of_final = convert_parameters(document["final"], template, f"{file}: final")
-    faults.end()
-    notes = named.notes.copy()
-    for place, number in left_out.items():
-        notes.append(f"{place}: {number} configurations are left out, as {template.file} refuses them")
     final = document["final"]
-    if changes_of_final is not None:
-        final = FINAL
+    changes_of_final = None
+    with faults:
+        if isinstance(final, dict):
+            changes_of_final = convert_parameters(final, template, f"{file}: final")
+            final = FINAL
+    faults.end()
     study = Study(
         name=file.stem,
         notebooks=notebooks,
@@ -258,10 +241,43 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         metric=document["metric"],
         better=document["better"],
         checkpoint=preflight.checkpoint,
-        notes=tuple(notes),
+        notes=(*named.notes, *left_out),
     )
     check_what_may_be_asked(study, str(file))
     return study
+
+
+def run_preflight(
+    preflight: Preflight,
+    named: Named,
+    configurations: dict[str, dict[str, Any]],
+    file: str,
+    faults: Faults,
+) -> tuple[dict[str, float], list[str]]:
+    """Return the FLOPs of each configuration, and notes on the dispensable ones that the template refuses.
+
+    These are taken out of `named` and of `configurations`.
+    """
+    template = preflight.template
+    flops: dict[str, float] = {}
+    left_out: Counter[str] = Counter()  # by the row of the grid that they come from
+    with importable(template.modules):
+        for name, parameters in list(configurations.items()):
+            with faults:
+                try:
+                    flops[name] = preflight.run(name, parameters, f"{file}: configuration {name}")
+                except InvalidConfiguration:
+                    if name not in named.dispensable:
+                        raise
+                    left_out[named.dispensable[name]] += 1
+                    del configurations[name], named.own[name]
+    with faults:
+        if left_out and not named.own and not faults.found:
+            fail(file, f"has no configuration that {template.file} does not refuse; widen the grid")
+    notes = []
+    for place, number in left_out.items():
+        notes.append(f"{place}: {number} configurations are left out, as {template.file} refuses them")
+    return flops, notes
 
 
 # --- the file ---
@@ -514,7 +530,7 @@ def check_what_may_be_asked(study: Study, file: str) -> None:
     everything = [study.configurations]
     if study.halving is not None and study.lengthens is not None:
         candidates = list(study.halving.candidates)
-        everything = list(study.halving.everything(study.configurations, study.lengthens))
+        everything = list(study.halving.all_that_may_be_asked(study.configurations, study.lengthens))
         with faults:
             check_names(everything[-1], f"{file}: halving", RESERVED | set(study.notebooks.values()))
     with importable(study.template.modules):

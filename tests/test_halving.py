@@ -124,6 +124,12 @@ BAD: dict[str, tuple[str, str, list[str]]] = {
         "{epochs: 2, keep: 2, replicates: 3}",
         ["rung 1: replicates", "last"],
     ),
+    "only_rung": (RUNGS, "    - {epochs: 6, replicates: 2}\n", ["rung 1: replicates", "the last of several"]),
+    "equal": (
+        "c: {l2: 0.2}",
+        "c: {l2: 0.0, seed: 5}",
+        ["candidates", "a and c are equal but for their seed", "replicates"],
+    ),
     "no_epochs": ("{epochs: 2, keep: 2}", "{keep: 2}", ["rung 1", "`epochs` is missing"]),
     "text": ("{epochs: 2, keep: 2}", "{epochs: two, keep: 2}", ["rung 1: epochs", "whole number", "'two'"]),
     "rung": ("{epochs: 2, keep: 2}", "2", ["rung 1", "must be a mapping"]),
@@ -152,6 +158,14 @@ def test_bad_halving_is_refused(tmp_path: Path, case: str) -> None:
     message = refusal_of(tmp_path, STUDY.replace(old, new))
     for words in ["mine.yaml", *expected]:
         assert words in message, message
+
+
+def test_metric_of_the_study_is_that_of_its_rungs(tmp_path: Path) -> None:
+    study = load(
+        tmp_path, STUDY.replace("  metric: val_accuracy\n", "") + "metric: val_quux\nbetter: higher\n"
+    )
+    assert study.halving and study.halving.record()["metric"] == "val_quux"
+    assert study.halving.record()["better"] == "higher"
 
 
 def test_template_that_lengthens_nothing_cannot_be_halved(tmp_path: Path) -> None:

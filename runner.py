@@ -32,6 +32,7 @@ from nbstudy.streams import print_without_failing
 from nbstudy.study import Study, load_study
 from nbstudy.summary import summarise
 from nbstudy.unfolding import Unfolded, unfold
+from nbstudy.words import counted
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -180,8 +181,7 @@ def run_what_is_left(left: list[Task], unfolded: Unfolded, hosts: Hosts) -> list
     predicted = predict(unfolded.tasks, left_of, hosts.pool.cores_of_run)
     started = time.monotonic()
     errors = run_all(left, findings, predicted, hosts)
-    runs = "1 run" if len(left) == 1 else f"{len(left)} runs"
-    news = f"{runs} took {(time.monotonic() - started) / 60:.1f} minutes"
+    news = f"{counted(len(left), 'run')} took {(time.monotonic() - started) / 60:.1f} minutes"
     if predicted:
         news += f"; predicted: {describe_duration(predicted, jobs)}"
     click.echo(news)

@@ -37,6 +37,7 @@ from nbstudy.metrics import Better, Metric, written
 from nbstudy.openings import Opening, read_openings
 from nbstudy.results import SEED, Factor, Ranking, Results, Round, Run, beside
 from nbstudy.runs import State
+from nbstudy.words import counted
 
 COMMON = 0.75  # a parameter that more than this share of runs have in common gets no column
 METRICS_SHOWN = 2  # of those watched by epoch in the table of runs
@@ -421,7 +422,7 @@ def notes(results: Results, each: Round, name: str, verdict: Verdict) -> list[st
     if name in verdict.spared:
         most = verdict.runs[verdict.best or name]
         notes.append(
-            f"kept because it has {runs_in_words(verdict.runs[name])}: with {most} it would be dropped"
+            f"kept because it has {counted(verdict.runs[name], 'run')}: with {most} it would be dropped"
         )
     stands_for_it = results.first[name]
     if run.state is not State.COMPLETE:
@@ -431,13 +432,6 @@ def notes(results: Results, each: Round, name: str, verdict: Verdict) -> list[st
     elif results.curve(name, each.metric.name).empty:
         notes.append(f"has no {each.metric}")
     return notes
-
-
-def runs_in_words(number: int) -> str:
-    """Return a number of runs in words."""
-    if number == 1:
-        return "1 run"
-    return f"{number} runs"
 
 
 def rounds_of_dropping(rounds: Sequence[Round]) -> dict[str, int]:
@@ -1032,7 +1026,7 @@ def what_it_is(results: Results, choice: Choice) -> str:
     run = results.runs[choice.chosen or ""]
     metric = results.rounds[-1].metric
     value = metric.value(choice.verdict.costs[run.name])
-    sure = runs_in_words(choice.verdict.runs[run.name])
+    sure = counted(choice.verdict.runs[run.name], "run")
     between = interval(choice, run.name, metric)
     if between:
         sure = f"95 % interval {between}, {sure}"
@@ -1047,8 +1041,7 @@ def what_it_is(results: Results, choice: Choice) -> str:
 def duration(minutes: float, digits: int = 1) -> str:
     """Return a duration in words, in seconds where it is short."""
     if minutes < 1:
-        seconds = f"{60 * minutes:.0f}"
-        return f"{seconds} {'second' if seconds == '1' else 'seconds'}"
+        return counted(round(60 * minutes), "second")
     return f"{minutes:.{digits}f} minutes"
 
 

@@ -19,6 +19,7 @@ from nbstudy.halving import Halving
 from nbstudy.lease import holder_of
 from nbstudy.runs import Finding, Task, read_run
 from nbstudy.study import Study
+from nbstudy.words import counted
 
 ROWS_SHOWN = 60  # more configurations than that are only counted
 COMPARABLE = 0.01  # of the costliest run that is left: what costs less says nothing about its speed
@@ -121,7 +122,7 @@ def show_plan(tasks: Mapping[str, Task], findings: Mapping[str, Finding], jobs: 
     duration = describe_duration(seconds, jobs)
     if not left:
         duration = "nothing to do"
-    work = f"{len(left)} runs"
+    work = counted(len(left), "run")
     if says_what_runs_cost(tasks, findings):
         work = f"{sum(flops_left(task, findings) for task in left) / 1e12:.2f} TFLOP"
     click.echo(f"{work} to do, {jobs} at a time: {duration}")
@@ -196,7 +197,7 @@ def show_stage(study: Study, stages: Sequence[Stage]) -> None:
 def describe_stage(halving: Halving, stage: Stage) -> str:
     """Say where a rung stands."""
     number = halving.rungs.index(stage.rung) + 1
-    what = f"rung {number} of {len(halving.rungs)}, {stage.rung.epochs} epochs"
+    what = f"rung {number} of {len(halving.rungs)}, {counted(stage.rung.epochs, 'epoch')}"
     if stage.rung.replicates:
         what += f", {stage.rung.replicates} new seeds each"
     if stage.waits_for:

@@ -62,6 +62,7 @@ from nbstudy.labels import (
 from nbstudy.metrics import Better, Metric, written
 from nbstudy.results import Chain, Factor, Ranking, Results, Round, Run
 from nbstudy.runs import State
+from nbstudy.words import counted
 
 COLOURS_IN_A_PICTURE = 256  # as many as a PNG with a palette can hold
 # Okabe and Ito's colours, which colour-blind people can tell apart, but brown for their yellow
@@ -761,7 +762,10 @@ def search_space(
     figure.legend(
         handles, labels, loc="outside upper center", ncols=len(labels), fontsize=SMALL, frameon=False
     )
-    figure.supylabel(axis_label(first.metric, f"{first.metric} after {first.epochs} epochs"), fontsize=SMALL)
+    figure.supylabel(
+        axis_label(first.metric, f"{first.metric} after {counted(first.epochs or 0, 'epoch')}"),
+        fontsize=SMALL,
+    )
     return figure, all_axes[: len(names)]
 
 

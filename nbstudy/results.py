@@ -46,6 +46,7 @@ from nbstudy.files import CHECKPOINT, read_json, read_record
 from nbstudy.halving import Halving, halving_in
 from nbstudy.metrics import Better, Metric, can_decide, data_of, deciding, metric_called
 from nbstudy.runs import HISTORY, State, attempts_in, changed_parameters, extras, is_fewer, read_run
+from nbstudy.words import counted
 
 SEED = "seed"  # runs that are equal but for this parameter are replicates
 LARGEST = 2**63  # what a column of whole numbers cannot hold
@@ -989,7 +990,9 @@ def first_replicates(parameters: Mapping[str, dict[str, Any]]) -> dict[str, str]
 
 def title_of(number: int, stage: Stage) -> str:
     """Return the heading of a rung."""
-    title = f"Rung {number}: {len(stage.candidates)} candidates, {stage.rung.epochs} epochs"
+    title = (
+        f"Rung {number}: {counted(len(stage.candidates), 'candidate')}, {counted(stage.rung.epochs, 'epoch')}"
+    )
     if stage.rung.replicates:
         title += f", {stage.rung.replicates} new seeds each"
     return title

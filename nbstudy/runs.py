@@ -24,6 +24,7 @@ from nbstudy.files import CHECKPOINT, hash_of, read_json, read_object, read_reco
 from nbstudy.lease import Lease
 from nbstudy.study import Study
 from nbstudy.template import Template, says_the_same
+from nbstudy.words import counted
 
 HISTORY = "history.csv"  # a row an epoch
 MODULES = "modules"  # the directory of a run that keeps the sources of the modules it imported
@@ -203,7 +204,7 @@ def describe_progress(directory: Path) -> str:
     result = read_json(directory / "result.json")
     words = []
     if history:
-        words.append(f"{len(history)} epochs")
+        words.append(counted(len(history), "epoch"))
         words += described_loss(history[-1])
     else:
         words += described_numbers(result)[:NUMBERS_SHOWN]

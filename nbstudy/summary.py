@@ -20,6 +20,7 @@ SHOWING = (
     "metrics.py",
     "elimination.py",
     "halving.py",
+    "words.py",
     "results.py",
     "openings.py",
     "curves.py",

@@ -248,8 +248,8 @@ def trained(project: Project, name: str) -> list[str]:
 def test_study_unfolds_rung_by_rung_and_trains_nothing_twice(climbing: Project) -> None:
     study = climbing.study(SMALL)
     printed = climbing.run(study)
-    assert "rung 1 of 3, 2 epochs: 0 of 4 candidates are there" in printed
-    assert "rung 2 of 3, 6 epochs: 0 of 3 candidates are there" in printed
+    assert "rung 1 of 3, 2 epochs: 0 of 4 candidates are complete" in printed
+    assert "rung 2 of 3, 6 epochs: 0 of 3 candidates are complete" in printed
     assert trained(climbing, "a") == trained(climbing, "c") == ["0-2", "2-6"]
     assert trained(climbing, "d") == ["0-2"]
     names = {path.parent.name for path in climbing.outputs("mine").glob("*/run.json")}
@@ -368,7 +368,7 @@ def test_failed_candidate_holds_its_rung_up_and_the_others_still_run(climbing: P
     printed = climbing.run(study, status=1)
     assert "b: AssertionError: asked to fail" in printed and "rung 2" not in printed
     assert sorted(begun(printed)) == ["a", "b", "c", "d"]
-    assert "rung 1 of 3, 2 epochs: 3 of 4 candidates are there" in climbing.run(study, "--dry-run")
+    assert "rung 1 of 3, 2 epochs: 3 of 4 candidates are complete" in climbing.run(study, "--dry-run")
 
 
 def test_diverged_candidate_does_not_go_on(climbing: Project) -> None:

@@ -125,5 +125,5 @@ def test_plan_of_a_template_that_does_not_say_what_runs_cost(project: Project) -
     assert "FLOP" not in printed
     project.run(study, "--only", "short")
     printed = project.run(study, "--dry-run", "--jobs", "1")
-    assert re.search(r"^1 runs to do, 1 at a time: about \d+\.\d minutes$", printed, re.MULTILINE), printed
+    assert re.search(r"^1 run to do, 1 at a time: about \d+\.\d minutes$", printed, re.MULTILINE), printed
     assert re.search(r"^short +complete +0\.0$", printed, re.MULTILINE), printed

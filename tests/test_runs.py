@@ -394,7 +394,7 @@ def test_progress_is_said_by_what_there_is(
 )
 def test_loss_is_said_as_a_number(tmp_path: Path, row: str, expected: str) -> None:
     (tmp_path / "history.csv").write_text(f"val_loss,loss\n{row}\n", encoding="utf-8")
-    assert runs.describe_progress(tmp_path) == f"1 epochs, {expected}"
+    assert runs.describe_progress(tmp_path) == f"1 epoch, {expected}"
 
 
 # --- the environment that runs are made in ---

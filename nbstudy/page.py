@@ -1079,6 +1079,7 @@ def criteria_line(choice: Choice, rankings: Sequence[Ranking]) -> str:
         return ""
     by_choice: dict[str, list[str]] = {}
     ahead = []
+    ranked = set(rankings[0].verdict.costs)
     for ranking in rankings:
         if ranking.chosen not in (None, choice.chosen):
             by_choice.setdefault(str(ranking.chosen), []).append(ranking.title)
@@ -1088,9 +1089,10 @@ def criteria_line(choice: Choice, rankings: Sequence[Ranking]) -> str:
             ahead.append(f"{listed(names, most=3)} by {ranking.title}")
     parts = [f"by {listed(titles)} it would be {name}" for name, titles in by_choice.items()]
     if ahead:
-        parts.append(
-            f"of all configurations, not the candidates alone, these are ahead by more than chance explains: {', and '.join(ahead)}"
-        )
+        whose = "of all configurations, not the candidates alone, these"
+        if ranked <= choice.verdict.costs.keys():
+            whose = "these"
+        parts.append(f"{whose} are ahead by more than chance explains: {', and '.join(ahead)}")
     if parts:
         return f"**Another criterion would choose otherwise:** {'; '.join(parts)}."
     titles = [ranking.title for ranking in rankings]

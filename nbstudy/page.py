@@ -568,6 +568,8 @@ def after_rung(each: Round, stage: Stage, verdict: Verdict) -> str:
         )
         if verdict.noise.is_known:
             sentences.append(how_sure_the_cut_is(difference, verdict.noise))
+        else:
+            sentences.append("A single epoch without replicates does not tell what chance does.")
     diverged = len(stage.costs) - len(verdict.finite)
     if diverged:
         sentences.append(f"{diverged} diverged and cannot go on.")

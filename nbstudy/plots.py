@@ -77,6 +77,7 @@ MOST_IN_PANEL = 12  # curves, likewise
 MOST_IN_LEGEND = 20
 TITLE_LETTERS = 36  # of a panel, a line
 MOST_FACTORS = 8
+MOST_TICKS = 6  # an axis of so few values has a tick at each
 MOST_PARAMETERS = 9  # of a search space
 ROW_HEIGHT = 0.28  # of a ranking
 BELOW = 0.25  # how far below a mean its runs are, in rows
@@ -407,8 +408,14 @@ class Panel:
     @property
     def kind(self) -> Kind:
         """What it has in common with those on the same scale."""
-        epochs = None if self.each.stage is None else self.each.stage.rung.epochs
-        return self.each.metric.name, self.each.is_overview, epochs
+        return self.each.metric.name, self.each.is_overview, self.rung_epochs
+
+    @property
+    def rung_epochs(self) -> int | None:
+        """How long a rung is; None where it is none."""
+        if self.each.stage is None:
+            return None
+        return self.each.stage.rung.epochs
 
     @property
     def grey(self) -> tuple[str, ...]:
@@ -460,7 +467,7 @@ def rounds(
     figure, all_axes = panel_grid(panels, math.ceil(len(legend) / columns))
     longest = max([curve.raw.index[-1] for panel in panels for curve in panel.curves], default=1)
     for axes, panel in zip(all_axes, panels, strict=True):
-        axes.set_xlim(0, 1.01 * longest)
+        axes.set_xlim(0, 1.01 * (panel.rung_epochs or longest))
         draw_panel(axes, panel, looks, scales.get(panel.kind))
         notes = panel.notes
         if panel.each.metric != main:
@@ -536,9 +543,9 @@ def panel_grid(panels: Sequence[Panel], legend_rows: int) -> tuple[Figure, list[
         axes.set_visible(False)
     for number, panel in enumerate(panels):
         is_first_of_its_kind = number % columns == 0 or panels[number - 1].kind != panel.kind
-        is_lowest = number + columns >= len(panels)
+        has_epochs = number + columns >= len(panels) or panel.rung_epochs is not None
         all_axes[number].tick_params(
-            labelleft=is_first_of_its_kind, labelbottom=is_lowest, labelsize=SMALLER, which="both"
+            labelleft=is_first_of_its_kind, labelbottom=has_epochs, labelsize=SMALLER, which="both"
         )
     return figure, all_axes[: len(panels)]
 
@@ -774,9 +781,10 @@ def scatter(
 ) -> None:
     """Draw what candidates came to by a parameter, a colour and a size for each rung that they reached."""
     given = {name: results.runs[name].parameters.get(parameter) for name in reached}
-    are_numbers = all(
-        isinstance(value, int | float) and not isinstance(value, bool) for value in given.values()
-    )
+    numbers = [
+        value for value in given.values() if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    are_numbers = len(numbers) == len(given)
     places: dict[str, Any] = given
     if not are_numbers:
         places = {name: str(value) for name, value in given.items()}
@@ -791,15 +799,19 @@ def scatter(
             alpha=0.8,
             label=f"reached rung {rung + 1}",
         )
-    if are_numbers and is_spread_by_magnitude([value for value in given.values() if value is not None]):
+    if are_numbers and is_spread_by_magnitude(numbers):
         axes.set_xscale("log")
+    levels = sorted(set(numbers))
+    if are_numbers and len(levels) <= MOST_TICKS:
+        axes.set_xticks(levels, [f"{level:g}" for level in levels])
+        axes.set_xticks([], minor=True)
     axes.set_xlabel(parameter)
 
 
 def is_spread_by_magnitude(numbers: Sequence[float]) -> bool:
     """Tell whether numbers lie more evenly in their logarithm, as those of a search on that scale."""
     low, middle, high = min(numbers), statistics.median(numbers), max(numbers)
-    if low <= 0 or high < 10 * low:
+    if low <= 0 or high < 3 * low:
         return False
     return abs(middle - math.sqrt(low * high)) < abs(middle - (low + high) / 2)
 

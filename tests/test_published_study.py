@@ -160,12 +160,20 @@ def test_readme_tells_the_answer_of_a_study(published: Path, results: Results) -
     )
 
 
+def test_readme_tells_how_much_depends_on_the_last_epoch(original: Results) -> None:
+    last = original.curve("model_4", "val_accuracy").tail(20)
+    text = " ".join(README.split())
+    assert f"over its last 20 epochs it is {last.min():.4f} at worst and {last.max():.4f} at best" in text
+
+
 def test_readme_tells_what_the_search_saved() -> None:
     results = load_results(ROOT / "outputs" / "better_mlp")
     assert results.cost_of_halving is not None
     spent, whole = results.cost_of_halving
     assert spent / whole <= 0.25
-    assert f"{spent / 1e12:.0f} of {whole / 1e12:,.0f} TFLOP, a share of {spent / whole:.2f}" in README
+    assert f"{spent / 1e12:.0f} of {whole / 1e12:,.0f} TFLOP, a share of {spent / whole:.2f}" in " ".join(
+        README.split()
+    )
 
 
 def test_readme_tells_what_the_best_by_accuracy_reaches(original: Results) -> None:

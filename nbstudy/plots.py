@@ -25,10 +25,11 @@ import PIL.Image
 from IPython.display import Image, display
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from nbstudy.curves import (
     MOST_CURVES,
@@ -195,10 +196,15 @@ def apply(scale: Scale, axes: Axes) -> None:
     """Give axes a vertical scale."""
     if scale.is_log:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        number_by_magnitude(axes.yaxis)
     axes.set_ylim(scale.low, scale.high)
+
+
+def number_by_magnitude(axis: Axis) -> None:
+    """Number a logarithmic axis at 1, 2, 5, 10 and so on, in plain digits."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def axis_label(metric: Metric, title: str = "") -> str:
@@ -531,6 +537,8 @@ def panel_grid(panels: Sequence[Panel], legend_rows: int) -> tuple[Figure, list[
     rows = max(1, math.ceil(len(panels) / columns))
     above = 0.28 + 0.15 * max([len(panel.title) for panel in panels], default=1)  # for a title and a note
     gap = above + 0.1
+    if any(panel.rung_epochs is not None for panel in panels):
+        gap += 0.2  # for the numbers at each axis
     top, bottom, panel_height = 0.15 + 0.18 * legend_rows + above, 0.45, 1.3
     if rows < 3:
         panel_height = 2.2
@@ -801,6 +809,7 @@ def scatter(
         )
     if are_numbers and is_spread_by_magnitude(numbers):
         axes.set_xscale("log")
+        number_by_magnitude(axes.xaxis)
     levels = sorted(set(numbers))
     if are_numbers and len(levels) <= MOST_TICKS:
         axes.set_xticks(levels, [f"{level:g}" for level in levels])

@@ -140,7 +140,10 @@ class Study:
         flops = {}
         with importable(self.template.modules):
             for name, parameters in configurations.items():
-                flops[name] = self.preflight.run(name, parameters, f"configuration {name}")
+                if parameters == self.configurations.get(name):
+                    flops[name] = self.flops[name]
+                else:
+                    flops[name] = self.preflight.run(name, parameters, f"configuration {name}")
         return replace(self, configurations=configurations, flops=flops)
 
     def final_of(self, choice: str, configurations: Configurations) -> dict[str, Any]:
@@ -525,6 +528,8 @@ def check_candidates_differ(
 
 def check_what_may_be_asked(study: Study, file: str) -> None:
     """Refuse a study of which a configuration that could be asked for later has a wrong name or values."""
+    if not study.unfolds:  # what it asks for has been checked
+        return
     faults = Faults()
     candidates = list(study.configurations)
     everything = [study.configurations]

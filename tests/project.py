@@ -26,6 +26,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 300  # seconds that a command may take on a busy machine before a test gives up
 
+# With this in a template no kernel is forked, and the runner says why.
+PLAIN = "import contextlib\nwith contextlib.suppress(ImportError):\n    import no_such_library\n"
+WHY_PLAIN = "`import no_such_library` fails: ModuleNotFoundError: No module named 'no_such_library'"
+
 # A template without TensorFlow, for what concerns the runner and not the training: source by tag.
 TINY = {
     "parameters": """

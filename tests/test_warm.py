@@ -20,8 +20,10 @@ from nbstudy.lease import Lease
 from nbstudy.warm import PROGRAM, ForkedKernel, WarmProcess
 from nbstudy.warm_process import early_statements, why_not_to_fork
 from project import (
+    PLAIN,
     REAL_STUDY,
     TINY_STUDY,
+    WHY_PLAIN,
     Project,
     all_end,
     executed,
@@ -33,10 +35,6 @@ from project import (
     wait_for,
     warm_processes_of,
 )
-
-# with this nothing is forked
-PLAIN = "import contextlib\nwith contextlib.suppress(ImportError):\n    import no_such_library\n"
-WHY_PLAIN = "`import no_such_library` fails: ModuleNotFoundError: No module named 'no_such_library'"
 
 
 # --- what is imported beforehand ---

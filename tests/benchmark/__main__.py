@@ -9,13 +9,13 @@ defaults; (b) in a plain loop of papermill over our template; (c) by runner.py, 
 have the same to do, in float32 and in mixed_bfloat16; and compared with (d) the limit: their matrix products
 at the rate of sgemm on all cores together. Then come what a run and a command take beside training, two
 hundred cheap runs here and on Dask, and the summary of a thousand runs. All figures but those of the last two are
-medians of the rounds. About seven minutes a round on two cores, and three at the end; nothing else may run.
+medians of the rounds. About sixteen minutes a round on two cores, and two at the end; nothing else may run.
 
 With --peers other things are measured, and only these: what people would use instead of runner.py. Eight runs
 of one network, by runner.py, Ray Tune, KerasTuner, Optuna and a plain loop of papermill; then two hundred cheap
 runs and the whole study at three epochs, by runner.py and the loop. All take turns, and the time is that of the
 whole command; the tables show medians. Each peer is first installed in its newest release from PyPI, which
-takes about ten minutes and 11 GB of temporary files; then a round takes about 25 minutes. In its quick look
+takes about ten minutes and 11 GB of temporary files; then a round takes about 30 minutes. In its quick look
 runner.py also verifies the data and executes the summary, which the loop does without.
 
 | to change | see |

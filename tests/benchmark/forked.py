@@ -7,20 +7,19 @@ Figures of a round: `first_cell` and `first_step` of a run (s), `memory_more` of
 from __future__ import annotations
 
 import statistics
+import time
 from datetime import datetime
 from pathlib import Path
 
 import nbformat
 
 from benchmark.networks import NETWORKS
-from benchmark.processes import seconds_of
+from benchmark.processes import run
 from benchmark.training import CORES
 from benchmark.watching import Watch, watching
-from project import Project
+from project import PLAIN, WHY_PLAIN, Project
 
 RUNS = 4 * CORES  # all but the first of which begin while others run
-# an import that fails, in a cell of the template that decides no result
-PLAIN = "try:\n    import no_such_library\nexcept ImportError:\n    pass\nimport json\n"
 
 
 def measure_forked(project: Project) -> dict[str, float]:
@@ -32,12 +31,29 @@ def measure_forked(project: Project) -> dict[str, float]:
         "first_step": statistics.median([watch.seconds_to_first_step(name) for name in begun_beside(watch)]),
         "memory_more": watch.peak_share / 1e9,
     }
-    quick_look = ["params/fashion_mnist.yaml", "-p", "epochs", "3", "--outputs"]
-    figures["quick_look"] = seconds_of(project.command(*quick_look, "forked"))
-    project.edit("train.ipynb", "import json\n", PLAIN)
-    figures["quick_look_plain"] = seconds_of(project.command(*quick_look, "plain"))
-    project.edit("train.ipynb", PLAIN, "import json\n")
+    return figures | measure_quick_looks(project)
+
+
+def measure_quick_looks(project: Project) -> dict[str, float]:
+    """Take a quick look at the study with forked kernels, and one with kernels that import everything themselves."""
+    figures = {"quick_look": quick_look(project, is_forked=True)}
+    project.edit("train.ipynb", "import json\n", f"{PLAIN}import json\n")
+    figures["quick_look_plain"] = quick_look(project, is_forked=False)
+    project.edit("train.ipynb", PLAIN, "")
     return figures
+
+
+def quick_look(project: Project, is_forked: bool) -> float:
+    """Return the seconds of a quick look at the study; raise RuntimeError where its kernels are not as expected."""
+    directory = "forked" if is_forked else "plain"
+    command = project.command("params/fashion_mnist.yaml", "-p", "epochs", "3", "--outputs", directory)
+    start = time.perf_counter()
+    printed = run(command)
+    seconds = time.perf_counter() - start
+    if (WHY_PLAIN in printed) == is_forked:
+        message = f"the kernels of the quick look were not {directory}:\n{printed}"
+        raise RuntimeError(message)
+    return seconds
 
 
 def write_study(project: Project) -> str:

@@ -462,8 +462,8 @@ def rounds(
 ) -> tuple[Figure, list[Axes]]:
     """Draw the rounds together, a panel each, with one legend.
 
-    Those of one metric have a common scale, but an overview and each length of a rung has its own. A small triangle is where a curve leaves its panel.
-    Of very many rounds these are the last.
+    Those of one metric have a common scale, but an overview and each length of a rung has its own. A small triangle
+    is where a curve leaves its panel. Of very many rounds these are the last.
     """
     panels = panels_of(results, verdicts)
     main = usual_metric(panels, results.metric)

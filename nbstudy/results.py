@@ -422,7 +422,7 @@ class Results:
                 values.setdefault(parameter, set()).add(str(value))
         return [name for name, texts in values.items() if len(texts) > 1 and name != self.lengthens]
 
-    @property
+    @cached_property
     def factors(self) -> list[str]:
         """The parameters that vary by intention: all that vary but the seed, a `final` that is made aside."""
         names = [name for name in self.runs if not (self.final_is_made and name == self.final)]
@@ -443,7 +443,7 @@ class Results:
         """Whether there is a study, and its directory can be written to."""
         return bool(self.runs) and os.access(self.directory, os.W_OK)
 
-    @property
+    @cached_property
     def sizes(self) -> dict[str, int]:
         """The number of weights of each run, where that is known."""
         return {name: run.weights for name, run in self.runs.items() if run.weights is not None}

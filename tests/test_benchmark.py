@@ -22,7 +22,10 @@ RATE = 2e11  # FLOP/s of a machine
 
 def comparison(**seconds: list[float]) -> Comparison:
     """Return a comparison of ways that took so many seconds, and came to the same."""
-    return Comparison({way: [Outcome(each, [0.85]) for each in took] for way, took in seconds.items()})
+    outcomes = {}
+    for way, took in seconds.items():
+        outcomes[way] = [Outcome(each, [0.85]) for each in took]
+    return Comparison(outcomes)
 
 
 def rounds(share_of_limit: float) -> Rounds:

@@ -7,14 +7,13 @@ Figures of a round: `first_cell` and `first_step` of a run (s), `memory_more` of
 from __future__ import annotations
 
 import statistics
-import time
 from datetime import datetime
 from pathlib import Path
 
 import nbformat
 
 from benchmark.networks import NETWORKS
-from benchmark.processes import run
+from benchmark.processes import timed
 from benchmark.training import CORES
 from benchmark.watching import Watch, watching
 from project import PLAIN, WHY_PLAIN, Project
@@ -47,9 +46,7 @@ def quick_look(project: Project, is_forked: bool) -> float:
     """Return the seconds of a quick look at the study; raise RuntimeError where its kernels are not as expected."""
     directory = "forked" if is_forked else "plain"
     command = project.command("params/fashion_mnist.yaml", "-p", "epochs", "3", "--outputs", directory)
-    start = time.perf_counter()
-    printed = run(command)
-    seconds = time.perf_counter() - start
+    seconds, printed = timed(command)
     if (WHY_PLAIN in printed) == is_forked:
         message = f"the kernels of the quick look were not {directory}:\n{printed}"
         raise RuntimeError(message)

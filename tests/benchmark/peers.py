@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,7 +19,7 @@ from typing import Any
 from benchmark.comparison import OURS, Comparison, Outcome, Way, compare
 from benchmark.environments import make_environment, versions_of
 from benchmark.measures import AtLeast
-from benchmark.processes import PROGRAMS, run
+from benchmark.processes import PROGRAMS, timed
 from nbstudy.files import ROOT
 from nbstudy.study import load_study
 from project import Project
@@ -177,13 +176,6 @@ def train_by_peer(peer: Peer, python: Path, seeds: int, epochs: int, place: Path
     program = str(PROGRAMS / peer.program)
     seconds, printed = timed([str(python), program, str(seeds), str(epochs)], place)
     return Outcome(seconds, json.loads(printed.splitlines()[-1]))
-
-
-def timed(command: list[str], place: Path) -> tuple[float, str]:
-    """Run a command in a directory; return the seconds that it took, and what it printed."""
-    start = time.perf_counter()
-    printed = run(command, place)
-    return time.perf_counter() - start, printed
 
 
 def last_accuracies(root: Path) -> list[float]:

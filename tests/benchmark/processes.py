@@ -25,11 +25,17 @@ def run_program(name: str, *arguments: str, cwd: Path | None = None) -> str:
     return printed.strip().rpartition("\n")[2]
 
 
+def timed(command: list[str], cwd: Path | None = None) -> tuple[float, str]:
+    """Run a command; return the seconds that it took, and what it printed."""
+    start = time.perf_counter()
+    printed = run(command, cwd)
+    return time.perf_counter() - start, printed
+
+
 def seconds_of(command: list[str]) -> float:
     """Return the seconds that a command takes."""
-    start = time.perf_counter()
-    run(command)
-    return time.perf_counter() - start
+    seconds, _ = timed(command)
+    return seconds
 
 
 def seconds_of_import(*modules: str) -> float:

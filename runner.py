@@ -12,12 +12,9 @@ from typing import NoReturn
 
 import click
 
-from nbstudy.attempts import accept_code, finish_promotion
 from nbstudy.checks import Interrupted, fail
-from nbstudy.files import OUTPUTS, ROOT, write_json
-from nbstudy.host import cores_of_run, default_jobs, installed_versions, required_libraries
-from nbstudy.lease import Lease, hold
-from nbstudy.plan import (
+from nbstudy.execution.host import cores_of_run, default_jobs, installed_versions, required_libraries
+from nbstudy.execution.plan import (
     describe_duration,
     predict,
     show_plan,
@@ -26,12 +23,15 @@ from nbstudy.plan import (
     show_what_is_open,
     to_do,
 )
-from nbstudy.pools import Hosts, open_pool
-from nbstudy.runs import Context, Task, check_outputs, check_place, extras, find
-from nbstudy.streams import print_without_failing
-from nbstudy.study import Study, load_study
-from nbstudy.summary import summarise
-from nbstudy.unfolding import Unfolded, unfold
+from nbstudy.execution.pools import Hosts, open_pool
+from nbstudy.execution.streams import print_without_failing
+from nbstudy.execution.summary import summarise
+from nbstudy.execution.unfolding import Unfolded, unfold
+from nbstudy.files import OUTPUTS, ROOT, write_json
+from nbstudy.records.attempts import accept_code, finish_promotion
+from nbstudy.records.lease import Lease, hold
+from nbstudy.records.runs import Context, Task, check_outputs, check_place, extras, find
+from nbstudy.study.study import Study, load_study
 from nbstudy.words import counted
 
 
@@ -173,7 +173,7 @@ def show_what_is_there(unfolded: Unfolded, selected: Collection[str]) -> None:
 def run_what_is_left(left: list[Task], unfolded: Unfolded, hosts: Hosts) -> list[str]:
     """Run configurations that are not complete, renew their findings; return errors."""
     # shows progress by rich, which a command with nothing to do can spare
-    from nbstudy.execution import run_all
+    from nbstudy.execution.running import run_all
 
     jobs = sum(hosts.pool.slots().values()) or 1
     findings = unfolded.findings

@@ -6,7 +6,7 @@ Nothing heavy is imported before it is used: a command with nothing to do is fas
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nbstudy.results import Results, load_results
+    from nbstudy.records.results import Results, load_results
 
 __all__ = ["Results", "load_results"]
 
@@ -16,6 +16,6 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    from nbstudy import results
+    from nbstudy.records import results
 
     return getattr(results, name)

@@ -14,10 +14,10 @@ from typing import Any
 
 import nbformat
 
-from nbstudy.elimination import climb
+from nbstudy.decision.elimination import climb
 from nbstudy.files import FORMAT, ROOT, hash_of, write_json
-from nbstudy.results import Results, load_results
-from nbstudy.study import load_study
+from nbstudy.records.results import Results, load_results
+from nbstudy.study.study import load_study
 
 EPOCHS = 20  # the last tenth is two epochs, enough for a deviation
 COLUMNS = ["epoch", "loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy"]

@@ -14,7 +14,7 @@ from benchmark.networks import NETWORKS
 from benchmark.peers import LOOP, PEERS, Peers
 from benchmark.training import Way
 from benchmark.watching import median_seconds
-from nbstudy.study import load_study
+from nbstudy.study.study import load_study
 from project import Project
 
 RATE = 2e11  # FLOP/s of a machine

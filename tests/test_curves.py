@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbstudy import curves
-from nbstudy.curves import Curve, Scale
-from nbstudy.elimination import Comparison, Noise, Verdict
-from nbstudy.metrics import metric_called
-from nbstudy.results import Results
+from nbstudy.decision.elimination import Comparison, Noise, Verdict
+from nbstudy.decision.metrics import metric_called
+from nbstudy.records.results import Results
+from nbstudy.report import curves
+from nbstudy.report.curves import Curve, Scale
 from planted import half_filled
 
 LOSS, ACCURACY = metric_called("val_loss"), metric_called("val_accuracy")

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import pytest
 
-from nbstudy.lease import Lease, hold
+from nbstudy.records.lease import Lease, hold
 from project import NETWORK, TINY_STUDY, Project, begun, change, executed, outputs_of, read, read_run, rows
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {

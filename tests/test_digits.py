@@ -9,8 +9,8 @@ import nbformat
 import pytest
 
 from nbstudy.checks import StudyError
-from nbstudy.results import load_results
-from nbstudy.study import load_study
+from nbstudy.records.results import load_results
+from nbstudy.study.study import load_study
 from project import ROOT, Project, executed, outputs_of, read
 
 TEMPLATE = ROOT / "notebooks" / "digits.ipynb"

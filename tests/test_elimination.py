@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
-from nbstudy.elimination import (
+from nbstudy.decision.elimination import (
     Choice,
     Noise,
     Rung,
@@ -27,7 +27,7 @@ from nbstudy.elimination import (
     settled_epochs,
     spread,
 )
-from nbstudy.metrics import metric_called
+from nbstudy.decision.metrics import metric_called
 
 # Replicates of two networks: deviations of 0.02 in three runs and of 0.0141 in two, pooled
 # sqrt((2 * 0.02**2 + 0.0002) / 3) = 0.01826, with 3 degrees of freedom. Means: good 0.30, wide 0.295.

@@ -13,7 +13,7 @@ import pytest
 from nbconvert import HTMLExporter
 
 from nbstudy.checks import StudyError
-from nbstudy.study import Study, load_study
+from nbstudy.study.study import Study, load_study
 from project import ROOT, Project, executed, outputs_of, read
 
 GUIDE = ROOT / "notebooks" / "README.md"
@@ -52,7 +52,7 @@ def load(directory: Path, text: str, given: str = "{}") -> Study:
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory in which notebooks are looked for."""
-    monkeypatch.setattr("nbstudy.study.NOTEBOOKS", tmp_path)
+    monkeypatch.setattr("nbstudy.study.study.NOTEBOOKS", tmp_path)
     return tmp_path
 
 

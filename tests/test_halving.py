@@ -12,8 +12,8 @@ import pytest
 
 from clusters import Cluster
 from nbstudy.checks import StudyError
-from nbstudy.elimination import Stage
-from nbstudy.study import Study, load_study
+from nbstudy.decision.elimination import Stage
+from nbstudy.study.study import Study, load_study
 from project import CHANGING, Project, begun, content_of, kill_together, read_run, wait_for
 
 STUDY = """

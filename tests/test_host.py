@@ -18,9 +18,9 @@ from typing import Any
 import psutil
 import pytest
 
-from nbstudy import host
-from nbstudy.environment import PERSONAL
-from nbstudy.host import (
+from nbstudy.execution import host
+from nbstudy.execution.environment import PERSONAL
+from nbstudy.execution.host import (
     available_memory,
     claim,
     core_quota,

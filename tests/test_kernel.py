@@ -21,8 +21,8 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from nbstudy import kernel
-from nbstudy.environment import kernel_environment
+from nbstudy.execution import kernel
+from nbstudy.execution.environment import kernel_environment
 from project import (
     PATIENCE,
     ROOT,

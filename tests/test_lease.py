@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from nbstudy.checks import StudyError
-from nbstudy.lease import Lease, hold, holder_of, marker_in
+from nbstudy.records.lease import Lease, hold, holder_of, marker_in
 from project import TINY_STUDY, Project, begun, rows, wait_for
 
 WITHOUT_FLOCK = """

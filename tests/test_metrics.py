@@ -6,7 +6,16 @@ import math
 
 import pytest
 
-from nbstudy.metrics import Better, Data, can_decide, data_of, deciding, direction_of, metric_called, written
+from nbstudy.decision.metrics import (
+    Better,
+    Data,
+    can_decide,
+    data_of,
+    deciding,
+    direction_of,
+    metric_called,
+    written,
+)
 
 LOWER = """
     loss val_loss val_cross_entropy mean_squared_error RMSE brier_score val_brier loss_score log_loss val_log_loss

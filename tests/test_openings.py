@@ -11,7 +11,7 @@ import pytest
 
 from nbstudy.checks import StudyError
 from nbstudy.files import FORMAT
-from nbstudy.openings import (
+from nbstudy.records.openings import (
     RECORD,
     Opening,
     hash_of_weights,

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbstudy import guide, page
-from nbstudy.elimination import Noise, Verdict, choose, judge
+from nbstudy.decision.elimination import Noise, Verdict, choose, judge
+from nbstudy.decision.metrics import metric_called
 from nbstudy.files import write_json
-from nbstudy.metrics import metric_called
-from nbstudy.openings import Opening, record_opening
-from nbstudy.results import Results, load_results
+from nbstudy.records.openings import Opening, record_opening
+from nbstudy.records.results import Results, load_results
+from nbstudy.report import guide, page
 from planted import (
     EPOCHS,
     RUNG_CURVES,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nbstudy.plan import fit_line, makespan
+from nbstudy.execution.plan import fit_line, makespan
 from project import TINY_STUDY, Project
 
 

@@ -17,14 +17,14 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from nbstudy import labels, plots
-from nbstudy.curves import Curve
-from nbstudy.elimination import Noise, Verdict
+from nbstudy.decision.elimination import Noise, Verdict
+from nbstudy.decision.metrics import Metric, metric_called
 from nbstudy.files import write_json
-from nbstudy.labels import GREY, Label
-from nbstudy.metrics import Metric, metric_called
-from nbstudy.plots import COLOURS, Look
-from nbstudy.results import Chain, Factor, Ranking, Results
+from nbstudy.records.results import Chain, Factor, Ranking, Results
+from nbstudy.report import labels, plots
+from nbstudy.report.curves import Curve
+from nbstudy.report.labels import GREY, Label
+from nbstudy.report.plots import COLOURS, Look
 from planted import Planted, flat, half_filled, without_replicates
 
 LOOKS = {name: Look(colour, "-", name) for name, colour in zip("abcdefgh", COLOURS, strict=True)}

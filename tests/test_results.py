@@ -17,10 +17,10 @@ import pytest
 
 import nbstudy
 from nbstudy.checks import StudyError
+from nbstudy.decision.metrics import Better, Metric, metric_called
 from nbstudy.files import FORMAT, write_json
-from nbstudy.metrics import Better, Metric, metric_called
-from nbstudy.results import Results, load_results
-from nbstudy.runs import State
+from nbstudy.records.results import Results, load_results
+from nbstudy.records.runs import State
 from planted import (
     COLUMNS,
     DAMAGES,

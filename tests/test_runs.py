@@ -17,11 +17,11 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from nbstudy import attempts, runs
 from nbstudy.files import read_json, write_json
-from nbstudy.lease import Lease
-from nbstudy.runs import Context, State, Task
-from nbstudy.template import Template, hash_of_code, read_template
+from nbstudy.records import attempts, runs
+from nbstudy.records.lease import Lease
+from nbstudy.records.runs import Context, State, Task
+from nbstudy.study.template import Template, hash_of_code, read_template
 from project import TINY_STUDY, Project, begun, change, content_of, read, read_run, rows
 
 TWO_DAYS = 2 * 24 * 3600  # seconds
@@ -74,9 +74,11 @@ def write_archive(path: Path) -> None:
         archive.writestr("weights", b"0123456789" * 99)
 
 
-def begin(task: Task, epochs: int, checkpoint: bool = True) -> Path:
+def begin(
+    task: Task, epochs: int, checkpoint: bool = True, environment: dict[str, str] | None = None
+) -> Path:
     """Begin an attempt that gets so far and is killed there."""
-    attempt = attempts.begin_attempt(task, cores=1)
+    attempt = attempts.begin_attempt(task, cores=1, environment=environment or {})
     write_history(attempt, epochs)
     if checkpoint:
         write_archive(attempt / task.context.checkpoint)
@@ -212,7 +214,7 @@ def test_whole_checkpoint_carries_over_with_what_lies_beside_it(task: Task, erro
     if error:
         attempts.finish_attempt(first, 5.0, error)
     assert runs.find(task).left == 0.25
-    second = attempts.begin_attempt(task, cores=1)
+    second = attempts.begin_attempt(task, cores=1, environment={})
     assert names_in(second) == BEGUN | LEFT
     assert (second / "state" / "sampler.bin").read_bytes() == b"7"
     assert rows(second / "history.csv") == 3
@@ -224,7 +226,7 @@ def test_whole_checkpoint_of_a_complete_run_carries_over_to_lengthen_it(task: Ta
     finding = runs.find(longer)
     assert (finding.state, finding.left) == (State.STALE, 0.5)
     assert finding.reason == "steps 4 -> 8, resumes after epoch 4"
-    attempt = attempts.begin_attempt(longer, cores=1)
+    attempt = attempts.begin_attempt(longer, cores=1, environment={})
     assert names_in(attempt) == BEGUN | {"history.csv", "model.keras"}
     assert read_run(attempt)["attempts"] == 2
 
@@ -238,7 +240,7 @@ def test_attempt_without_a_whole_checkpoint_begins_with_no_files(task: Task, dam
     assert (finding.state, finding.left) == (State.UNFINISHED, 1.0)
     why = "damaged" if damaged else "not here"
     assert finding.reason == f"interrupted at epoch 3, starts over: model.keras is {why}"
-    second = attempts.begin_attempt(task, cores=1)
+    second = attempts.begin_attempt(task, cores=1, environment={})
     assert names_in(second) == BEGUN
     assert read_run(second)["attempts"] == 2  # the time of the first was spent all the same
     assert read_run(second)["started"] == read_run(first)["started"]
@@ -248,7 +250,7 @@ def test_complete_run_without_its_checkpoint_is_no_beginning_of_a_longer_one(tas
     (complete_run(task) / "model.keras").unlink()
     longer = with_steps(task, 8)
     assert runs.find(longer).reason == "steps 4 -> 8, starts over: model.keras is not here"
-    attempt = attempts.begin_attempt(longer, cores=1)
+    attempt = attempts.begin_attempt(longer, cores=1, environment={})
     assert names_in(attempt) == BEGUN
     assert (read_run(attempt)["attempts"], read_run(attempt)["seconds"]) == (1, 0.0)
 
@@ -260,7 +262,7 @@ def test_template_can_name_its_checkpoint(task: Task) -> None:
     assert runs.find(task).reason == "interrupted at epoch 3, starts over: state.pt is not here"
     (first / "state.pt").write_bytes(b"weights")
     assert runs.find(task).beginning == "resumes (interrupted at epoch 3)"
-    assert "state.pt" in names_in(attempts.begin_attempt(task, cores=1))
+    assert "state.pt" in names_in(attempts.begin_attempt(task, cores=1, environment={}))
 
 
 @pytest.mark.parametrize(
@@ -290,7 +292,7 @@ def test_clock_that_jumped_counts_for_nothing(task: Task, ahead: str) -> None:
     first = begin(task, 3)
     moment = time.time() + TWO_DAYS
     os.utime(first / ahead, (moment, moment))
-    assert 0 <= read_run(attempts.begin_attempt(task, cores=1))["seconds"] < TWO_DAYS / 2
+    assert 0 <= read_run(attempts.begin_attempt(task, cores=1, environment={}))["seconds"] < TWO_DAYS / 2
 
 
 def test_killed_attempt_lived_to_its_last_file(task: Task) -> None:
@@ -298,7 +300,9 @@ def test_killed_attempt_lived_to_its_last_file(task: Task) -> None:
     for file, before in [("run.json", 500), ("model.keras", 400), ("history.csv", 100), ("long.ipynb", 300)]:
         moment = time.time() - before
         os.utime(first / file, (moment, moment))
-    assert read_run(attempts.begin_attempt(task, cores=1))["seconds"] == pytest.approx(400, abs=1)
+    assert read_run(attempts.begin_attempt(task, cores=1, environment={}))["seconds"] == pytest.approx(
+        400, abs=1
+    )
 
 
 # --- complete means complete ---
@@ -403,37 +407,29 @@ NEW = {"processor": "Abacus 1", "tensorflow": "2.21.0", "XLA_FLAGS": "--fast"}
 CHANGED = ["tensorflow 2.20.0 -> 2.21.0 after epoch 2", "XLA_FLAGS none -> --fast after epoch 2"]
 
 
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What this host is said to be, to be changed by the test."""
-    environment = dict(OLD)
-    monkeypatch.setattr(attempts, "describe_environment", lambda imports: dict(environment))
-    return environment
-
-
-def test_environment_that_changed_is_recorded_with_the_epoch(task: Task, environment: dict[str, str]) -> None:
-    assert read_run(begin(task, 2))["environment"] == OLD
-    environment.update(NEW)
-    run = read_run(begin(task, 3))
+def test_environment_that_changed_is_recorded_with_the_epoch(task: Task) -> None:
+    assert read_run(begin(task, 2, environment=OLD))["environment"] == OLD
+    run = read_run(begin(task, 3, environment=NEW))
     assert (run["environment"], run["environment_changes"]) == (NEW, CHANGED)
-    assert read_run(begin(task, 3))["environment_changes"] == CHANGED  # for the rest of its life
-    environment.pop("XLA_FLAGS")
+    # for the rest of its life
+    assert read_run(begin(task, 3, environment=NEW))["environment_changes"] == CHANGED
+    without = {name: value for name, value in NEW.items() if name != "XLA_FLAGS"}
     changed_again = "XLA_FLAGS --fast -> none after epoch 3"
-    assert read_run(begin(task, 4))["environment_changes"] == [*CHANGED, changed_again]
+    run = read_run(begin(task, 4, environment=without))
+    assert run["environment_changes"] == [*CHANGED, changed_again]
 
 
-def test_environment_of_what_is_not_resumed_does_not_matter(task: Task, environment: dict[str, str]) -> None:
-    begin(task, 2, checkpoint=False)
-    environment.update(NEW)
-    assert read_run(begin(task, 2))["environment_changes"] == []
+def test_environment_of_what_is_not_resumed_does_not_matter(task: Task) -> None:
+    begin(task, 2, checkpoint=False, environment=OLD)
+    assert read_run(begin(task, 2, environment=NEW))["environment_changes"] == []
 
 
-def test_environment_that_was_not_recorded_is_not_guessed(task: Task, environment: dict[str, str]) -> None:
-    record = begin(task, 2) / "run.json"
+def test_environment_that_was_not_recorded_is_not_guessed(task: Task) -> None:
+    record = begin(task, 2, environment=OLD) / "run.json"
     old = read(record)
     del old["environment"], old["environment_changes"], old["modules"]
     write_json(record, old)
-    run = read_run(begin(task, 3))
+    run = read_run(begin(task, 3, environment=OLD))
     assert (run["environment"], run["environment_changes"]) == (OLD, [])
 
 

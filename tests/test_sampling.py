@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from nbstudy.checks import StudyError
-from nbstudy.sampling import Level, Options, Range, draw
-from nbstudy.study import Study, load_study
+from nbstudy.study.sampling import Level, Options, Range, draw
+from nbstudy.study.study import Study, load_study
 
 SPACE = {
     "units": "{from: 64, to: 1024, scale: log}",

@@ -16,7 +16,7 @@ from project import PATIENCE, ROOT, TINY_STUDY, Project, read_run
 PRINTING = """
 import os, sys
 from pathlib import Path
-from nbstudy.streams import print_without_failing
+from nbstudy.execution.streams import print_without_failing
 
 print_without_failing()
 with Path(sys.argv[1]).open("wb") as file:
@@ -63,7 +63,7 @@ def test_stream_that_takes_nothing_loses_what_is_printed_and_says_so_once(
 
 PATIENT = """
 import os
-from nbstudy.streams import print_without_failing
+from nbstudy.execution.streams import print_without_failing
 
 os.set_blocking(1, False)
 print_without_failing()

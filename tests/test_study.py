@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook
 from ruamel.yaml import YAML
 
-import nbstudy.study as study_module
+import nbstudy.study.study as study_module
 import project as project_module
 from nbstudy.checks import StudyError
-from nbstudy.study import Study, load_study
+from nbstudy.study.study import Study, load_study
 from project import ROOT, Project
 
 FASHION_MNIST = ROOT / "params" / "fashion_mnist.yaml"

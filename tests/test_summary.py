@@ -19,10 +19,10 @@ import nbformat
 import pandas as pd
 import pytest
 
-from nbstudy import elimination
-from nbstudy import page as words
+from nbstudy.decision import elimination
 from nbstudy.files import ROOT, write_json
-from nbstudy.openings import read_openings
+from nbstudy.records.openings import read_openings
+from nbstudy.report import page as words
 from planted import (
     DAMAGES,
     FIGURE,

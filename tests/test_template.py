@@ -13,7 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from nbstudy.checks import StudyError
-from nbstudy.template import convert_parameters, hash_of_code, read_template
+from nbstudy.study.template import convert_parameters, hash_of_code, read_template
 from project import ROOT, TINY_STUDY, Project, begun, read, read_run
 
 

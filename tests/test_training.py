@@ -15,7 +15,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from nbstudy.host import data_home
+from nbstudy.execution.host import data_home
 from project import CHANGING, NETWORK, PATIENCE, ROOT, Project, executed, outputs_of, read
 
 

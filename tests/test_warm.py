@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from clusters import Cluster
-from nbstudy.kernel import warm_up
-from nbstudy.lease import Lease
-from nbstudy.warm import PROGRAM, ForkedKernel, WarmProcess
-from nbstudy.warm_process import early_statements, why_not_to_fork
+from nbstudy.execution.kernel import warm_up
+from nbstudy.execution.warm import PROGRAM, ForkedKernel, WarmProcess
+from nbstudy.execution.warm_process import early_statements, why_not_to_fork
+from nbstudy.records.lease import Lease
 from project import (
     PLAIN,
     REAL_STUDY,
@@ -259,7 +259,7 @@ def test_warm_process_ends_with_the_study_and_leaves_nothing(start: Start) -> No
 def test_warm_process_ends_when_it_has_had_nothing_to_do(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nbstudy.warm.PROGRAM", PROGRAM.replace("IDLE = 60", "IDLE = 1"))
+    monkeypatch.setattr("nbstudy.execution.warm.PROGRAM", PROGRAM.replace("IDLE = 60", "IDLE = 1"))
     warm = start()
     kernel = start.kernel(warm)
     assert kernel is not None

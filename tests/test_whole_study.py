@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from nbstudy.openings import read_openings
+from nbstudy.records.openings import read_openings
 from project import PATIENCE, REAL_STUDY, ROOT, Project, begun, outputs_of
 
 

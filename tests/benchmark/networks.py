@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass
 
 from nbstudy.files import ROOT
-from nbstudy.study import load_study
+from nbstudy.study.study import load_study
 
 IMAGES, VALIDATION_IMAGES = 50_000, 10_000
 SEEDS = (0, 1)  # runner.py trains two of each network, so that two cores have the same to do

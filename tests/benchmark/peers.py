@@ -21,7 +21,7 @@ from benchmark.environments import make_environment, versions_of
 from benchmark.measures import AtLeast
 from benchmark.processes import PROGRAMS, timed
 from nbstudy.files import ROOT
-from nbstudy.study import load_study
+from nbstudy.study.study import load_study
 from project import Project
 
 SEEDS, EPOCHS = 8, 30  # of the network that all train

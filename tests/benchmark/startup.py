@@ -12,7 +12,7 @@ from benchmark.networks import NETWORKS
 from benchmark.processes import run_program, seconds_of, seconds_of_import
 from benchmark.watching import watching
 from nbstudy.files import hash_of, read_json, write_json
-from nbstudy.study import Study, load_study
+from nbstudy.study.study import Study, load_study
 from project import Project
 
 SIDE = 100  # of the large study: so many widths times so many seeds

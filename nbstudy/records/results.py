@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from nbstudy.checks import check_known, fail
-from nbstudy.elimination import (
+from nbstudy.decision.elimination import (
     Choice,
     Rung,
     Score,
@@ -42,10 +42,10 @@ from nbstudy.elimination import (
     settled_epochs,
     spread,
 )
+from nbstudy.decision.metrics import Better, Metric, can_decide, data_of, deciding, metric_called
 from nbstudy.files import CHECKPOINT, read_json, read_record
-from nbstudy.halving import Halving, halving_in
-from nbstudy.metrics import Better, Metric, can_decide, data_of, deciding, metric_called
-from nbstudy.runs import HISTORY, State, attempts_in, changed_parameters, extras, is_fewer, read_run
+from nbstudy.records.runs import HISTORY, State, attempts_in, changed_parameters, extras, is_fewer, read_run
+from nbstudy.study.halving import Halving, halving_in
 from nbstudy.words import counted
 
 SEED = "seed"  # runs that are equal but for this parameter are replicates

@@ -21,9 +21,9 @@ import click
 
 from nbstudy.checks import fail
 from nbstudy.files import CHECKPOINT, hash_of, read_json, read_object, read_record
-from nbstudy.lease import Lease
-from nbstudy.study import Study
-from nbstudy.template import Template, says_the_same
+from nbstudy.records.lease import Lease
+from nbstudy.study.study import Study
+from nbstudy.study.template import Template, says_the_same
 from nbstudy.words import counted
 
 HISTORY = "history.csv"  # a row an epoch

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nbstudy.files import CHECKPOINT, FORMAT, hash_of, write_json
-from nbstudy.host import describe_environment
-from nbstudy.modules import hashes_of, write_modules
-from nbstudy.runs import (
+from nbstudy.records.runs import (
     MODULES,
     Task,
     changed_code,
@@ -26,12 +24,16 @@ from nbstudy.runs import (
     usable_directories,
     why_incomplete,
 )
+from nbstudy.study.modules import hashes_of, write_modules
 
 ATTEMPTS_KEPT = 2  # of one configuration, the one that begins included
 
 
-def begin_attempt(task: Task, cores: int) -> Path:
-    """Make the directory of a new attempt, with the files of what it resumes from, or with none."""
+def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
+    """Make the directory of a new attempt, with the files of what it resumes from, or with none.
+
+    `environment` is what can change the numbers of a run on the host that it is about to run on.
+    """
     usable = usable_directories(task)
     start = resume_point(task, usable)
     template = task.context.template
@@ -47,7 +49,7 @@ def begin_attempt(task: Task, cores: int) -> Path:
         "parameters": task.parameters,
         "code": template.hash,
         "modules": hashes_of(template.modules),
-        "environment": describe_environment(task.context.template.imports),
+        "environment": environment,
         "environment_changes": [],
         "flops": task.flops,
         "cores": cores,
@@ -59,7 +61,7 @@ def begin_attempt(task: Task, cores: int) -> Path:
     }
     if start is not None:
         carry_over(start, attempt, task.context.checkpoint)
-        run["environment_changes"] = environment_changes(start, run["environment"])
+        run["environment_changes"] = environment_changes(start, environment)
     if usable and (start is not None or usable[0] != task.place):
         run |= spent_on(usable[0])
     run["attempts"] += 1

@@ -28,9 +28,9 @@ from typing import Any, NamedTuple
 import click
 
 from nbstudy.checks import fail
-from nbstudy.host import allow_open_files, cores_of_run
-from nbstudy.runs import Context
-from nbstudy.work import THIS_MACHINE, Slots, prepare_host, why_unfit
+from nbstudy.execution.host import allow_open_files, cores_of_run
+from nbstudy.execution.work import THIS_MACHINE, Slots, prepare_host, why_unfit
+from nbstudy.records.runs import Context
 
 
 class Pool(NamedTuple):

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from nbstudy.attempts import begin_attempt, finish_attempt
-from nbstudy.host import allow_open_files, cores_of_run, installed_versions
-from nbstudy.kernel import execute, remove_dead_sockets, warm_up
-from nbstudy.lease import Lease
-from nbstudy.modules import names_of
-from nbstudy.runs import Context, Task
-from nbstudy.warm import WarmProcess
+from nbstudy.execution.host import allow_open_files, cores_of_run, describe_environment, installed_versions
+from nbstudy.execution.kernel import execute, remove_dead_sockets, warm_up
+from nbstudy.execution.warm import WarmProcess
+from nbstudy.records.attempts import begin_attempt, finish_attempt
+from nbstudy.records.lease import Lease
+from nbstudy.records.runs import Context, Task
+from nbstudy.study.modules import names_of
 
 Slots = dict[str, int]  # the runs at a time of each host; this machine is ""
 THIS_MACHINE = ""
@@ -29,7 +29,8 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
     """
     host, is_wanted = current_host(slots)
     started = time.monotonic()
-    attempt = begin_attempt(task, cores_of_run(slots[host]))
+    environment = describe_environment(task.context.template.imports)
+    attempt = begin_attempt(task, cores_of_run(slots[host]), environment)
 
     def is_awaited() -> bool:
         return is_wanted() and task.is_awaited(attempt)

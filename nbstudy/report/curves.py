@@ -14,9 +14,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from nbstudy.elimination import Stage, Verdict, runs_of_candidates, settled
-from nbstudy.metrics import Better, Metric
-from nbstudy.results import Results, Round
+from nbstudy.decision.elimination import Stage, Verdict, runs_of_candidates, settled
+from nbstudy.decision.metrics import Better, Metric
+from nbstudy.records.results import Results, Round
 
 MOST_CURVES = 30  # of more candidates the best are ranked, not drawn as curves
 EXPLOSION = 5.0  # times the best: what is further away needs a logarithmic axis

@@ -18,7 +18,10 @@ from types import CodeType
 from typing import Any
 
 from nbstudy.checks import Faults, Interrupted, StudyError, check_known, fail, mapping, sequence, shorten
-from nbstudy.configurations import (
+from nbstudy.decision.elimination import Stage
+from nbstudy.decision.metrics import Better
+from nbstudy.files import CHECKPOINT, FORMAT, NOTEBOOKS
+from nbstudy.study.configurations import (
     NAME,
     SEED,
     Named,
@@ -27,14 +30,11 @@ from nbstudy.configurations import (
     read_configurations,
     resolve,
 )
-from nbstudy.elimination import Stage
-from nbstudy.files import CHECKPOINT, FORMAT, NOTEBOOKS
-from nbstudy.halving import Configurations, Halving, read_halving
-from nbstudy.metrics import Better
-from nbstudy.modules import hashes_of, importable
-from nbstudy.notebook import compile_plain, read_notebook
-from nbstudy.parameters import TEXT, WHOLE_NUMBER, convert, text_of
-from nbstudy.template import Template, convert_parameters, read_template
+from nbstudy.study.halving import Configurations, Halving, read_halving
+from nbstudy.study.modules import hashes_of, importable
+from nbstudy.study.notebook import compile_plain, read_notebook
+from nbstudy.study.parameters import TEXT, WHOLE_NUMBER, convert, text_of
+from nbstudy.study.template import Template, convert_parameters, read_template
 
 RESERVED = {"incomplete", "study.json", "results.csv", "elimination.png", "test.json"}  # in outputs/<study>/
 SET_BY_PREFLIGHT = ["flops", "lengthens", "checkpoint"]  # for the runner, where these are no parameters

@@ -27,11 +27,11 @@ from typing import Any
 
 import psutil
 
-from nbstudy.environment import SAID, SAID_BELOW, kernel_environment
+from nbstudy.execution.environment import SAID, SAID_BELOW, kernel_environment
+from nbstudy.execution.host import share_of_host, threads_of_run
+from nbstudy.execution.warm import WarmProcess, forking_provisioner, warm_process
 from nbstudy.files import hash_of, read_json, write_json
-from nbstudy.host import share_of_host, threads_of_run
-from nbstudy.lease import Lease
-from nbstudy.warm import WarmProcess, forking_provisioner, warm_process
+from nbstudy.records.lease import Lease
 
 TRIES = 3  # of a kernel that does not even start
 START = 600  # seconds that one may take: network file systems are slow when many runs begin at once

@@ -8,26 +8,21 @@ from pathlib import Path
 
 import click
 
+from nbstudy.execution.kernel import execute
+from nbstudy.execution.pools import Hosts
 from nbstudy.files import ROOT, hash_of, read_json, write_json
-from nbstudy.kernel import execute
-from nbstudy.pools import Hosts
-from nbstudy.runs import Finding, Task, extras, read_run
-from nbstudy.study import Study
+from nbstudy.records.runs import Finding, Task, extras, read_run
+from nbstudy.study.study import Study
 
 PACKAGE = ROOT / "nbstudy"
 # what decides how a summary looks
 SHOWING = (
-    "metrics.py",
-    "elimination.py",
-    "halving.py",
-    "words.py",
-    "results.py",
-    "openings.py",
-    "curves.py",
-    "labels.py",
-    "plots.py",
-    "guide.py",
-    "page.py",
+    "nbstudy/words.py",
+    "nbstudy/study/halving.py",
+    "nbstudy/decision/",
+    "nbstudy/records/results.py",
+    "nbstudy/records/openings.py",
+    "nbstudy/report/",
 )
 
 
@@ -75,7 +70,7 @@ def what_it_shows(
 ) -> list[str]:
     """Return what makes a summary stale: its own code, the study, and what its runs left."""
     shown = [study.texts["summary"]]
-    shown += [(PACKAGE / name).read_text(encoding="utf-8") for name in SHOWING]
+    shown += [source for path, source in package_source().items() if path.startswith(SHOWING)]
     shown.append(json.dumps(study.record()))
     shown += extras(tasks, outputs)
     for name, finding in findings.items():
@@ -85,5 +80,5 @@ def what_it_shows(
 
 def package_source() -> dict[str, str]:
     """Return the source of nbstudy by path: it travels with a summary, to hosts that lack this project too."""
-    files = sorted(PACKAGE.glob("*.py"))
-    return {f"{PACKAGE.name}/{file.name}": file.read_text(encoding="utf-8") for file in files}
+    files = sorted(PACKAGE.rglob("*.py"))
+    return {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8") for file in files}

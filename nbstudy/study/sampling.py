@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from nbstudy.parameters import text_of
+from nbstudy.study.parameters import text_of
 
 DIGITS = 3  # of a number that is drawn, so that it can be read; and no processor's logarithm can change it
 

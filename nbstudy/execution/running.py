@@ -12,10 +12,10 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TimeRemainingColumn
 
-from nbstudy.attempts import promote, record_error
-from nbstudy.pools import Hosts, Pool
-from nbstudy.runs import Finding, Task, describe_progress, read_history, read_run, why_incomplete
-from nbstudy.work import Slots, run_attempt
+from nbstudy.execution.pools import Hosts, Pool
+from nbstudy.execution.work import Slots, run_attempt
+from nbstudy.records.attempts import promote, record_error
+from nbstudy.records.runs import Finding, Task, describe_progress, read_history, read_run, why_incomplete
 
 
 def run_all(

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbstudy.checks import STUDY_KEYS, Faults, check_known, fail, mapping, sequence, shorten
-from nbstudy.parameters import ANYTHING, WHOLE_NUMBER, Declaration, convert, text_of
-from nbstudy.sampling import Axis, Level, Options, Range, draw
-from nbstudy.template import Template, check_parameters, convert_parameters
+from nbstudy.study.parameters import ANYTHING, WHOLE_NUMBER, Declaration, convert, text_of
+from nbstudy.study.sampling import Axis, Level, Options, Range, draw
+from nbstudy.study.template import Template, check_parameters, convert_parameters
 
 SEED = "seed"  # the parameter in which replicates differ
 NAME = re.compile(r"(?!\.)[A-Za-z0-9_.=,-]{1,100}")  # of a configuration: it is a directory's

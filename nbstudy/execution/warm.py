@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nbstudy.lease import Lease
+from nbstudy.records.lease import Lease
 
 PROGRAM = (
     Path(__file__).with_name("warm_process.py").read_text(encoding="utf-8")

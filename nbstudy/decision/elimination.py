@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from nbstudy.metrics import Better, Metric
+from nbstudy.decision.metrics import Better, Metric
 
 ERROR_RATE = 0.05  # the share of rounds in which the truly best candidate may be dropped
 POWER = 0.8  # the chance with which enough replicates tell a difference

@@ -14,7 +14,7 @@ from types import NoneType
 from typing import Any
 
 from nbstudy.checks import STUDY_KEYS, Faults, fail, mapping, shorten
-from nbstudy.notebook import Cell
+from nbstudy.study.notebook import Cell
 
 KINDS: dict[type, str] = {
     int: "a whole number",

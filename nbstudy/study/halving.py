@@ -14,10 +14,10 @@ from functools import cached_property
 from typing import Any
 
 from nbstudy.checks import Faults, check_known, fail, mapping, sequence, shorten
-from nbstudy.configurations import SEED, replicate_of
-from nbstudy.elimination import Rung, Stage
-from nbstudy.metrics import Better, Metric, metric_called
-from nbstudy.parameters import TEXT, WHOLE_NUMBER, convert
+from nbstudy.decision.elimination import Rung, Stage
+from nbstudy.decision.metrics import Better, Metric, metric_called
+from nbstudy.study.configurations import SEED, replicate_of
+from nbstudy.study.parameters import TEXT, WHOLE_NUMBER, convert
 
 KEYS = ("candidates", "metric", "better", "rungs")
 RUNG_KEYS = ("epochs", "keep", "replicates")

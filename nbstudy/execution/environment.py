@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from nbstudy.execution.host import data_home, private_directory
 from nbstudy.files import ROOT
-from nbstudy.host import data_home, private_directory
-from nbstudy.modules import write_modules
+from nbstudy.study.modules import write_modules
 
 # What belongs to the person and not to the run. The paths of CUDA, LD_LIBRARY_PATH and their like stay.
 PERSONAL = re.compile(

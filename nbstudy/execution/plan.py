@@ -13,12 +13,12 @@ from typing import Any
 import click
 
 from nbstudy.checks import NAMES_SHOWN, StudyError
-from nbstudy.elimination import Stage
+from nbstudy.decision.elimination import Stage
 from nbstudy.files import OUTPUTS
-from nbstudy.halving import Halving
-from nbstudy.lease import holder_of
-from nbstudy.runs import Finding, Task, read_run
-from nbstudy.study import Study
+from nbstudy.records.lease import holder_of
+from nbstudy.records.runs import Finding, Task, read_run
+from nbstudy.study.halving import Halving
+from nbstudy.study.study import Study
 from nbstudy.words import counted
 
 ROWS_SHOWN = 60  # more configurations than that are only counted

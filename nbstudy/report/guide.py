@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from nbstudy.elimination import Noise
-from nbstudy.results import Results
+from nbstudy.decision.elimination import Noise
+from nbstudy.records.results import Results
 
 
 def what_values_are(results: Results) -> str:

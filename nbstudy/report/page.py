@@ -19,8 +19,7 @@ from typing import Any
 import pandas as pd
 
 from nbstudy.checks import StudyError
-from nbstudy.curves import MOST_CURVES
-from nbstudy.elimination import (
+from nbstudy.decision.elimination import (
     MOST_REPLICATES,
     POWER,
     Choice,
@@ -33,10 +32,11 @@ from nbstudy.elimination import (
     settled,
     settled_epochs,
 )
-from nbstudy.metrics import Better, Metric, written
-from nbstudy.openings import Opening, read_openings
-from nbstudy.results import SEED, Factor, Ranking, Results, Round, Run, beside
-from nbstudy.runs import State
+from nbstudy.decision.metrics import Better, Metric, written
+from nbstudy.records.openings import Opening, read_openings
+from nbstudy.records.results import SEED, Factor, Ranking, Results, Round, Run, beside
+from nbstudy.records.runs import State
+from nbstudy.report.curves import MOST_CURVES
 from nbstudy.words import counted
 
 COMMON = 0.75  # a parameter that more than this share of runs have in common gets no column

@@ -31,7 +31,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from nbstudy.curves import (
+from nbstudy.decision.elimination import Verdict
+from nbstudy.decision.metrics import Better, Metric, written
+from nbstudy.records.results import Chain, Factor, Ranking, Results, Round, Run
+from nbstudy.records.runs import State
+from nbstudy.report.curves import (
     MOST_CURVES,
     Curve,
     Scale,
@@ -44,8 +48,7 @@ from nbstudy.curves import (
     scale_of_factors,
     scale_of_ranking,
 )
-from nbstudy.elimination import Verdict
-from nbstudy.labels import (
+from nbstudy.report.labels import (
     DOT,
     GREY,
     LABEL_HEIGHT,
@@ -60,9 +63,6 @@ from nbstudy.labels import (
     size_of,
     width_of,
 )
-from nbstudy.metrics import Better, Metric, written
-from nbstudy.results import Chain, Factor, Ranking, Results, Round, Run
-from nbstudy.runs import State
 from nbstudy.words import counted
 
 COLOURS_IN_A_PICTURE = 256  # as many as a PNG with a palette can hold

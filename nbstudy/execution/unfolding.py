@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbstudy.elimination import Stage
-from nbstudy.runs import Context, Finding, Task, find, tasks_of
-from nbstudy.study import Study
+from nbstudy.decision.elimination import Stage
+from nbstudy.records.runs import Context, Finding, Task, find, tasks_of
+from nbstudy.study.study import Study
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def unfold(study: Study, context: Context, put_in_order: Callable[[Task], None] 
         if not study.unfolds:
             return Unfolded(asked, tasks, findings, stages)
         # after `find`, which adds to the record what is the same code
-        from nbstudy.results import read_results  # pandas, which other studies do without
+        from nbstudy.records.results import read_results  # pandas, which other studies do without
 
         results = read_results(context.lease.outputs, asked.record())
         results.check_rungs_can_be_decided()

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from nbstudy.records.openings import read_openings
-from project import PATIENCE, REAL_STUDY, ROOT, Project, begun, outputs_of
+from project import PATIENCE, ROOT, Project, begun, outputs_of
 
 
 def test_logs_are_valid_and_hold_no_path_and_no_noise(trained: Project) -> None:
@@ -78,14 +78,6 @@ def test_summary_is_a_sensible_page_whatever_is_there(trained: Project, tmp_path
     assert done.returncode == 0, done.stderr
     text = outputs_of(nbformat.read(tmp_path / "notebooks" / "out.ipynb", as_version=4))
     assert all(words in text for words in [*EXPECTED[there], "No configuration can be chosen yet"]), text
-
-
-@pytest.fixture
-def later(project: Project, trained: Project) -> Project:
-    """A project of the test's own with the outputs of the one that has trained."""
-    project.study(REAL_STUDY)
-    shutil.copytree(trained.outputs(), project.outputs())
-    return project
 
 
 def test_no_work_leaves_the_summary_as_it_is(later: Project) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,7 +17,15 @@ import numpy as np
 import pytest
 
 from nbstudy.execution.host import data_home
-from project import CHANGING, NETWORK, PATIENCE, ROOT, Project, executed, outputs_of, read
+from project import CHANGING, NETWORK, PATIENCE, ROOT, Once, Project, executed, outputs_of, read
+
+# as `plain` of REAL_STUDY but for the precision, and with a penalty that no number can hold
+EXTREMES = f"""
+notebooks: {{run: train.ipynb, summary: summary.ipynb}}
+configurations:
+  mixed: {{{NETWORK}, dropout: 0.0, epochs: 4, precision: mixed_bfloat16}}
+  wild: {{{NETWORK}, l2: 1.0e+38, epochs: 50}}
+"""
 
 
 def history_of(directory: Path) -> np.ndarray:
@@ -85,13 +94,15 @@ def test_refit_trains_on_all_images_without_validation(trained: Project) -> None
     assert (place / "history.csv").read_text().startswith("epoch,loss,accuracy,cross_entropy\n")
 
 
-def test_mixed_bfloat16_learns_as_well(project: Project, trained: Project) -> None:
-    study = project.study(
-        f"notebooks: {{run: train.ipynb}}\nconfigurations: {{plain: {{{NETWORK}, dropout: 0.0, epochs: 4}}}}"
-    )
-    project.run(study, "-p", "precision", "mixed_bfloat16")
+@pytest.fixture(scope="session")
+def extremes(once: Once) -> Project:
+    """A project whose runs in low precision and without a limit are complete; tests only read it."""
+    return once("extremes", lambda project: project.run(project.study(EXTREMES)))
+
+
+def test_mixed_bfloat16_learns_as_well(extremes: Project, trained: Project) -> None:
     exact = history_of(trained.outputs("mine", "plain"))
-    mixed = history_of(project.outputs("mine+precision=mixed_bfloat16", "plain"))
+    mixed = history_of(extremes.outputs("mine", "mixed"))
     assert not np.array_equal(exact["val_loss"], mixed["val_loss"])
     assert abs(exact["val_accuracy"][-1] - mixed["val_accuracy"][-1]) < 0.05  # after four epochs
 
@@ -106,20 +117,17 @@ def test_number_of_jobs_changes_no_result(project: Project, trained: Project) ->
     assert alone.read_bytes() == trained.outputs("mine", "dropout", "history.csv").read_bytes()
 
 
-def test_divergence_ends_the_run_early_and_is_said_everywhere(project: Project) -> None:
-    study = project.study(
-        "notebooks: {run: train.ipynb, summary: summary.ipynb}\n"
-        f"configurations: {{wild: {{{NETWORK}, l2: 1.0e+38, epochs: 50}}}}"
-    )
-    printed = project.run(study)
+def test_divergence_ends_the_run_early_and_is_said_everywhere(project: Project, extremes: Project) -> None:
+    printed = extremes.printed()
     found = re.search(r"wild: (\d) epochs?.*diverged at epoch \1, ", printed)
     assert found, printed
-    place = project.outputs("mine", "wild")
+    place = extremes.outputs("mine", "wild")
     assert read(place / "result.json")["diverged"] == int(found[1])
     assert "no longer finite at epoch" in outputs_of(executed(place))
-    summary = nbformat.read(project.outputs("mine", "summary.ipynb"), as_version=4)
+    summary = nbformat.read(extremes.outputs("mine", "summary.ipynb"), as_version=4)
     assert f"no longer finite at epoch {found[1]}" in outputs_of(summary)
-    assert "1 of 1 complete" in project.run(study)
+    project.copy_outputs(extremes)
+    assert "2 of 2 complete" in project.run(project.study(EXTREMES))
 
 
 # --- by itself ---
@@ -139,13 +147,17 @@ def papermill(place: Path, *parameters: str, **environment: str) -> subprocess.C
     )
 
 
-@pytest.fixture(scope="module")
-def by_itself(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory in which train.ipynb was executed without the runner."""
-    place = tmp_path_factory.mktemp("by_itself")
-    done = papermill(place)
-    assert done.returncode == 0, done.stderr
-    return place
+@pytest.fixture(scope="session")
+def by_itself(once: Once) -> Path:
+    """A directory in which train.ipynb was executed without the runner; tests only read it."""
+
+    def execute(project: Project) -> str:
+        (project.root / "run").mkdir()
+        done = papermill(project.root / "run")
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    return once("by_itself", execute).root / "run"
 
 
 def test_template_works_by_itself_and_writes_to_its_directory_only(by_itself: Path) -> None:
@@ -153,11 +165,11 @@ def test_template_works_by_itself_and_writes_to_its_directory_only(by_itself: Pa
     assert {path.name for path in by_itself.iterdir()} == made
 
 
-def test_template_refuses_the_model_of_another_run(by_itself: Path) -> None:
-    model = (by_itself / "model.keras").read_bytes()
-    done = papermill(by_itself, "-p", "l2", "0.01")
+def test_template_refuses_the_model_of_another_run(by_itself: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(by_itself, tmp_path / "run")
+    done = papermill(place, "-p", "l2", "0.01")
     assert done.returncode != 0 and "belongs to another run" in done.stderr
-    assert (by_itself / "model.keras").read_bytes() == model
+    assert (place / "model.keras").read_bytes() == (by_itself / "model.keras").read_bytes()
 
 
 def test_template_makes_the_settings_of_keras_itself(by_itself: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from nbstudy.execution.host import Share
 from nbstudy.execution.kernel import execute
 from nbstudy.execution.pools import Hosts
 from nbstudy.files import ROOT, hash_of, read_json, write_json
@@ -51,7 +52,7 @@ def summarise(
         log.resolve(),
         lease.outputs.resolve(),
         {"outputs": "."},
-        1,
+        Share(jobs=1),
         lease.is_held,
         None,
         package_source(),

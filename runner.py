@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from nbstudy.checks import Interrupted, fail
-from nbstudy.execution.host import Share, default_jobs, installed_versions, required_libraries
+from nbstudy.execution.host import default_jobs, installed_versions, required_libraries, share_of_host
 from nbstudy.execution.plan import (
     describe_duration,
     predict,
@@ -77,7 +77,7 @@ def main(
     if jobs and scheduler:
         fail("--jobs", "cannot be combined with --scheduler, where each worker thread takes one run")
     study = load_study(from_here(study_file), overrides)
-    share = Share(jobs or default_jobs(study.threads), study.threads)
+    share = share_of_host(jobs or default_jobs(study.threads), study.threads)
     for note in study.notes:
         click.echo(note)
     outputs = from_here(directory or OUTPUTS / study.directory)

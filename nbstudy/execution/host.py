@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import platform
@@ -13,7 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -52,12 +51,6 @@ def gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [gpu for gpu in visible.split(",") if gpu not in ("", "-1")]
-    return list_gpus()
-
-
-@functools.cache  # asked several times a run, and the driver may take a second
-def list_gpus() -> list[str]:
-    """Return the GPUs of this machine, as their driver names them."""
     query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
     with suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout.split()
@@ -171,12 +164,13 @@ class Share:
     """What the kernel of a run has of its host: cores by how many runs there are at a time, threads by its study."""
 
     jobs: int
-    threads: int = 1
+    threads: int
+    gpus: tuple[str, ...]  # of the host
 
     @property
     def pool(self) -> int:
         """The size of its thread pools. On a GPU threads decide about no numbers: there it has one a core."""
-        if gpus():
+        if self.gpus:
             return cores_of_run(self.jobs)
         return self.threads
 
@@ -195,7 +189,7 @@ class Share:
         environment = self.environment()
         with ExitStack() as claims:
             if sys.platform == "linux":
-                gpu = claim_gpu(self.jobs, claims)
+                gpu = claim_gpu(self.gpus, self.jobs, claims)
                 if gpu is not None:
                     environment["CUDA_VISIBLE_DEVICES"] = gpu
                 pin_to_own_cores(cores_of_run(self.jobs), claims)
@@ -212,9 +206,13 @@ class Share:
         }
 
 
-def claim_gpu(jobs: int, claims: ExitStack) -> str | None:
+def share_of_host(jobs: int, threads: int = 1) -> Share:
+    """Return the share of this host that each of so many runs at a time has, of so many threads."""
+    return Share(jobs, threads, tuple(gpus()))
+
+
+def claim_gpu(devices: Collection[str], jobs: int, claims: ExitStack) -> str | None:
     """Claim a place on a GPU, the first on each before the second on any; None if none is free."""
-    devices = gpus()
     if not devices:
         return None
     runs_a_gpu = math.ceil(jobs / len(devices))

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import click
 
 from nbstudy.checks import fail
-from nbstudy.execution.host import Share, allow_open_files
+from nbstudy.execution.host import Share, allow_open_files, share_of_host
 from nbstudy.execution.work import THIS_MACHINE, Slots, prepare_host, why_unfit
 from nbstudy.records.runs import Context
 
@@ -44,7 +44,7 @@ class Pool(NamedTuple):
 def open_pool(context: Context, jobs: int, scheduler: str | None) -> AbstractContextManager[Pool]:
     """Return the place where a command's runs go; entering it opens it."""
     if scheduler is None:
-        return this_machine(Share(jobs, context.threads))
+        return this_machine(share_of_host(jobs, context.threads))
     return cluster(scheduler, context)
 
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from nbstudy.checks import Interrupted, fail
-from nbstudy.execution.host import cores_of_run, default_jobs, installed_versions, required_libraries
+from nbstudy.execution.host import default_jobs, installed_versions, required_libraries, share_of_host
 from nbstudy.execution.plan import (
     describe_duration,
     predict,
@@ -28,7 +28,7 @@ from nbstudy.execution.streams import print_without_failing
 from nbstudy.execution.summary import summarise
 from nbstudy.execution.unfolding import Unfolded, unfold
 from nbstudy.files import OUTPUTS, ROOT, write_json
-from nbstudy.records.attempts import accept_code, finish_promotion
+from nbstudy.records.attempts import accept_run, finish_promotion
 from nbstudy.records.lease import Lease, hold
 from nbstudy.records.runs import Context, Task, check_outputs, check_place, extras, find
 from nbstudy.study.study import Study, load_study
@@ -56,7 +56,9 @@ from nbstudy.words import counted
     metavar="MINUTES",
     help="End an attempt that takes longer.",
 )
-@click.option("--accept", is_flag=True, help="Take runs of changed code as current, and record it.")
+@click.option(
+    "--accept", is_flag=True, help="Take runs of changed code or threads as current, and record it."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would run and why; run nothing.")
 def main(
     study_file: str,
@@ -74,8 +76,8 @@ def main(
     exit_when_told_to()
     if jobs and scheduler:
         fail("--jobs", "cannot be combined with --scheduler, where each worker thread takes one run")
-    jobs = jobs or default_jobs()
     study = load_study(from_here(study_file), overrides)
+    share = share_of_host(jobs or default_jobs(study.threads), study.threads)
     for note in study.notes:
         click.echo(note)
     outputs = from_here(directory or OUTPUTS / study.directory)
@@ -89,6 +91,7 @@ def main(
         lease,
         timeout,
         checkpoint=study.checkpoint,
+        threads=study.threads,
     )
     if scheduler:
         context = replace(context, versions=installed_versions(required_libraries()))
@@ -98,16 +101,16 @@ def main(
 
     if dry_run:
         unfolded = unfold(study, context)
-        show_plan(unfolded.tasks, unfolded.among(selected), jobs, cores_of_run(jobs))
-        show_rungs(unfolded.study, unfolded.stages, unfolded.tasks, jobs, cores_of_run(jobs))
+        show_plan(unfolded.tasks, unfolded.among(selected), share)
+        show_rungs(unfolded.study, unfolded.stages, unfolded.tasks, share)
         return
 
     def put_in_order(task: Task) -> None:
         finish_promotion(task)
         if accept and task.name in selected:
-            accept_code(task)
+            accept_run(task)
 
-    with hold(lease, open_pool(context, jobs, scheduler)) as pool:
+    with hold(lease, open_pool(context, share.jobs, scheduler)) as pool:
         hosts = Hosts(pool, context)
         unfolded, errors = run_as_it_unfolds(study, selected, hosts, put_in_order)
         errors += summarise(unfolded.study, unfolded.tasks, unfolded.findings, hosts)
@@ -178,7 +181,7 @@ def run_what_is_left(left: list[Task], unfolded: Unfolded, hosts: Hosts) -> list
     jobs = sum(hosts.pool.slots().values()) or 1
     findings = unfolded.findings
     left_of = {task.name: findings[task.name] for task in left}
-    predicted = predict(unfolded.tasks, left_of, hosts.pool.cores_of_run)
+    predicted = predict(unfolded.tasks, left_of, hosts.pool.busy_cores)
     started = time.monotonic()
     errors = run_all(left, findings, predicted, hosts)
     news = f"{counted(len(left), 'run')} took {(time.monotonic() - started) / 60:.1f} minutes"

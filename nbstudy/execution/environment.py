@@ -24,7 +24,9 @@ PERSONAL = re.compile(
     KERAS_\w+                           # backend, limits of epochs and steps
     | TF_(?!GPU_)\w+                    # precision, compilers, other numbers of layers; GPU_: how memory is taken
     | \w+_DEFAULT_FPMATH_MODE | NVIDIA_TF32_OVERRIDE
-    | \w+_NUM_THREADS                   # the share of the host decides
+    # how many threads compute is said by the study
+    | \w+_(NUM|MAX|MAXIMUM)_THREADS | \w+_THREAD_LIMIT | \w+_ALL_THREADS | (OMP|MKL)_DYNAMIC
+    | LOKY_MAX_CPU_COUNT | NPROC
     # of Python's own, all but those by which it finds its libraries
     | PYTHON(?!PATH|HOME|USERBASE|NOUSERSITE|PLATLIBDIR|PYCACHEPREFIX|DONTWRITEBYTECODE)\w+
     | IPYTHON\w* | JUPYTER_\w+ | JPY_\w+
@@ -42,7 +44,8 @@ SAID_BELOW = "stderr-below"
 
 # What runs in a kernel before its first cell. ZeroMQ drops what a cell puts out, and the news that it has ended, where
 # more than 1000 messages wait to be fetched: it must not. ipykernel fetches what is written to descriptor 2 from a
-# pipe, but not in time when it dies: a file stands in for the pipe.
+# pipe, but not in time when it dies: a file stands in for the pipe. OpenBLAS, whatever it is told, begins with no more
+# threads than the process has cores: it is told again as soon as it is loaded.
 STARTUP = """
 def set_up():
     import os, sys, threading, time
@@ -74,20 +77,36 @@ def set_up():
     threading.Thread(target=pass_on_always, daemon=True).start()
     shell.events.register("post_run_cell", pass_on)
 
+    threads = int(os.environ["OPENBLAS_NUM_THREADS"])
+    if threads > 1:
+        from importlib.machinery import ExtensionFileLoader
+        from threadpoolctl import threadpool_limits
+
+        execute = ExtensionFileLoader.exec_module
+
+        def execute_and_tell_again(loader, module):
+            execute(loader, module)
+            threadpool_limits(threads)
+
+        ExtensionFileLoader.exec_module = execute_and_tell_again
+        threadpool_limits(threads)  # what was loaded before this kernel was forked
+
 
 set_up()
 del set_up
 """
 
 
-def kernel_environment(private: Path, share: Mapping[str, str], modules: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a kernel that has a private directory and a share of this host.
+def kernel_environment(
+    private: Path, settings: Mapping[str, str], modules: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment of a kernel that has a private directory and the settings of its share of this host.
 
     Its settings and its temporary files lie in the private directory, as do the modules, files by path, that it
     can import before all others. Raises OSError where the directory or that of the data cannot be used.
     """
     environment = {name: value for name, value in os.environ.items() if not PERSONAL.fullmatch(name)}
-    environment |= share
+    environment |= settings
     environment |= {
         "PYTHONHASHSEED": "0",  # the order of sets of texts
         "PYTHONUTF8": "1",

@@ -12,8 +12,9 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -56,13 +57,16 @@ def gpus() -> list[str]:
     return []
 
 
-def default_jobs() -> int:
-    """Return the number of runs at a time: one a GPU, else one a core, fewer where memory is short."""
+def default_jobs(threads: int) -> int:
+    """Return the number of runs of so many threads at a time: one a GPU, else as many as the cores can keep busy.
+
+    They are fewer where memory is short.
+    """
     devices = len(gpus())
     if devices:
         return devices
     fitting = int(available_memory() // MEMORY_OF_A_RUN)
-    return max(1, min(number_of_cores(), fitting))
+    return max(1, min(number_of_cores() // threads, fitting))
 
 
 # --- what control groups (cgroups) allow, as containers and batch systems set them ---
@@ -137,37 +141,78 @@ def allow_open_files(jobs: int) -> str | None:
 
 
 # --- shares ---
-@contextmanager
-def share_of_host(jobs: int) -> Iterator[dict[str, str]]:
-    """Take the share of one of so many runs at a time; yield the environment for its kernel.
-
-    The kernel inherits the cores of this thread. Where cores or GPUs cannot be claimed, because other studies,
-    users or workers on this host have them, the run takes its chances like any other process.
-    """
-    share = threads_of_run(jobs)
-    with ExitStack() as claims:
-        if sys.platform == "linux":
-            gpu = claim_gpu(jobs, claims)
-            if gpu is not None:
-                share["CUDA_VISIBLE_DEVICES"] = gpu
-            pin_to_own_cores(cores_of_run(jobs), claims)
-        yield share
-
-
-def threads_of_run(jobs: int) -> dict[str, str]:
-    """Return the environment that gives each of so many runs at a time a thread a core of its share."""
-    threads = str(cores_of_run(jobs))
-    return {
-        "TF_NUM_INTRAOP_THREADS": threads,
-        "TF_NUM_INTEROP_THREADS": "1",
-        "OMP_NUM_THREADS": threads,
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    }
+# The sizes of the thread pools of libraries that templates compute with. What is split among threads is added up in
+# another order, so the number of threads is part of what makes a run, and no library may take it from the machine.
+POOLS = (
+    "TF_NUM_INTRAOP_THREADS",
+    "OMP_NUM_THREADS",  # scikit-learn, XGBoost, LightGBM, PyTorch
+    "OPENBLAS_NUM_THREADS",  # NumPy, SciPy
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",  # NumPy on macOS
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+    "LOKY_MAX_CPU_COUNT",  # what joblib takes n_jobs=-1 for
+    "NPROC",  # JAX
+)
 
 
-def claim_gpu(jobs: int, claims: ExitStack) -> str | None:
+@dataclass(frozen=True)
+class Share:
+    """What the kernel of a run has of its host: cores by how many runs there are at a time, threads by its study."""
+
+    jobs: int
+    threads: int
+    gpus: tuple[str, ...]  # of the host
+
+    @property
+    def pool(self) -> int:
+        """The size of its thread pools. On a GPU threads decide about no numbers: there it has one a core."""
+        if self.gpus:
+            return cores_of_run(self.jobs)
+        return self.threads
+
+    @property
+    def busy_cores(self) -> int:
+        """The number of cores that it keeps busy."""
+        return min(self.pool, cores_of_run(self.jobs))
+
+    @contextmanager
+    def taken(self) -> Iterator[dict[str, str]]:
+        """Take it; yield the environment for the kernel, which inherits the cores of this thread.
+
+        Where cores or GPUs cannot be claimed, because other studies, users or workers on this host have them, the
+        run takes its chances like any other process.
+        """
+        environment = self.environment()
+        with ExitStack() as claims:
+            if sys.platform == "linux":
+                gpu = claim_gpu(self.gpus, self.jobs, claims)
+                if gpu is not None:
+                    environment["CUDA_VISIBLE_DEVICES"] = gpu
+                pin_to_own_cores(cores_of_run(self.jobs), claims)
+            yield environment
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment by which the libraries of its kernel have its threads, whatever its cores."""
+        return {
+            **dict.fromkeys(POOLS, str(self.pool)),
+            "TF_NUM_INTEROP_THREADS": "1",
+            "OMP_DYNAMIC": "FALSE",  # as many as are asked for, even where there are fewer cores
+            "MKL_DYNAMIC": "FALSE",
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        }
+
+
+def share_of_host(jobs: int, threads: int = 1) -> Share:
+    """Return the share of this host that each of so many runs at a time has, of so many threads."""
+    return Share(jobs, threads, tuple(gpus()))
+
+
+def claim_gpu(devices: Collection[str], jobs: int, claims: ExitStack) -> str | None:
     """Claim a place on a GPU, the first on each before the second on any; None if none is free."""
-    devices = gpus()
     if not devices:
         return None
     runs_a_gpu = math.ceil(jobs / len(devices))
@@ -225,6 +270,10 @@ def installed_versions(names: Iterable[str]) -> dict[str, str]:
 
 
 # --- what can change the numbers of a run ---
+VECTOR_INSTRUCTIONS = (
+    *("avx", "fma", "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16"),
+    *("asimd", "asimdhp", "bf16", "i8mm", "sve", "sve2", "sme"),
+)
 BASE = {"numpy", "scipy"}  # what other libraries compute with
 # Packages that are installed under another name than they are imported by.
 INSTALLED_AS = {
@@ -236,7 +285,8 @@ INSTALLED_AS = {
 # Variables of libraries that a kernel inherits. Most it does not: see environment.py.
 CHANGES_NUMBERS = re.compile(
     r"XLA_FLAGS|GLIBC_TUNABLES|(ONEDNN|DNNL|MKL|OPENBLAS|BLIS|OMP|KMP|GOMP|NPY|CUBLAS|CUDNN)_"
-    r"(?!NUM_THREADS|DEFAULT_FPMATH_MODE|DUPLICATE_LIB_OK|INIT_AT_FORK)\w+"  # scikit-learn sets the last two
+    # scikit-learn sets the last two
+    r"(?!\w*THREADS|\w*THREAD_LIMIT|DYNAMIC|DEFAULT_FPMATH_MODE|DUPLICATE_LIB_OK|INIT_AT_FORK)\w+"
 )
 
 
@@ -246,6 +296,8 @@ def describe_environment(imports: Iterable[str]) -> dict[str, str]:
     The versions are those of what it imports, by the names under which that is installed.
     """
     found = {"processor": processor(), "python": platform.python_version()}
+    if instructions():
+        found["instructions"] = " ".join(instructions())
     libraries = sorted(INSTALLED_AS.get(name, name) for name in BASE.union(imports))
     for name, installed in installed_versions(libraries).items():
         if installed != "missing":
@@ -257,13 +309,30 @@ def describe_environment(imports: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def instructions() -> list[str]:
+    """Return the vector instructions of this host's processor by which libraries choose how they compute.
+
+    Virtual machines hide some, so that processors of one name compute differently.
+    """
+    told = re.search(r"^(?:flags|Features)\s*: (.+)$", cpuinfo(), re.MULTILINE)
+    if told is None:
+        return []
+    found = set(told[1].split())
+    return [name for name in VECTOR_INSTRUCTIONS if name in found]
+
+
+def cpuinfo() -> str:
+    """Return what Linux says of the processors, nothing elsewhere."""
+    with suppress(OSError):
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    return ""
+
+
 def processor() -> str:
     """Return the model of this host's processor, as far as the system tells."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
-    told: dict[str, str] = dict(re.findall(r"^(model name|cpu family|model)\s*: (.+)$", text, re.MULTILINE))
+    told: dict[str, str] = dict(
+        re.findall(r"^(model name|cpu family|model)\s*: (.+)$", cpuinfo(), re.MULTILINE)
+    )
     if "model name" not in told:
         return platform.processor() or platform.machine()
     name = told["model name"].strip()

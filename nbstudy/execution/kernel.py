@@ -28,10 +28,11 @@ from typing import Any
 import psutil
 
 from nbstudy.execution.environment import SAID, SAID_BELOW, kernel_environment
-from nbstudy.execution.host import share_of_host, threads_of_run
+from nbstudy.execution.host import Share
 from nbstudy.execution.warm import WarmProcess, forking_provisioner, warm_process
 from nbstudy.files import hash_of, read_json, write_json
 from nbstudy.records.lease import Lease
+from nbstudy.words import counted
 
 TRIES = 3  # of a kernel that does not even start
 START = 600  # seconds that one may take: network file systems are slow when many runs begin at once
@@ -47,7 +48,7 @@ def execute(
     notebook: Path,
     directory: Path,
     parameters: dict[str, Any],
-    jobs: int,
+    share: Share,
     is_awaited: Callable[[], bool],
     timeout: float | None = None,
     modules: Mapping[str, str] | None = None,
@@ -55,7 +56,7 @@ def execute(
 ) -> str | None:
     """Execute a notebook in place, working in a directory; return its error in one line, None if it has none.
 
-    It gets the share of one of `jobs` runs on this host. It is killed as soon as `is_awaited` says no, or after
+    It gets a share of this host. It is killed as soon as `is_awaited` says no, or after
     `timeout` minutes. `modules` are files by path, which the notebook can import before all others. The kernel is
     forked from a warm process if there is one. That its last cell did not run is an error, too.
     """
@@ -68,12 +69,14 @@ def execute(
         return time.monotonic() <= deadline and is_awaited()
 
     for _ in range(TRIES):
-        error, has_begun = execute_once(notebook, directory, parameters, jobs, is_wanted, modules or {}, warm)
+        error, has_begun = execute_once(
+            notebook, directory, parameters, share, is_wanted, modules or {}, warm
+        )
         if has_begun or not error or not is_awaited():
             break
     if error and time.monotonic() > deadline:
         error = f"TimeoutError: took longer than {timeout:g} minutes"
-    remove_paths(notebook)
+    finish_log(notebook, share.threads)
     return error
 
 
@@ -81,7 +84,7 @@ def execute_once(
     notebook: Path,
     directory: Path,
     parameters: dict[str, Any],
-    jobs: int,
+    share: Share,
     is_wanted: Callable[[], bool],
     modules: Mapping[str, str],
     warm: WarmProcess | None,
@@ -92,9 +95,9 @@ def execute_once(
         with (
             temporary_directory(socket_place()) as sockets,
             temporary_directory(Path(tempfile.gettempdir())) as private,
-            share_of_host(jobs) as share,
+            share.taken() as settings,
         ):
-            environment = kernel_environment(private, share, modules)
+            environment = kernel_environment(private, settings, modules)
             stderr = Stderr(private)
             with private_kernel(sockets, environment, private / SAID_BELOW, is_wanted, warm) as kernel:
                 error = run_cells(notebook, directory, parameters, kernel, stderr, progress)
@@ -308,24 +311,24 @@ def manager_class() -> type[Any]:
     return PrivateKernel
 
 
-def warm_up(notebook: str, own_modules: set[str], jobs: int, lease: Lease) -> WarmProcess | None:
+def warm_up(notebook: str, own_modules: set[str], share: Share, lease: Lease) -> WarmProcess | None:
     """Return the process that forks the kernels of a study's runs here, started if there is none yet.
 
     `own_modules` are the names of the modules that travel with the notebook. None where kernels are started as ever.
     """
-    threads = threads_of_run(jobs)
+    settings = share.environment()
 
     def start() -> WarmProcess:
         private = Path(tempfile.mkdtemp(prefix=f"{directory_prefix()}{os.getpid()}-"))
         try:
             return WarmProcess(
-                notebook, own_modules, lease, private, kernel_environment(private, threads, {})
+                notebook, own_modules, lease, private, kernel_environment(private, settings, {})
             )
         except OSError:  # then kernels are started as ever
             shutil.rmtree(private)
             raise
 
-    return warm_process(f"{lease.holder} {hash_of(notebook)} {threads}", start)
+    return warm_process(f"{lease.holder} {hash_of(notebook)} {share.pool}", start)
 
 
 class Stderr:
@@ -404,10 +407,14 @@ def directory_prefix() -> str:
     return f"kernel-{hash_of(platform.node())[:4]}-"
 
 
-def remove_paths(notebook: Path) -> None:
-    """Remove the paths of this machine that papermill wrote into a notebook's metadata."""
+def finish_log(notebook: Path, threads: int) -> None:
+    """Remove the paths of this machine from a log, and say beside its parameters how many threads computed it."""
     log = read_json(notebook)
+    if not log:
+        return
     for key in ("input_path", "output_path"):
         log.get("metadata", {}).get("papermill", {}).pop(key, None)
-    if log:
-        write_json(notebook, log)
+    for cell in log.get("cells", []):
+        if "injected-parameters" in cell["metadata"].get("tags", []):
+            cell["source"] = [f"# {counted(threads, 'thread')}\n", *cell["source"]]
+    write_json(notebook, log)

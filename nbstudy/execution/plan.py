@@ -14,6 +14,7 @@ import click
 
 from nbstudy.checks import NAMES_SHOWN, StudyError
 from nbstudy.decision.elimination import Stage
+from nbstudy.execution.host import Share, number_of_cores
 from nbstudy.files import OUTPUTS
 from nbstudy.records.lease import holder_of
 from nbstudy.records.runs import Finding, Task, read_run
@@ -108,9 +109,10 @@ def describe_duration(seconds: Mapping[str, float], jobs: int) -> str:
 
 
 # --- the plan, printed ---
-def show_plan(tasks: Mapping[str, Task], findings: Mapping[str, Finding], jobs: int, cores: int) -> None:
+def show_plan(tasks: Mapping[str, Task], findings: Mapping[str, Finding], share: Share) -> None:
     """Print what would run and why, what it costs, and how long it will take."""
-    seconds = predict(tasks, findings, cores)
+    jobs = share.jobs
+    seconds = predict(tasks, findings, share.busy_cores)
     if len(findings) <= ROWS_SHOWN:
         show_rows(tasks, findings, seconds)
     states = Counter(finding.state for finding in findings.values())
@@ -126,6 +128,12 @@ def show_plan(tasks: Mapping[str, Task], findings: Mapping[str, Finding], jobs: 
     if says_what_runs_cost(tasks, findings):
         work = f"{sum(flops_left(task, findings) for task in left) / 1e12:.2f} TFLOP"
     click.echo(f"{work} to do, {jobs} at a time: {duration}")
+    idle = number_of_cores() - min(jobs, len(left)) * share.busy_cores
+    if left and idle > 0 and not share.gpus:
+        click.echo(
+            f"{idle} of {counted(number_of_cores(), 'core')} will have nothing to do, since a run has "
+            f"{counted(share.threads, 'thread')}; raise `threads` in the study file, and what is finished runs again"
+        )
 
 
 @dataclass(frozen=True)
@@ -157,9 +165,7 @@ def rungs_to_come(study: Study, stages: Sequence[Stage]) -> list[RungToCome]:
     return coming
 
 
-def show_rungs(
-    study: Study, stages: Sequence[Stage], tasks: Mapping[str, Task], jobs: int, cores: int
-) -> None:
+def show_rungs(study: Study, stages: Sequence[Stage], tasks: Mapping[str, Task], share: Share) -> None:
     """Print who survived the rungs that are decided, what the next one waits for, and what the others will take."""
     if study.halving is None:
         return
@@ -172,8 +178,8 @@ def show_rungs(
             what += f", about {rung.runs * rung.flops / 1e12:.2f} TFLOP"
         if finished:
             start, rate = fit_line(finished)
-            seconds = [(start + rate * rung.flops) / cores] * rung.runs
-            what += f", {makespan(seconds, jobs) / 60:.1f} minutes"
+            seconds = [(start + rate * rung.flops) / share.busy_cores] * rung.runs
+            what += f", {makespan(seconds, share.jobs) / 60:.1f} minutes"
         click.echo(what)
 
 

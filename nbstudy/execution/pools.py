@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import click
 
 from nbstudy.checks import fail
-from nbstudy.execution.host import allow_open_files, cores_of_run
+from nbstudy.execution.host import Share, allow_open_files, share_of_host
 from nbstudy.execution.work import THIS_MACHINE, Slots, prepare_host, why_unfit
 from nbstudy.records.runs import Context
 
@@ -38,19 +38,20 @@ class Pool(NamedTuple):
 
     submit: Callable[..., Future[Any]]  # to one of these hosts: a function, with arguments; it may block
     slots: Callable[[], Slots]  # the runs at a time of each host that is there now
-    cores_of_run: int
+    busy_cores: int  # of a run
 
 
 def open_pool(context: Context, jobs: int, scheduler: str | None) -> AbstractContextManager[Pool]:
     """Return the place where a command's runs go; entering it opens it."""
     if scheduler is None:
-        return this_machine(jobs)
+        return this_machine(share_of_host(jobs, context.threads))
     return cluster(scheduler, context)
 
 
 @contextmanager
-def this_machine(jobs: int) -> Iterator[Pool]:
-    """Run a number of runs at a time on this machine."""
+def this_machine(share: Share) -> Iterator[Pool]:
+    """Run a number of runs at a time on this machine, each of which has such a share of it."""
+    jobs = share.jobs
     error = allow_open_files(jobs)
     if error:
         fail("--jobs", f"this machine {error}")
@@ -63,7 +64,7 @@ def this_machine(jobs: int) -> Iterator[Pool]:
             return {THIS_MACHINE: jobs}
 
         try:
-            yield Pool(submit, slots, cores_of_run(jobs))
+            yield Pool(submit, slots, share.busy_cores)
         finally:
             executor.shutdown(cancel_futures=True)
 
@@ -97,7 +98,7 @@ def cluster(address: str, context: Context) -> Iterator[Pool]:
     try:
         with Client(address, timeout=10, set_as_default=False) as client:
             check_workers(client, address, context)
-            yield Pool(submit, slots, cores_of_run=1)  # a thread of a worker is a core
+            yield Pool(submit, slots, busy_cores=1)  # a thread of a worker is a core
     except (CancelledError, CommClosedError, TimeoutError) as error:
         message = f"--scheduler {address}: is lost; run the same command to resume"
         raise click.ClickException(message) from error

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from nbstudy.execution.kernel import execute
 from nbstudy.execution.pools import Hosts
+from nbstudy.execution.work import execute_summary
 from nbstudy.files import ROOT, hash_of, read_json, write_json
 from nbstudy.records.runs import Finding, Task, extras, read_run
 from nbstudy.study.study import Study
@@ -47,13 +47,10 @@ def summarise(
     log.write_text(study.texts["summary"], encoding="utf-8")
     error = hosts.pool.submit(
         hosts.wait_for_any(),
-        execute,
+        execute_summary,
         log.resolve(),
         lease.outputs.resolve(),
-        {"outputs": "."},
-        1,
         lease.is_held,
-        None,
         package_source(),
     ).result()
     if error:

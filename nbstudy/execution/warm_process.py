@@ -407,7 +407,6 @@ def become_anew(request: dict[str, Any], imported: Imported) -> None:
     take_module_path(os.environ.get("PYTHONPATH", ""))
     if "numpy" in sys.modules:  # Python's own generator does this by itself
         sys.modules["numpy"].random.seed()
-    use_threads(os.environ)
 
 
 def take_module_path(places: str) -> None:
@@ -415,15 +414,6 @@ def take_module_path(places: str) -> None:
     first = [place for place in places.split(os.pathsep) if place]
     sys.path[:] = first + [place for place in sys.path if place not in first]
     importlib.invalidate_caches()
-
-
-def use_threads(environment: Any) -> None:
-    """Let thread pools have the size that the environment asks for: they were loaded with one thread."""
-    number = int(environment.get("OMP_NUM_THREADS", 1))
-    if number > 1:
-        import threadpoolctl
-
-        threadpoolctl.threadpool_limits(number)
 
 
 def start_kernel(arguments: list[str], imported: Imported, parent: int, report: int) -> None:

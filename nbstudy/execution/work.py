@@ -7,10 +7,17 @@ what they return is plain data.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from nbstudy.execution.host import allow_open_files, cores_of_run, describe_environment, installed_versions
+from nbstudy.execution.host import (
+    Share,
+    allow_open_files,
+    describe_environment,
+    installed_versions,
+    share_of_host,
+)
 from nbstudy.execution.kernel import execute, remove_dead_sockets, warm_up
 from nbstudy.execution.warm import WarmProcess
 from nbstudy.records.attempts import begin_attempt, finish_attempt
@@ -29,20 +36,21 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
     """
     host, is_wanted = current_host(slots)
     started = time.monotonic()
+    share = share_of_host(slots[host], task.context.threads)
     environment = describe_environment(task.context.template.imports)
-    attempt = begin_attempt(task, cores_of_run(slots[host]), environment)
+    attempt = begin_attempt(task, share.busy_cores, environment)
 
     def is_awaited() -> bool:
         return is_wanted() and task.is_awaited(attempt)
 
-    warm = warm_up_for(task.context, slots[host])
+    warm = warm_up_for(task.context, share)
     with ThreadPoolExecutor(1) as apart:  # Dask's profiler keeps the stacks of a worker's own threads
         error = apart.submit(
             execute,
             attempt / f"{task.name}.ipynb",
             attempt,
             task.parameters,
-            slots[host],
+            share,
             is_awaited,
             task.context.timeout,
             task.context.template.modules,
@@ -54,9 +62,9 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
     return attempt.name, error, news_of(warm, host)
 
 
-def warm_up_for(context: Context, jobs: int) -> WarmProcess | None:
+def warm_up_for(context: Context, share: Share) -> WarmProcess | None:
     """Return the process of this host that forks the kernels of a context's runs."""
-    return warm_up(context.template.text, names_of(context.template.modules), jobs, context.lease)
+    return warm_up(context.template.text, names_of(context.template.modules), share, context.lease)
 
 
 def news_of(warm: WarmProcess | None, host: str) -> str | None:
@@ -83,7 +91,7 @@ def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> s
     remove_dead_sockets()
     error = why_unfit(context.lease, context.versions or {}) or allow_open_files(jobs)
     if not error and awaits_runs:
-        warm_up_for(context, jobs)  # while the notebook is executed
+        warm_up_for(context, share_of_host(jobs, context.threads))  # while the notebook is executed
     if error or context.prepare is None:
         return error
     name, text = context.prepare
@@ -91,7 +99,7 @@ def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> s
     log = outputs / "incomplete" / f"{host} {name}".strip()
     log.parent.mkdir(exist_ok=True)
     log.write_text(text, encoding="utf-8")
-    error = execute(log, outputs, {}, jobs, context.lease.is_held)
+    error = execute(log, outputs, {}, share_of_host(jobs), context.lease.is_held)
     if error:
         return f"{name}: {error} ({log})"
     if (outputs / name).exists():  # the log of an earlier preparation says the same
@@ -99,6 +107,13 @@ def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> s
     else:
         log.rename(outputs / name)
     return None
+
+
+def execute_summary(
+    notebook: Path, outputs: Path, is_awaited: Callable[[], bool], modules: Mapping[str, str]
+) -> str | None:
+    """Execute a summary in the outputs that it tells of; return its error. It has this host for itself."""
+    return execute(notebook, outputs, {"outputs": "."}, share_of_host(jobs=1), is_awaited, modules=modules)
 
 
 def why_unfit(lease: Lease, versions: dict[str, str]) -> str | None:

@@ -17,10 +17,12 @@ from nbstudy.records.runs import (
     MODULES,
     Task,
     changed_code,
+    changed_threads,
     differences,
     read_history,
     read_run,
     resume_point,
+    threads_of,
     usable_directories,
     why_incomplete,
 )
@@ -32,6 +34,7 @@ ATTEMPTS_KEPT = 2  # of one configuration, the one that begins included
 def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
     """Make the directory of a new attempt, with the files of what it resumes from, or with none.
 
+    `cores` are those that it keeps busy, at most one a thread.
     `environment` is what can change the numbers of a run on the host that it is about to run on.
     """
     usable = usable_directories(task)
@@ -51,7 +54,9 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
         "modules": hashes_of(template.modules),
         "environment": environment,
         "environment_changes": [],
+        "accepted": [],
         "flops": task.flops,
+        "threads": task.context.threads,
         "cores": cores,
         "seconds": 0.0,
         "attempts": 0,
@@ -62,6 +67,7 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
     if start is not None:
         carry_over(start, attempt, task.context.checkpoint)
         run["environment_changes"] = environment_changes(start, environment)
+        run["accepted"] = read_run(start).get("accepted", [])
     if usable and (start is not None or usable[0] != task.place):
         run |= spent_on(usable[0])
     run["attempts"] += 1
@@ -115,7 +121,8 @@ def environment_changes(start: Path, environment: dict[str, str]) -> list[str]:
     epochs = len(read_history(start))
     if epochs:
         when = f"after epoch {epochs}"
-    before = run["environment"]
+    # what earlier versions did not record is not known to have changed
+    before = {"instructions": environment.get("instructions", "none")} | run["environment"]
     for name in before | environment:
         was, now = before.get(name, "none"), environment.get(name, "none")
         if was != now:
@@ -172,15 +179,17 @@ def can_be_promoted(task: Task, attempt: Path) -> bool:
     return why_incomplete(task, attempt) is None
 
 
-def accept_code(task: Task) -> None:
-    """Take a complete run as current although the code changed, the template's or a module's.
+def accept_run(task: Task) -> None:
+    """Take a complete run as current although the code changed, the template's or a module's, or its threads.
 
     `accepted` in its record goes on with what it was made with: the hash of the template's code where that is
-    another one, the path and hash of each module that is ("none" for one that it did not have).
+    another one, the path and hash of each module that is ("none" for one that it did not have), the number of
+    threads.
     """
     run = read_run(task.place)
     template = task.context.template
-    changes = changed_code(task, task.place)
+    threads = task.context.threads
+    changes = [*changed_threads(task, task.place), *changed_code(task, task.place)]
     if not run or not changes or differences(task, task.place, may_be_longer=task.may_be_longer) != changes:
         return
     accepted = run.get("accepted", [])
@@ -190,4 +199,7 @@ def accept_code(task: Task) -> None:
     for path in sorted(was.keys() | now.keys()):
         if was.get(path) != now.get(path):
             accepted.append(f"{path} {was.get(path, 'none')}")
-    write_json(task.place / "run.json", run | {"accepted": accepted, "code": template.hash, "modules": now})
+    if threads_of(run) != threads:
+        accepted.append(f"threads {threads_of(run)}")
+    today = {"accepted": accepted, "code": template.hash, "modules": now, "threads": threads}
+    write_json(task.place / "run.json", run | today)

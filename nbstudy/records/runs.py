@@ -47,6 +47,7 @@ OPTIONAL_FIELDS: dict[str, type] = {  # which records of earlier versions, or of
     "environment_changes": list,
     "files": dict,
     "accepted": list,
+    "threads": int,
 }
 
 
@@ -95,6 +96,7 @@ class Context:
     timeout: float | None = None  # minutes that an attempt may take
     versions: dict[str, str] | None = None  # of the libraries that another host must have
     checkpoint: str = CHECKPOINT  # the file that a run resumes from
+    threads: int = 1  # that a run computes with
 
 
 @dataclass(frozen=True)
@@ -354,7 +356,7 @@ def differences(
         is_longer = may_be_longer and is_fewer(task.epochs, epochs)
         if has_grown or is_longer:
             del changes[lengthens]
-    return [*changes.values(), *changed_code(task, directory)]
+    return [*changes.values(), *changed_threads(task, directory), *changed_code(task, directory)]
 
 
 def is_fewer(epochs: Any, others: Any) -> bool:
@@ -367,6 +369,19 @@ def changed_parameters(asked: dict[str, Any], was: dict[str, Any]) -> dict[str, 
     return {
         name: f"{name} {was.get(name)} -> {value}" for name, value in asked.items() if was.get(name) != value
     }
+
+
+def changed_threads(task: Task, directory: Path) -> list[str]:
+    """Say that a run was made with another number of threads, as in "threads 1 -> 4"."""
+    run = read_run(directory)
+    if not run or threads_of(run) == task.context.threads:
+        return []
+    return [f"threads {threads_of(run)} -> {task.context.threads}"]
+
+
+def threads_of(run: dict[str, Any]) -> int:
+    """Return the number of threads that a run was made with; earlier versions gave it one a core."""
+    return int(run.get("threads", run["cores"]))
 
 
 def changed_code(task: Task, directory: Path) -> list[str]:

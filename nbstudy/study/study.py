@@ -52,8 +52,10 @@ EMPTY: dict[str, Any] = {  # a study file that says nothing
     "halving": None,
     "final": None,
     "test": None,
+    "threads": 1,
 }
 LARGEST_FILE = 1_000_000  # bytes
+MOST_THREADS = 1024  # of a run
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Study:
     metric: str | None = None  # what decides where a round does not say
     better: str | None = None  # "lower" or "higher", of that metric
     checkpoint: str = CHECKPOINT  # the file that a run resumes from
+    threads: int = 1  # that a run computes with
     notes: tuple[str, ...] = ()  # what a person should know of how the configurations came about
 
     @property
@@ -174,6 +177,7 @@ class Study:
             "better": self.better,
             "checkpoint": self.checkpoint,
             "modules": hashes_of(self.template.modules),
+            "threads": self.threads,
         }
 
 
@@ -186,6 +190,9 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     except StudyError as error:  # without a template nothing else can be checked
         raise StudyError(*faults.found, *error.faults) from None
 
+    threads = 1
+    with faults:
+        threads = check_threads(document["threads"], f"{file}: threads")
     overridden: dict[str, Any] | None = None
     defaults: dict[str, Any] | None = None
     with faults:
@@ -244,6 +251,7 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         metric=document["metric"],
         better=document["better"],
         checkpoint=preflight.checkpoint,
+        threads=threads,
         notes=(*named.notes, *left_out),
     )
     check_what_may_be_asked(study, str(file))
@@ -327,6 +335,14 @@ def read_notebooks(value: Any, place: str) -> tuple[dict[str, str], dict[str, st
                 texts[role] = read_notebook(NOTEBOOKS / file, faults).text
     faults.end()
     return notebooks, texts, template
+
+
+def check_threads(value: Any, place: str) -> int:
+    """Return the number of threads that a run computes with, or refuse what is none."""
+    threads: int = convert(value, WHOLE_NUMBER, place)
+    if not 1 <= threads <= MOST_THREADS:
+        fail(place, f"must be from 1 to {MOST_THREADS}, not {value}")
+    return threads
 
 
 # --- overrides of the command line ---

@@ -117,6 +117,35 @@ def test_number_of_jobs_changes_no_result(project: Project, trained: Project) ->
     assert alone.read_bytes() == trained.outputs("mine", "dropout", "history.csv").read_bytes()
 
 
+# TensorFlow computes with oneDNN's kernels where the processor has AVX-512, and elsewhere with Eigen's, which add up in
+# another order for another number of threads. A template can ask for these anywhere; no person's setting reaches it.
+USE_EIGEN = """import platform
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+"""
+SAY_WHICH = """"device": device,
+    "oneDNN": __import__("tensorflow.python.util._pywrap_util_port", fromlist=["_"]).IsMklEnabled(),"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_share_of_the_machine_changes_no_result_of_other_kernels(project: Project, threads: int) -> None:
+    project.edit("train.ipynb", "import platform\n", USE_EIGEN)
+    project.edit("train.ipynb", '"device": device,', SAY_WHICH)
+    # 128 units, since shorter sums are not split
+    network = f"hidden_layers: 2, units: 128, {CHANGING}"
+
+    def train(epochs: int, *options: str) -> None:
+        text = f"notebooks: {{run: train.ipynb}}\nthreads: {threads}\nconfigurations:\n"
+        for name, asked in [("resumed", epochs), ("uninterrupted", 2)]:
+            text += f"  {name}: {{{network}, epochs: {asked}}}\n"
+        assert f"resumed: {epochs} epoch" in project.run(project.study(text), *options)
+
+    train(1, "--jobs", "1", "--only", "resumed")  # alone on all cores
+    train(2, "--jobs", "2")  # on half of them
+    resumed, uninterrupted = (project.outputs("mine", name) for name in ("resumed", "uninterrupted"))
+    assert read(resumed / "result.json")["oneDNN"] is False
+    assert (resumed / "history.csv").read_bytes() == (uninterrupted / "history.csv").read_bytes()
+
+
 def test_divergence_ends_the_run_early_and_is_said_everywhere(project: Project, extremes: Project) -> None:
     printed = extremes.printed()
     found = re.search(r"wild: (\d) epochs?.*diverged at epoch \1, ", printed)

@@ -30,8 +30,9 @@ from nbstudy.execution.host import (
     default_jobs,
     describe_environment,
     gpus,
+    share_of_host,
 )
-from project import TINY_STUDY, Project, read
+from project import PLAIN, TINY_STUDY, Project, read, read_run
 
 TOGETHER = """
 notebooks: {run: tiny.ipynb}
@@ -90,7 +91,9 @@ def test_gpus_are_those_that_are_visible(
 @pytest.mark.usefixtures("no_gpu", "no_cgroups")
 def test_runs_at_a_time_are_as_many_as_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     have_memory(monkeypatch, 1e15)
-    assert default_jobs() == len(cores())
+    assert default_jobs(threads=1) == len(cores())
+    monkeypatch.setattr(host, "cores", lambda: list(range(8)))
+    assert [default_jobs(threads) for threads in (1, 2, 3, 8, 9)] == [8, 4, 2, 1, 1]
 
 
 @pytest.mark.usefixtures("no_gpu", "no_cgroups")
@@ -99,14 +102,14 @@ def test_runs_at_a_time_are_fewer_where_memory_is_short(
     monkeypatch: pytest.MonkeyPatch, available: float
 ) -> None:
     have_memory(monkeypatch, available)  # one run fits, or not even one
-    assert default_jobs() == 1
+    assert default_jobs(threads=1) == 1
 
 
 @pytest.mark.usefixtures("three_gpus")
 def test_runs_at_a_time_are_as_many_as_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert default_jobs() == 3
+    assert default_jobs(threads=1) == 3
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
-    assert default_jobs() == 2
+    assert default_jobs(threads=1) == 2
 
 
 @pytest.mark.usefixtures("three_gpus")
@@ -151,7 +154,7 @@ def test_quota_of_cores_limits_runs_at_a_time(
     monkeypatch.setattr(host, "cores", lambda: [0, 1, 2, 3])
     assert core_quota() == quota
     jobs = max(1, min(4, math.floor(min(quota, 4))))
-    assert default_jobs() == jobs
+    assert default_jobs(threads=1) == jobs
     assert cores_of_run(1) == jobs
 
 
@@ -267,13 +270,58 @@ def two_free_cores() -> None:
 
 @pytest.mark.usefixtures("two_free_cores")
 def test_each_run_has_cores_of_its_own(project: Project) -> None:
-    meet_and_tell(project, "[sorted(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS']]", runs=2)
+    meet_and_tell(project, "sorted(os.sched_getaffinity(0))", runs=2)
     project.run(project.study(TOGETHER), "--only", "[ab]", "--jobs", "2")
-    (one, threads), (other, _) = results(project, "ab")
-    assert len(one) == len(other) == int(threads) == len(cores()) // 2 == cores_of_run(2)
+    one, other = results(project, "ab")
+    assert len(one) == len(other) == len(cores()) // 2 == cores_of_run(2)
     assert not set(one) & set(other)
     project.run("params/mine.yaml", "--only", "c", "--jobs", "1")
-    assert results(project, "c") == [[cores(), str(len(cores()))]]
+    assert results(project, "c") == [cores()]
+
+
+POOLS = """
+import os
+import numpy, scipy.linalg, sklearn.cluster
+from threadpoolctl import threadpool_info
+told = [os.environ["TF_NUM_INTRAOP_THREADS"], *sorted(pool["num_threads"] for pool in threadpool_info())]
+"""
+
+
+@pytest.mark.parametrize("plain", ["", PLAIN])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_are_those_of_the_study_on_any_number_of_cores(
+    project: Project, threads: int, plain: str
+) -> None:
+    project.edit("tiny.ipynb", "import json, time", f"import json, time\n{plain}{POOLS}")
+    project.edit("tiny.ipynb", '{"text": text}', '{"told": told}')
+    study = project.study(f"{TOGETHER}\nthreads: {threads}\n")
+    project.run(study, "--jobs", "1", "--only", "a")
+    one_core = ["taskset", "--cpu-list", str(cores()[0])]
+    subprocess.run([*one_core, *project.command(study)], cwd=project.root, check=True, capture_output=True)
+    # OpenBLAS of NumPy and of SciPy, and OpenMP of scikit-learn
+    assert results(project, "abc") == 3 * [[str(threads), threads, threads, threads]]
+    run = read_run(project.outputs("mine", "b"))
+    assert (run["threads"], run["cores"]) == (threads, 1)
+
+
+@pytest.mark.usefixtures("three_gpus")
+def test_on_a_gpu_threads_follow_the_cores() -> None:
+    assert share_of_host(jobs=1, threads=1).environment()["OMP_NUM_THREADS"] == str(cores_of_run(1))
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_dry_run_says_which_cores_will_have_nothing_to_do(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if len(cores()) < 2:
+        pytest.skip("needs two cores")
+    idle = (
+        f"{len(cores()) - 1} of {len(cores())} cores will have nothing to do, since a run has 1 thread; raise"
+    )
+    study = project.study(TOGETHER)
+    assert idle in project.run(study, "--dry-run", "--jobs", "1")
+    assert idle in project.run(study, "--dry-run", "--only", "a")
+    assert "nothing to do" not in project.run(study, "--dry-run", "--jobs", str(len(cores())), "--only", "*")
 
 
 def test_names_that_others_have_claimed_cost_no_open_file() -> None:
@@ -291,6 +339,18 @@ def test_names_that_others_have_claimed_cost_no_open_file() -> None:
 
 
 # --- what numbers depend on ---
+def test_processors_of_one_name_are_told_apart_by_their_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "model name\t: Abacus 1\nflags\t\t: fpu avx2 fma sse2"
+    monkeypatch.setattr(host, "cpuinfo", lambda: f"{said}\n\n{said}\n")
+    few = describe_environment([])
+    monkeypatch.setattr(host, "cpuinfo", lambda: f"{said} avx512f\n\n{said} avx512f\n")
+    many = describe_environment([])
+    assert few["processor"] == many["processor"] == "Abacus 1"
+    assert (few["instructions"], many["instructions"]) == ("fma avx2", "fma avx2 avx512f")
+    monkeypatch.setattr(host, "cpuinfo", lambda: "")
+    assert "instructions" not in describe_environment([])
+
+
 def test_environment_says_what_can_change_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true --xla_dump_to=/somewhere/secret")
     monkeypatch.setenv("CUDNN_PATH", "/somewhere/secret")
@@ -298,6 +358,8 @@ def test_environment_says_what_can_change_numbers(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("KMP_INIT_AT_FORK", "secret")  # as scikit-learn sets it, of no effect on numbers
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "secret")  # which no kernel inherits
     monkeypatch.setenv("OMP_NUM_THREADS", "secret")  # of which each kernel gets its own
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "secret")
+    monkeypatch.setenv("MKL_DYNAMIC", "secret")
     environment = describe_environment(["keras", "sklearn", "nothing_like_it"])
     name, _, _ = environment["processor"].partition(", family ")
     assert name and name in Path("/proc/cpuinfo").read_text() + platform.machine()

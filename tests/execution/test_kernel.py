@@ -23,6 +23,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from nbstudy.execution import kernel
 from nbstudy.execution.environment import kernel_environment
+from nbstudy.execution.host import share_of_host
 from project import (
     PATIENCE,
     ROOT,
@@ -47,7 +48,7 @@ def execute(
     notebook = new_notebook(metadata=dict(metadata or {}), cells=[new_code_cell(source) for source in cells])
     log = directory / "log.ipynb"
     nbformat.write(notebook, log)
-    return kernel.execute(log, directory, parameters, 1, lambda: True, PATIENCE / 60)
+    return kernel.execute(log, directory, parameters, share_of_host(jobs=1), lambda: True, PATIENCE / 60)
 
 
 def log_in(directory: Path) -> nbformat.NotebookNode:
@@ -95,7 +96,7 @@ report = {
     "keras": [os.environ["KERAS_BACKEND"], os.environ.get("KERAS_MAX_EPOCHS"), (home / "keras.json").exists()],
     "data": str((home / "datasets").resolve()),
     "oneDNN": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
-    "threads": os.environ.get("OPENBLAS_NUM_THREADS"),
+    "threads": [os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "OMP_THREAD_LIMIT", "NPROC")],
     "temporary": tempfile.gettempdir(),
     "project": os.environ["NBSTUDY_PROJECT"],
 }
@@ -156,12 +157,14 @@ def test_run_is_the_same_on_everybodys_machine(tmp_path: Path, monkeypatch: pyte
         "keras": ["tensorflow", None, False],
         "data": str(home / ".keras" / "datasets"),
         "oneDNN": None,
-        "threads": None,
+        "threads": ["1", None, "1"],
         "project": str(ROOT),
     }
     log = log_in(tmp_path)
     shown = outputs_of(log)
     assert "image/png" in shown and "seed 3" in shown
+    (injected,) = [cell for cell in log.cells if "injected-parameters" in cell.metadata.get("tags", [])]
+    assert injected.source == "# 1 thread\n# Parameters\nseed = 3\n".strip()
     assert "PLANTED" not in shown and "unseen" not in shown
     assert list(temporary.iterdir()) == []
     assert left_by_this_process() == []

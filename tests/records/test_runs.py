@@ -419,6 +419,16 @@ def test_environment_that_changed_is_recorded_with_the_epoch(task: Task) -> None
     assert run["environment_changes"] == [*CHANGED, changed_again]
 
 
+def test_instructions_that_an_earlier_version_did_not_record_are_no_change(task: Task) -> None:
+    begin(task, 2, environment=OLD)
+    run = read_run(begin(task, 3, environment=OLD | {"instructions": "avx2"}))
+    assert run["environment_changes"] == []
+    fewer = "instructions avx2 -> fma after epoch 3"
+    assert read_run(begin(task, 4, environment=OLD | {"instructions": "fma"}))["environment_changes"] == [
+        fewer
+    ]
+
+
 def test_environment_of_what_is_not_resumed_does_not_matter(task: Task) -> None:
     begin(task, 2, checkpoint=False, environment=OLD)
     assert read_run(begin(task, 2, environment=NEW))["environment_changes"] == []
@@ -501,17 +511,59 @@ def test_run_without_its_code_leaves_others_to_their_own(task: Task, lost: str, 
     assert runs.find(replace(today, name="two")).state is State.COMPLETE
 
 
+# --- threads ---
+def with_threads(task: Task, threads: int) -> Task:
+    """Return the task with another number of threads."""
+    return replace(task, context=replace(task.context, threads=threads))
+
+
+def test_run_of_another_number_of_threads_is_not_todays(task: Task) -> None:
+    place = complete_run(task)
+    assert read_run(place)["threads"] == 1
+    finding = runs.find(with_threads(task, 4))
+    assert (finding.state, finding.reason) == (State.STALE, "threads 1 -> 4, starts over")
+    assert runs.find(task).state is State.COMPLETE
+
+
+def test_cores_of_an_earlier_version_count_as_threads(task: Task) -> None:
+    place = complete_run(task)
+    record = read(place / "run.json")
+    del record["threads"]
+    write_json(place / "run.json", record | {"cores": 2})
+    assert runs.find(task).reason == "threads 2 -> 1, starts over"
+    assert runs.find(with_threads(task, 2)).state is State.COMPLETE
+
+
+def test_attempt_of_another_number_of_threads_is_not_resumed(task: Task) -> None:
+    begin(task, 3)
+    more = with_threads(task, 2)
+    assert runs.find(task).resumes and not runs.find(more).resumes
+    second = attempts.begin_attempt(more, cores=1, environment={})
+    assert rows(second / "history.csv") == 0
+
+
+def test_accepted_threads_are_on_record_in_all_that_goes_on_from_them(task: Task) -> None:
+    complete_run(task)
+    more = with_threads(task, 2)
+    attempts.accept_run(more)
+    assert runs.find(more).state is State.COMPLETE
+    assert read_run(more.place)["accepted"] == ["threads 1"]
+    longer = with_steps(more, 8)
+    assert runs.find(longer).reason == "steps 4 -> 8, resumes after epoch 4"
+    assert read_run(attempts.begin_attempt(longer, cores=1, environment={}))["accepted"] == ["threads 1"]
+
+
 def test_changed_module_can_be_accepted(task: Task) -> None:
     complete_run(with_modules(task, {"helper.py": "x = 1\n"}))
     today = with_modules(task, {"helper.py": "x = 2\n"})
-    attempts.accept_code(with_steps(today, 5))  # whose steps are others too
+    attempts.accept_run(with_steps(today, 5))  # whose steps are others too
     assert runs.find(today).state is State.STALE
-    attempts.accept_code(today)
+    attempts.accept_run(today)
     assert runs.find(today).state is State.COMPLETE
     was = attempts.hashes_of({"helper.py": "x = 1\n"})["helper.py"]
     assert read_run(today.place)["accepted"] == [f"helper.py {was}"]
     later = with_modules(with_code(task, "x = 3"), {"more.py": ""})
-    attempts.accept_code(later)
+    attempts.accept_run(later)
     now = attempts.hashes_of({"helper.py": "x = 2\n"})["helper.py"]
     accepted = [f"helper.py {was}", today.context.template.hash, f"helper.py {now}", "more.py none"]
     assert read_run(today.place)["accepted"] == accepted

@@ -238,6 +238,12 @@ def test_test_set_is_named_in_the_study_and_its_record(tmp_path: Path) -> None:
     assert load(tmp_path, text).record()["test"] is None
 
 
+def test_threads_are_one_unless_the_study_says_otherwise(tmp_path: Path) -> None:
+    text = "configurations: {a: }\n"
+    assert load(tmp_path, text).record()["threads"] == 1
+    assert load(tmp_path, text + "threads: 4").record()["threads"] == 4
+
+
 def test_metric_of_a_round_is_the_studys_where_it_says_none(tmp_path: Path) -> None:
     rounds = "rounds: [{candidates: [a]}, {candidates: [a], metric: f1, better: higher}]"
     study = load(tmp_path, f"configurations: {{a: }}\nmetric: brier\nbetter: lower\n{rounds}")
@@ -458,6 +464,9 @@ BAD = {
         ["round 1: better", "'smaller'", "lower, higher"],
     ),
     "metric": ("configurations: {a: }\nmetric: [val_loss]", ["metric", "text"]),
+    "threads": ("configurations: {a: }\nthreads: two", ["threads", "whole number", "'two'"]),
+    "threads_none": ("configurations: {a: }\nthreads: 0", ["threads", "from 1 to 1024, not 0"]),
+    "threads_own": ("configurations: {a: {threads: 2}}", ["configuration a", "threads"]),
     "metric_empty": ("configurations: {a: }\nmetric: ''", ["metric", "must name"]),
     "better": ("configurations: {a: }\nbetter: high", ["better", "'high'", "'higher'"]),
     "slash": ("configurations: {a/b: }", ["'a/b'", "directory"]),

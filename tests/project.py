@@ -269,6 +269,17 @@ def as_stranger() -> list[str]:
     return command
 
 
+def papermill(template: Path, place: Path, **parameters: Any) -> str:
+    """Execute a notebook of the checkout in a directory, without the runner, as out.ipynb; return its error, if any."""
+    from papermill import PapermillExecutionError, execute_notebook
+
+    try:
+        execute_notebook(template, place / "out.ipynb", parameters, cwd=place, progress_bar=False)
+    except PapermillExecutionError as error:
+        return str(error)
+    return ""
+
+
 # --- waiting and ending ---
 def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Wait until a condition holds."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import nbformat
@@ -17,7 +15,7 @@ import numpy as np
 import pytest
 
 from nbstudy.execution.host import data_home
-from project import CHANGING, NETWORK, PATIENCE, ROOT, Once, Project, executed, outputs_of, read
+from project import CHANGING, NETWORK, ROOT, Once, Project, executed, outputs_of, papermill, read
 
 # as `plain` of REAL_STUDY but for the precision, and with a penalty that no number can hold
 EXTREMES = f"""
@@ -160,20 +158,9 @@ def test_divergence_ends_the_run_early_and_is_said_everywhere(project: Project, 
 
 
 # --- by itself ---
-def papermill(place: Path, *parameters: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Execute train.ipynb without the runner, for one epoch of a network of eight units a layer."""
-    template = str(ROOT / "notebooks" / "train.ipynb")
-    command = [sys.executable, "-m", "papermill", template, "out.ipynb", "-p", "epochs", "1"]
-    command += ["-p", "units", "8", "--no-progress-bar", *parameters]
-    return subprocess.run(
-        command,
-        cwd=place,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
+def train_by_itself(place: Path, **parameters: Any) -> str:
+    """Execute train.ipynb for one epoch of a network of eight units a layer; return its error, if any."""
+    return papermill(ROOT / "notebooks" / "train.ipynb", place, epochs=1, units=8, **parameters)
 
 
 @pytest.fixture(scope="session")
@@ -182,11 +169,11 @@ def by_itself(once: Once) -> Path:
 
     def execute(project: Project) -> str:
         (project.root / "run").mkdir()
-        done = papermill(project.root / "run")
-        assert done.returncode == 0, done.stderr
-        return done.stderr
+        return train_by_itself(project.root / "run")
 
-    return once("by_itself", execute).root / "run"
+    project = once("by_itself", execute)
+    assert project.printed() == ""
+    return project.root / "run"
 
 
 def test_template_works_by_itself_and_writes_to_its_directory_only(by_itself: Path) -> None:
@@ -196,12 +183,13 @@ def test_template_works_by_itself_and_writes_to_its_directory_only(by_itself: Pa
 
 def test_template_refuses_the_model_of_another_run(by_itself: Path, tmp_path: Path) -> None:
     place = shutil.copytree(by_itself, tmp_path / "run")
-    done = papermill(place, "-p", "l2", "0.01")
-    assert done.returncode != 0 and "belongs to another run" in done.stderr
+    assert "belongs to another run" in train_by_itself(place, l2=0.01)
     assert (place / "model.keras").read_bytes() == (by_itself / "model.keras").read_bytes()
 
 
-def test_template_makes_the_settings_of_keras_itself(by_itself: Path, tmp_path: Path) -> None:
+def test_template_makes_the_settings_of_keras_itself(
+    by_itself: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = {
         "backend": "numpy",
         "floatx": "float64",
@@ -212,6 +200,6 @@ def test_template_makes_the_settings_of_keras_itself(by_itself: Path, tmp_path: 
     (tmp_path / "datasets").symlink_to(data_home() / "datasets")
     place = tmp_path / "run"
     place.mkdir()
-    done = papermill(place, KERAS_HOME=str(tmp_path))
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert train_by_itself(place) == ""
     assert (place / "history.csv").read_bytes() == (by_itself / "history.csv").read_bytes()

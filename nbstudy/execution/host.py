@@ -145,15 +145,14 @@ def allow_open_files(jobs: int) -> str | None:
 # another order, so the number of threads is part of what makes a run, and no library may take it from the machine.
 POOLS = (
     "TF_NUM_INTRAOP_THREADS",
-    "OMP_NUM_THREADS",  # scikit-learn, XGBoost, LightGBM, PyTorch
+    "OMP_NUM_THREADS",  # scikit-learn, XGBoost, LightGBM
     "OPENBLAS_NUM_THREADS",  # NumPy, SciPy
-    "MKL_NUM_THREADS",
+    "MKL_NUM_THREADS",  # PyTorch, before OMP_NUM_THREADS
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",  # NumPy on macOS
     "NUMEXPR_NUM_THREADS",
     "NUMBA_NUM_THREADS",
     "POLARS_MAX_THREADS",
-    "RAYON_NUM_THREADS",
     "LOKY_MAX_CPU_COUNT",  # what joblib takes n_jobs=-1 for
     "NPROC",  # JAX
 )

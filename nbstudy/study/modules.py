@@ -12,7 +12,7 @@ from types import ModuleType
 
 from nbstudy.checks import Faults, fail
 from nbstudy.files import hash_of
-from nbstudy.study.notebook import parse
+from nbstudy.study.cells import parse
 
 
 def read_modules(code: Iterable[ast.AST], directory: Path, faults: Faults) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from nbstudy.checks import Faults, Interrupted, StudyError, check_known, fail, shorten
 from nbstudy.files import CHECKPOINT
-from nbstudy.study.notebook import compile_plain
+from nbstudy.study.cells import compile_plain
 from nbstudy.study.configurations import NAME, Named
 from nbstudy.study.modules import importable
 from nbstudy.study.parameters import WHOLE_NUMBER, convert

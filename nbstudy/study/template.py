@@ -15,8 +15,9 @@ from typing import Any
 
 from nbstudy.checks import Faults, check_known, fail, mapping
 from nbstudy.files import hash_of, read_json
+from nbstudy.study.cells import compile_plain, parse_cell
 from nbstudy.study.modules import imported_packages, read_modules
-from nbstudy.study.notebook import Cell, Notebook, compile_plain, parse_cell, read_notebook
+from nbstudy.study.notebook import Cell, Notebook, read_notebook
 from nbstudy.study.parameters import Declaration, convert, read_parameters
 
 NOT_CODE = {"parameters", "injected-parameters", "preflight", "presentation"}  # these cells decide no result

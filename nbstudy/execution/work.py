@@ -10,16 +10,20 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from nbstudy.execution.host import allow_open_files, cores_of_run, describe_environment, installed_versions
+from nbstudy.execution.host import (
+    THIS_MACHINE,
+    Slots,
+    allow_open_files,
+    cores_of_run,
+    describe_environment,
+    installed_versions,
+)
 from nbstudy.execution.kernel import execute, remove_dead_sockets, warm_up
 from nbstudy.execution.warm import WarmProcess
 from nbstudy.records.attempts import begin_attempt, finish_attempt
 from nbstudy.records.lease import Lease
 from nbstudy.records.runs import Context, Task
 from nbstudy.study.modules import names_of
-
-Slots = dict[str, int]  # the runs at a time of each host; this machine is ""
-THIS_MACHINE = ""
 
 
 def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:

@@ -1,0 +1,47 @@
+"""Where runs go: this machine, or the hosts of a Dask cluster.
+
+A place is a context manager that yields a Pool; another kind of place is one more of these, here or in a file of its
+own, what chooses it in `open_pool`, an option in runner.py, and how a run learns which host it is on, in
+`work.current_host`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from nbstudy.checks import fail
+from nbstudy.execution.host import THIS_MACHINE, Slots, allow_open_files, cores_of_run
+from nbstudy.execution.pools import Pool
+from nbstudy.records.runs import Context
+
+
+def open_pool(context: Context, jobs: int, scheduler: str | None) -> AbstractContextManager[Pool]:
+    """Return the place where a command's runs go; entering it opens it."""
+    if scheduler is None:
+        return this_machine(jobs)
+    from nbstudy.execution.cluster import cluster  # asyncio and more, which this machine does without
+
+    return cluster(scheduler, context)
+
+
+@contextmanager
+def this_machine(jobs: int) -> Iterator[Pool]:
+    """Run a number of runs at a time on this machine."""
+    error = allow_open_files(jobs)
+    if error:
+        fail("--jobs", f"this machine {error}")
+    with ThreadPoolExecutor(jobs) as executor:
+
+        def submit(hosts: list[str], *call: Any) -> Future[Any]:
+            return executor.submit(*call)
+
+        def slots() -> Slots:
+            return {THIS_MACHINE: jobs}
+
+        try:
+            yield Pool(submit, slots, cores_of_run(jobs))
+        finally:
+            executor.shutdown(cancel_futures=True)

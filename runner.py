@@ -111,7 +111,7 @@ def main(
         if accept and task.name in selected:
             accept_run(task)
 
-    with hold(lease, open_pool(context, share.jobs, scheduler)) as pool:
+    with hold(lease, open_pool(context, share, scheduler)) as pool:
         hosts = Hosts(pool, context)
         unfolded, errors = run_as_it_unfolds(study, selected, hosts, put_in_order)
         errors += summarise(unfolded.study, unfolded.tasks, unfolded.findings, hosts)

@@ -13,15 +13,15 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from nbstudy.checks import fail
-from nbstudy.execution.host import THIS_MACHINE, Share, Slots, allow_open_files, share_of_host
+from nbstudy.execution.host import THIS_MACHINE, Share, Slots, allow_open_files
 from nbstudy.execution.pools import Pool
 from nbstudy.records.runs import Context
 
 
-def open_pool(context: Context, jobs: int, scheduler: str | None) -> AbstractContextManager[Pool]:
-    """Return the place where a command's runs go; entering it opens it."""
+def open_pool(context: Context, share: Share, scheduler: str | None) -> AbstractContextManager[Pool]:
+    """Return the place where a command's runs go, each with such a share of this machine; entering it opens it."""
     if scheduler is None:
-        return this_machine(share_of_host(jobs, context.threads))
+        return this_machine(share)
     from nbstudy.execution.cluster import cluster  # asyncio and more, which this machine does without
 
     return cluster(scheduler, context)

@@ -16,7 +16,7 @@ from project import PATIENCE, ROOT, Project
 HEAVY = {"pandas", "matplotlib", "dask", "distributed", "tensorflow", "keras"}
 PACKAGE = ROOT / "nbstudy"
 ROOMS = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
-SHARED = {"checks", "files", "words"}  # the rooms beside the wings, which all may use
+SHARED = {"checks", "files", "numbers", "words"}  # the rooms beside the wings, which all may use
 MAY_IMPORT = {  # wing by wing: arrows run down
     "decision": set(),
     "study": {"decision"},

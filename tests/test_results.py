@@ -20,7 +20,7 @@ from nbstudy.checks import StudyError
 from nbstudy.decision.metrics import Better, Metric, metric_called
 from nbstudy.files import FORMAT, write_json
 from nbstudy.records.results import Results, load_results
-from nbstudy.records.runs import State
+from nbstudy.records.states import State
 from planted import (
     COLUMNS,
     DAMAGES,

@@ -18,6 +18,7 @@ from nbstudy.records.runs import (
     Task,
     changed_code,
     differences,
+    made_in,
     read_history,
     read_run,
     resume_point,
@@ -181,7 +182,7 @@ def accept_code(task: Task) -> None:
     run = read_run(task.place)
     template = task.context.template
     changes = changed_code(task, task.place)
-    if not run or not changes or differences(task, task.place, may_be_longer=task.may_be_longer) != changes:
+    if not run or not changes or made_in(task, task.place).outdated != changes:
         return
     accepted = run.get("accepted", [])
     if run["code"] != template.hash:

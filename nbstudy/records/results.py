@@ -43,8 +43,10 @@ from nbstudy.decision.elimination import (
     spread,
 )
 from nbstudy.decision.metrics import Better, Metric, can_decide, data_of, deciding, metric_called
-from nbstudy.files import CHECKPOINT, read_json, read_record
-from nbstudy.records.runs import HISTORY, State, attempts_in, changed_parameters, extras, is_fewer, read_run
+from nbstudy.files import CHECKPOINT, HISTORY, read_json, read_record
+from nbstudy.numbers import is_number
+from nbstudy.records.runs import attempts_in, extras, read_run
+from nbstudy.records.states import State, changed_parameters, is_fewer
 from nbstudy.study.halving import Halving, halving_in
 from nbstudy.words import counted
 
@@ -138,7 +140,7 @@ class Run:
         """The numbers that result.json says it came to; NaN where one is not finite."""
         numbers = {}
         for name, value in self.result.items():
-            if isinstance(value, int | float) and not isinstance(value, bool) and name not in NO_NUMBERS:
+            if is_number(value) and name not in NO_NUMBERS:
                 numbers[name] = finite(value)
         return numbers
 

@@ -35,7 +35,7 @@ from nbstudy.decision.elimination import (
 from nbstudy.decision.metrics import Better, Metric, written
 from nbstudy.records.openings import Opening, read_openings
 from nbstudy.records.results import SEED, Factor, Ranking, Results, Round, Run, beside
-from nbstudy.records.runs import State
+from nbstudy.records.states import State
 from nbstudy.report.curves import MOST_CURVES
 from nbstudy.words import counted
 

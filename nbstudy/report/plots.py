@@ -33,8 +33,9 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.metrics import Better, Metric, written
+from nbstudy.numbers import is_number
 from nbstudy.records.results import Chain, Factor, Ranking, Results, Round, Run
-from nbstudy.records.runs import State
+from nbstudy.records.states import State
 from nbstudy.report.curves import (
     MOST_CURVES,
     Curve,
@@ -789,9 +790,7 @@ def scatter(
 ) -> None:
     """Draw what candidates came to by a parameter, a colour and a size for each rung that they reached."""
     given = {name: results.runs[name].parameters.get(parameter) for name in reached}
-    numbers = [
-        value for value in given.values() if isinstance(value, int | float) and not isinstance(value, bool)
-    ]
+    numbers = [value for value in given.values() if is_number(value)]
     are_numbers = len(numbers) == len(given)
     places: dict[str, Any] = given
     if not are_numbers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,8 +122,7 @@ def find_run(name: str, outputs: Path, asked: Asked, record: dict[str, Any]) -> 
     That is what `runs.find` tells the runner, but read by study.json alone. Damage is not looked for.
     """
     place = made_in(outputs / name, asked, record)
-    attempts = reversed(attempts_in(outputs / "incomplete" / name))
-    state, decisive = decide(place, (made_in(attempt, asked, record) for attempt in attempts))
+    state, decisive = decide(place, made_in_attempts(outputs / "incomplete" / name, asked, record))
     earlier = None
     if state is State.UNFINISHED and place.run and place.changes.keys() <= {asked.lengthens}:
         earlier = read_all(place, name, State.STALE, asked)
@@ -134,6 +133,12 @@ def made_in(directory: Path, asked: Asked, record: dict[str, Any]) -> Made:
     """Return what lies in a directory of a configuration, beside what a study.json asks for."""
     run = read_run(directory)
     return compare(asked, directory, run, changed_code(run, record))
+
+
+def made_in_attempts(incomplete: Path, asked: Asked, record: dict[str, Any]) -> Iterator[Made]:
+    """Yield what lies in the attempts of a configuration, the newest first."""
+    for attempt in reversed(attempts_in(incomplete)):
+        yield made_in(attempt, asked, record)
 
 
 def changed_code(run: dict[str, Any], record: dict[str, Any]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import os
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -266,8 +266,7 @@ def extras(names: Collection[str], outputs: Path) -> list[str]:
 def find(task: Task) -> Finding:
     """Find what is on disk for a configuration."""
     place = made_in(task, task.place)
-    attempts = (made_in(task, attempt) for attempt in reversed(task.attempts()))
-    state, decisive = decide(place, attempts)
+    state, decisive = decide(place, made_in_attempts(task))
     if state.is_done:
         return Finding(state, left=0.0)
 
@@ -299,10 +298,16 @@ def made_in(task: Task, directory: Path) -> Made:
     return compare(task.asked, directory, run, changed_code(task, directory), damaged_files(directory, run))
 
 
+def made_in_attempts(task: Task) -> Iterator[Made]:
+    """Yield what lies in the attempts of a configuration, the newest first."""
+    for attempt in reversed(task.attempts()):
+        yield made_in(task, attempt)
+
+
 def usable_directories(task: Task) -> list[Path]:
     """Return what was made as is asked now, but for its length: attempts, newest first, then what is in its place."""
-    directories = [*reversed(task.attempts()), task.place]
-    return [directory for directory in directories if made_in(task, directory).is_usable]
+    made = [*made_in_attempts(task), made_in(task, task.place)]
+    return [each.directory for each in made if each.is_usable]
 
 
 def resume_point(task: Task, usable: list[Path]) -> Path | None:

@@ -38,7 +38,7 @@ def write(answer: Answer) -> str:
         chosen_line(answer.chosen),
         runner_up_line(answer.chosen.choice),
         criteria_line(answer.criteria),
-        tested_line(answer.opened),
+        line_of_test_set(answer.opened),
         incomplete_line(answer.results),
     ]
     return "\n>\n".join(f"> {line}" for line in lines if line)
@@ -58,7 +58,7 @@ def write_conclusion(answer: Answer, unseen: Unseen | None) -> str:
         sure = joined(noise_in_words(chosen.verdict.noise), more_replicates(chosen))
         lines.append(f"**How sure.** {sure}")
     lines.append(criteria_line(answer.criteria))
-    lines.append(tested_line(answer.opened))
+    lines.append(line_of_test_set(answer.opened))
     if answer.opened.tested:
         lines.append(last_epoch(answer.opened))
     lines.append(incomplete_line(answer.results))
@@ -156,7 +156,7 @@ def runner_up_line(choice: Choice) -> str:
     return f"The runner-up, {second}, is worse by {written(worse)}, where chance explains {written(least)} at most."
 
 
-def tested_line(opened: Opened) -> str:
+def line_of_test_set(opened: Opened) -> str:
     """Say what the test set says of which model, or why it stays shut."""
     if not opened.results.test:
         return ""

@@ -58,15 +58,16 @@ def write(unseen: Unseen | None) -> str:
     """Say what its criterion hid, how many of its decisions chance explains, and what its choice is worth."""
     if unseen is None:
         return ""
-    penalty = chance = worth = ""
+    sentences = []
     if unseen.penalty is not None:
-        penalty = what_the_penalty_hid(unseen.penalty)
+        sentences.append(what_the_penalty_hid(unseen.penalty))
     if unseen.chance is not None:
-        chance = what_chance_explains(unseen.chance)
+        sentences.append(what_chance_explains(unseen.chance))
     if unseen.opened.tested:
         tested, what = unseen.opened.tested, what_is_tested(unseen.opened)
-        worth = f"What a choice is worth on images that took no part in it, the test set says: {tested} for {what}."
-    return joined(penalty, chance, worth)
+        worth = "What a choice is worth on images that took no part in it, the test set says"
+        sentences.append(f"{worth}: {tested} for {what}.")
+    return joined(*sentences)
 
 
 # --- what there is to say ---

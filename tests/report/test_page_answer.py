@@ -9,7 +9,7 @@ from nbstudy.files import write_json
 from nbstudy.records.openings import record_opening
 from nbstudy.records.results import Results
 from nbstudy.report import test_set
-from nbstudy.report.answer import chosen_line, incomplete_line, runner_up_line, tested_line, write
+from nbstudy.report.answer import chosen_line, incomplete_line, line_of_test_set, runner_up_line, write
 from nbstudy.report.choice import choice_made, more_replicates
 from nbstudy.report.criteria import criteria_line
 from nbstudy.report.phrases import interval, noise_in_words
@@ -51,7 +51,7 @@ def test_answer_leaves_out_what_does_not_apply(tmp_path: Path) -> None:
 
 def test_answer_says_what_the_test_set_says_of_which_model(single: Results) -> None:
     tested = test_set.Tested(75, 100, 0.25)
-    line = tested_line(opened_of(single, None, tested))
+    line = line_of_test_set(opened_of(single, None, tested))
     model = "all, which is one (the choice) but for refit True"
     assert line == f"**The test accuracy is {tested}**, that of {model}."
 
@@ -61,12 +61,12 @@ def test_answer_asks_for_suspicion_where_the_test_set_was_opened_more_than_once(
     for weights in ("abc", "def"):
         record_opening(study.outputs, "all", weights)
     results = study.load()
-    line = tested_line(opened_of(results, None, test_set.Tested(75, 100, 0.25)))
+    line = line_of_test_set(opened_of(results, None, test_set.Tested(75, 100, 0.25)))
     assert line.endswith("; **the test set was opened 2 times**, so be suspicious of it.")
 
 
 def test_answer_keeps_the_cure_for_the_section_on_the_test_set(single: Results) -> None:
-    line = tested_line(opened_of(single, "model.keras is not here; remove it"))
+    line = line_of_test_set(opened_of(single, "model.keras is not here; remove it"))
     assert line == "**The test set stays shut:** model.keras is not here."
 
 

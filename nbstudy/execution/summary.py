@@ -16,11 +16,20 @@ from nbstudy.study.study import Study
 PACKAGE = ROOT / "nbstudy"
 # what decides how a summary looks
 SHOWING = (
+    "nbstudy/numbers.py",
     "nbstudy/words.py",
     "nbstudy/study/halving.py",
     "nbstudy/decision/",
-    "nbstudy/records/results.py",
     "nbstudy/records/openings.py",
+    "nbstudy/records/outputs.py",
+    "nbstudy/records/parameters.py",
+    "nbstudy/records/reading.py",
+    "nbstudy/records/results.py",
+    "nbstudy/records/rounds.py",
+    "nbstudy/records/rungs.py",
+    "nbstudy/records/scores.py",
+    "nbstudy/records/states.py",
+    "nbstudy/records/table.py",
     "nbstudy/report/",
 )
 

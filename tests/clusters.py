@@ -34,11 +34,15 @@ sys.meta_path.insert(0, WithoutCheckout())
 """
 
 COUNT_TASKS = """
-import sys
+import sys, time
 from distributed import Client
 
 with Client(sys.argv[1]) as client:
-    print(client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)))
+    tasks = -1
+    while tasks < int(sys.argv[2]):
+        time.sleep(0.05)
+        tasks = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
+print(tasks)
 """
 
 
@@ -58,6 +62,7 @@ class Cluster:
         for name, value in settings.items():
             self.environment[f"DASK_DISTRIBUTED__{name}"] = value
         self.started: list[subprocess.Popen[bytes]] = []
+        self.workers: list[psutil.Process] = []
         where = root / "scheduler.json"
         host = f"{self.scheme}://127.0.0.1"
         self.scheduler = self.start(
@@ -93,14 +98,15 @@ class Cluster:
         options = [self.address, "--nthreads", str(threads), "--host", f"{self.scheme}://{host}"]
         options += ["--no-dashboard", "--nanny" if nanny else "--no-nanny"]
         process = self.start("worker", *options, prefix=prefix, **environment)
+        self.workers.append(process)
         log = self.root / f"worker{len(self.started) - 1}" / "log"
         wait_for(lambda: "Starting established connection" in log.read_text() or not process.is_running())
         return process
 
-    def tasks(self) -> int:
-        """Return the number of tasks that the scheduler knows, those that wait included."""
+    def tasks(self, at_least: int = 0) -> int:
+        """Return the number of tasks that the scheduler knows, those that wait included, once it is large enough."""
         done = subprocess.run(
-            [sys.executable, "-c", COUNT_TASKS, self.address],
+            [sys.executable, "-c", COUNT_TASKS, self.address, str(at_least)],
             env=self.environment,
             capture_output=True,
             check=True,

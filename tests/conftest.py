@@ -9,9 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from clusters import Cluster
-from project import REAL_STUDY, TINY_STUDY, Project
+from project import REAL_STUDY, STRAIGHT_STUDY, TINY_STUDY, Once, Project
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let somebody who has the time ask for more than a handful of what is left to chance."""
+    parser.addoption("--kills", type=int, default=3, help="kills at random instants (default: 3)")
 
 
 @pytest.fixture
@@ -29,29 +35,61 @@ def make_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Proje
 
 
 @pytest.fixture(scope="session")
-def ran(make_project: Callable[[], Project]) -> Project:
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
+    """Return a function that makes a project once a test run; the workers that ask later wait and share it."""
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
+
+    def make(name: str, fill: Callable[[Project], str]) -> Project:
+        root = shared / name
+        with FileLock(shared / f"{name}.lock"):
+            if not (root / "printed.txt").exists():
+                shutil.rmtree(root, ignore_errors=True)  # what a worker that failed has left
+                root.mkdir()
+                printed = fill(Project(root))
+                (root / "printed.txt").write_text(printed, encoding="utf-8")
+        return Project(root)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ran(once: Once) -> Project:
     """A project whose two tiny runs are complete; tests only read it."""
-    project = make_project()
-    project.run(project.study(TINY_STUDY))
-    return project
+    return once("ran", lambda project: project.run(project.study(TINY_STUDY)))
 
 
 @pytest.fixture
 def complete(project: Project, ran: Project) -> Project:
     """A project of the test's own whose two tiny runs are complete; params/mine.yaml is its study."""
     project.study(TINY_STUDY)
-    shutil.copytree(ran.outputs(), project.outputs())
+    project.copy_outputs(ran)
     return project
 
 
 @pytest.fixture(scope="session")
-def trained(make_project: Callable[[], Project]) -> Project:
+def unfolded(once: Once) -> Project:
+    """A project in which halving has come to its end, one run at a time; tests only read it."""
+    return once("unfolded", lambda project: project.run(project.study(STRAIGHT_STUDY), "--jobs", "1"))
+
+
+@pytest.fixture(scope="session")
+def trained(once: Once) -> Project:
     """A project whose small study of real networks is complete; tests only read it."""
-    project = make_project()
-    printed = project.run(project.study(REAL_STUDY), "--jobs", "2")
+    project = once("trained", lambda project: project.run(project.study(REAL_STUDY), "--jobs", "2"))
+    printed = project.printed()
     assert "final: 2 epochs" in printed and "summary.ipynb" in printed
     # what the kernels and the libraries in them say goes into the logs or nowhere
     assert not re.search(r"warning|error|I0000|E0000|libraries anew", printed, re.IGNORECASE), printed
+    return project
+
+
+@pytest.fixture
+def later(project: Project, trained: Project) -> Project:
+    """A project of the test's own in which the small study of real networks is complete."""
+    project.study(REAL_STUDY)
+    project.copy_outputs(trained)
     return project
 
 

@@ -66,6 +66,57 @@ configurations:
   long: {steps: 4}
 """
 
+# A template whose curves are straight lines, and whose checkpoint says how many epochs it has.
+STRAIGHT = {
+    "parameters": """
+        steps: int = 6
+        seed: int = 0
+        level: float = 0.0
+        slope: float = 0.0
+    """,
+    "preflight": """
+        flops = 1000.0 * steps
+        lengthens = "steps"
+        checkpoint = "done.txt"
+    """,
+    "": """
+        import json
+        from pathlib import Path
+
+        result = {"weights": 100 + int(10 * level)}
+        done = Path("done.txt")
+        first = int(done.read_text()) if done.exists() else 0
+        last = steps
+        with Path("history.csv").open("a") as history:
+            if not first:
+                history.write("epoch,val_loss\\n")
+            for epoch in range(first + 1, last + 1):
+                history.write(f"{epoch},{level + slope * epoch + 0.001 * seed}\\n")
+        done.write_text(str(last))
+        with Path("trained.txt").open("a") as log:
+            log.write(f"{first}-{last}\\n")
+        Path("result.json").write_text(json.dumps(result))
+    """,
+}
+
+# by level and slope: c is best after 2 epochs and worst after 6
+STRAIGHT_STUDY = """
+notebooks: {run: straight.ipynb}
+configurations:
+  a: {level: 1.0, slope: 0.0}
+  b: {level: 2.0, slope: -0.1}
+  c: {level: 0.5, slope: 0.3}
+  d: {level: 9.0}
+halving:
+  candidates: "*"
+  metric: val_loss
+  rungs:
+    - {epochs: 2, keep: 3}
+    - {epochs: 6, keep: 2}
+    - {epochs: 6, replicates: 2}
+final: {seed: 50}
+"""
+
 # 16 units train an epoch in half a second
 NETWORK = "hidden_layers: 2, units: 16"
 # what a resumed run could get wrong: whatever changes from epoch to epoch but the weights
@@ -84,16 +135,23 @@ test: fashion_mnist
 
 
 class Project:
-    """A copy of runner, nbstudy, notebooks and studies in a directory of its own."""
+    """A copy of runner, nbstudy, notebooks and studies in a directory of its own, made if it is not there yet."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.started: list[Runner] = []
+        if not (root / "runner.py").exists():
+            self.make()
+
+    def make(self) -> None:
+        """Copy what a project consists of, and write the templates of the tests."""
         for name in ("runner.py", "requirements.txt"):
-            shutil.copy(ROOT / name, root)
+            shutil.copy(ROOT / name, self.root)
+        half_written = shutil.ignore_patterns("*.pyc.*")  # what is compiled saves each command a moment
         for name in ("nbstudy", "notebooks", "params"):
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, self.root / name, ignore=half_written)
         self.notebook("tiny.ipynb", TINY)
+        self.notebook("straight.ipynb", STRAIGHT)
 
     def notebook(self, file: str, cells: dict[str, str]) -> None:
         """Write a template: the source of its code cells by their tag, "" for a cell without one."""
@@ -161,9 +219,21 @@ class Project:
         """Return a path in outputs/."""
         return self.root.joinpath("outputs", *parts)
 
+    def copy_outputs(self, other: Project) -> None:
+        """Begin with the outputs of another project."""
+        shutil.copytree(other.outputs(), self.outputs())
+
+    def printed(self) -> str:
+        """Return what was printed when the project was made, if tests share it."""
+        return (self.root / "printed.txt").read_text(encoding="utf-8")
+
     def attempt(self, name: str, number: int = 1) -> Path:
         """Return the directory of an attempt of a configuration of the study `mine`."""
         return self.outputs("mine", "incomplete", name, str(number))
+
+
+# Makes a project once a test run, whichever worker asks for it first; what its function returns is kept as printed.
+Once = Callable[[str, Callable[["Project"], str]], "Project"]
 
 
 class Runner(subprocess.Popen[str]):
@@ -197,6 +267,17 @@ def as_stranger() -> list[str]:
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("becoming a user without an account needs root and setpriv")
     return command
+
+
+def papermill(template: Path, place: Path, **parameters: Any) -> str:
+    """Execute a notebook of the checkout in a directory, without the runner, as out.ipynb; return its error, if any."""
+    from papermill import PapermillExecutionError, execute_notebook
+
+    try:
+        execute_notebook(template, place / "out.ipynb", parameters, cwd=place, progress_bar=False)
+    except PapermillExecutionError as error:
+        return str(error)
+    return ""
 
 
 # --- waiting and ending ---
@@ -281,6 +362,22 @@ def rows(history: Path) -> int:
 def begun(printed: str) -> list[str]:
     """Return the configurations that a runner says it started, in order."""
     return re.findall(r"^(\S+): started", printed, re.MULTILINE)
+
+
+def epochs_trained(project: Project, name: str) -> list[str]:
+    """Return from which epoch to which a run of straight.ipynb was trained, attempt by attempt."""
+    return project.outputs("mine", name, "trained.txt").read_text().split()
+
+
+def survivors_of(project: Project, study: str, *options: str) -> list[str]:
+    """Return what a dry run says of rungs that are decided."""
+    printed = project.run(study, "--dry-run", *options)
+    return re.findall(r"rung \d of \d.* go on: .*", printed)
+
+
+def kept_by(outputs: Path, file: str) -> dict[str, bytes]:
+    """Return the content of a file of every complete run, by the run's name."""
+    return {path.parent.name: path.read_bytes() for path in outputs.glob(f"*/{file}")}
 
 
 def training_state(model: Path) -> bytes:

@@ -20,7 +20,7 @@ import pandas as pd
 from nbstudy.files import HISTORY, read_json
 from nbstudy.numbers import as_count, finite, is_number
 from nbstudy.records.runs import attempts_in, read_run
-from nbstudy.records.states import Asked, Made, State, compare, decide
+from nbstudy.records.states import Asked, Made, State, compare, decide, threads_of
 
 NO_NUMBERS = {"weights", "diverged", "epochs"}  # of result.json: what it says of the run, not what it came to
 # what is no metric among the columns of a history: indices, as pandas writes them
@@ -98,8 +98,20 @@ class Run:
 
     @property
     def recorded_environment(self) -> dict[str, str]:
-        """The processor and the libraries that it was begun with, as the runner recorded them; empty if it did not."""
-        return as_texts(field_of(self.record, "environment", dict))
+        """What it was begun with, as the runner recorded it: processor, libraries, threads; empty if it did not."""
+        environment = as_texts(field_of(self.record, "environment", dict))
+        if not environment:
+            return {}
+        return environment | {"threads": self.threads}
+
+    @property
+    def threads(self) -> str:
+        """The number of threads that it was made with, and that another number was accepted."""
+        accepted = [str(note) for note in field_of(self.record, "accepted", list)]
+        for note in accepted:
+            if note.startswith("threads "):
+                return f"{note.removeprefix('threads ')}, accepted"
+        return str(threads_of(self.record))
 
     @property
     def own_environment(self) -> dict[str, str]:

@@ -113,6 +113,11 @@ def recorded_environments(runs: Mapping[str, Run]) -> dict[str, dict[str, str]]:
     """
     there = [run for run in runs.values() if run.state is not State.MISSING]
     recorded = {run.name: run.recorded_environment for run in there if run.recorded_environment}
+    if not all("instructions" in environment for environment in recorded.values()):
+        for (
+            environment
+        ) in recorded.values():  # earlier versions did not record them: nobody knows that they differ
+            environment.pop("instructions", None)
     own = {run.name: run.own_environment for run in there if run.own_environment}
     if own and len(recorded) < len(there):
         return own

@@ -17,7 +17,19 @@ import click
 import pytest
 
 from nbstudy.records.lease import Lease, hold
-from project import NETWORK, TINY_STUDY, Project, begun, change, executed, outputs_of, read, read_run, rows
+from project import (
+    CHANGING,
+    NETWORK,
+    TINY_STUDY,
+    Project,
+    begun,
+    change,
+    executed,
+    outputs_of,
+    read,
+    read_run,
+    rows,
+)
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "truncated": lambda content: content[: len(content) // 2],
@@ -70,28 +82,34 @@ def test_outputs_are_blamed_for_the_faults_of_their_disk_alone(
 FILES = {"record": "run.json", "result": "result.json", "history": "history.csv", "log": "log.ipynb"}
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_in_complete_runs_is_noticed_and_mended(project: Project, damage: str) -> None:
-    lines = ", ".join(f"{name}: {{steps: 2}}" for name in FILES)
+def test_damage_in_complete_runs_is_noticed_and_mended(project: Project) -> None:
+    damaged = {f"{name}_{damage}": (file, damage) for name, file in FILES.items() for damage in DAMAGES}
+    # each name is a run's, whose log has that name
+    lines = ", ".join(f"{name}: {{steps: 2}}" for name in damaged)
     study = project.study(f"notebooks: {{run: tiny.ipynb}}\nconfigurations: {{{lines}}}")
     project.run(study)
-    intact = project.outputs("mine", "log", "history.csv").read_bytes()
-    for name, file in FILES.items():
-        inflict(project.outputs("mine", name, file), damage)
-    inflict(project.outputs("mine", "study.json"), damage)
+    intact = project.outputs("mine", "log_empty", "history.csv").read_bytes()
+    for name, (file, damage) in damaged.items():
+        inflict(project.outputs("mine", name, file.replace("log", name)), damage)
+    record = project.outputs("mine", "study.json")
+    inflict(record, "truncated")
 
     printed = project.run(study, "--dry-run")
-    for name, file in FILES.items():
-        assert re.search(rf"{name} +stale .*{file} is damaged", printed), printed
-    assert "study.json is damaged" in printed and "4 stale" in printed
+    for name, (file, _) in damaged.items():
+        assert re.search(rf"{name} +stale .*{file.replace('log', name)} is damaged", printed), printed
+    assert "study.json is damaged" in printed and "12 stale" in printed
 
     printed = project.run(study)
-    assert sorted(begun(printed)) == sorted(FILES) and "Traceback" not in printed
+    assert sorted(begun(printed)) == sorted(damaged) and "Traceback" not in printed
     assert "study.json is damaged" in printed
-    assert "4 of 4 complete" in project.run(study)
-    for name in FILES:
+    for damage in DAMAGES:
+        inflict(record, damage)
+        printed = project.run(study)
+        assert "12 of 12 complete" in printed
+        assert "study.json is damaged" in printed and "Traceback" not in printed
+        assert list(read(record)["configurations"]) == list(damaged)
+    for name in damaged:
         assert project.outputs("mine", name, "history.csv").read_bytes() == intact
-    assert list(read(project.outputs("mine", "study.json"))["configurations"]) == list(FILES)
 
 
 def test_log_that_was_saved_again_is_no_damage(complete: Project) -> None:
@@ -138,33 +156,35 @@ model.compile("rmsprop")
 model.save(sys.argv[1])
 """
 
+# the networks of REAL_STUDY, an epoch longer each
+LONGER = f"""
+notebooks: {{run: train.ipynb}}
+configurations:
+  plain: {{{NETWORK}, dropout: 0.0, epochs: 5}}
+  dropout: {{{NETWORK}, {CHANGING}, epochs: 5}}
+  final: {{{NETWORK}, refit: true, epochs: 3}}
+"""
 
-def test_checkpoint_that_is_damaged_missing_or_unsafe_starts_over_and_says_so(project: Project) -> None:
-    names = ("removed", "truncated", "unsafe")
 
-    def study(epochs: int) -> str:
-        lines = "".join(f"  {name}: {{{NETWORK}, epochs: {epochs}}}\n" for name in names)
-        return project.study(f"notebooks: {{run: train.ipynb}}\nconfigurations:\n{lines}")
+def test_checkpoint_that_is_damaged_missing_or_unsafe_starts_over_and_says_so(later: Project) -> None:
+    removed, truncated, unsafe = (later.outputs("mine", name) for name in ("plain", "dropout", "final"))
+    first = {place: (place / "history.csv").read_bytes() for place in (removed, truncated, unsafe)}
+    (removed / "model.keras").unlink()
+    inflict(truncated / "model.keras", "truncated")
+    command = [sys.executable, "-c", UNSAFE_MODEL, str(unsafe / "model.keras")]
+    subprocess.run(command, cwd=later.root, check=True, capture_output=True)
+    (later.root / "harm").unlink(missing_ok=True)
 
-    project.run(study(1))
-    first = project.outputs("mine", "removed", "history.csv").read_bytes()
-    project.outputs("mine", "removed", "model.keras").unlink()
-    inflict(project.outputs("mine", "truncated", "model.keras"), "truncated")
-    unsafe = str(project.outputs("mine", "unsafe", "model.keras"))
-    command = [sys.executable, "-c", UNSAFE_MODEL, unsafe]
-    subprocess.run(command, cwd=project.root, check=True, capture_output=True)
-    (project.root / "harm").unlink(missing_ok=True)
-
-    printed = project.run(study(2), "--dry-run")
-    assert re.search("removed .*epochs 1 -> 2, starts over: model.keras is not here", printed)
-    assert re.search("truncated .*epochs 1 -> 2, starts over: model.keras is damaged", printed)
-    project.run(study(2))
-    for name in names:
-        place = project.outputs("mine", name)
-        assert (place / "history.csv").read_bytes().startswith(first)
-        assert rows(place / "history.csv") == 2 and read_run(place)["parameters"]["epochs"] == 2
+    longer = later.study(LONGER)
+    printed = later.run(longer, "--dry-run")
+    assert re.search("plain .*epochs 4 -> 5, starts over: model.keras is not here", printed)
+    assert re.search("dropout .*epochs 4 -> 5, starts over: model.keras is damaged", printed)
+    later.run(longer)
+    for place, epochs in [(removed, 5), (truncated, 5), (unsafe, 3)]:
+        assert (place / "history.csv").read_bytes().startswith(first[place])
+        assert rows(place / "history.csv") == read_run(place)["parameters"]["epochs"] == epochs
         text = outputs_of(executed(place))
-        assert "Trained 2 epochs here" in text
+        assert f"Trained {epochs} epochs here" in text
         # an archive that is whole is given to the template, which then finds that it must not load it
-        assert ("The checkpoint is damaged" in text) == (name == "unsafe")
-    assert not list(project.root.rglob("harm"))
+        assert ("The checkpoint is damaged" in text) == (place == unsafe)
+    assert not list(later.root.rglob("harm"))

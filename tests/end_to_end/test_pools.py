@@ -19,17 +19,19 @@ import pytest
 
 from clusters import Cluster
 from project import (
-    CHANGING,
-    NETWORK,
+    REAL_STUDY,
+    STRAIGHT_STUDY,
     TINY_STUDY,
     Project,
     all_end,
     content_of,
+    kept_by,
     kernels_of,
     outputs_of,
     read,
     read_run,
     rows,
+    survivors_of,
     wait_for,
 )
 
@@ -39,6 +41,27 @@ defaults: {steps: 4, seconds: 0.1}
 configurations: {a: , b: , c: , d: }
 """
 PREPARED = FOUR.replace("run:", "prepare: ready.ipynb, run:")
+
+
+def standing_cluster(root: Path, workers: int) -> Iterator[Cluster]:
+    """Yield a cluster of workers with a thread each, which studies leave as they found it."""
+    cluster = Cluster(root)
+    for _ in range(workers):
+        cluster.worker()
+    yield cluster
+    cluster.end()
+
+
+@pytest.fixture(scope="module")
+def one_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of one worker, which many tests share."""
+    yield from standing_cluster(tmp_path_factory.mktemp("one_worker"), 1)
+
+
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of two workers on one host, which many tests share."""
+    yield from standing_cluster(tmp_path_factory.mktemp("two_workers"), 2)
 
 
 @pytest.fixture
@@ -56,23 +79,22 @@ def make_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
 
 
 # --- runs over workers ---
-def test_study_runs_over_two_workers(project: Project, cluster: Cluster) -> None:
-    workers = [cluster.worker(), cluster.worker()]
+def test_study_runs_over_two_workers(project: Project, two_workers: Cluster) -> None:
     helper = 'import os\n\nworker = int(os.environ["JPY_PARENT_PID"])\n'
     (project.root / "notebooks" / "helper.py").write_text(helper)
     project.edit("tiny.ipynb", "import json, time", "import helper, json, time")
     project.edit("tiny.ipynb", '{"text": text}', '{"text": helper.worker}')
-    printed = project.run(project.study(FOUR), "--scheduler", cluster.address)
+    printed = project.run(project.study(FOUR), "--scheduler", two_workers.address)
     assert "0 of 4 complete" in printed and "a: 4 epochs, val_loss 0.25" in printed
     used = {read(project.outputs("mine", name, "result.json"))["text"] for name in "abcd"}
-    assert used == {worker.pid for worker in workers}
+    assert used == {worker.pid for worker in two_workers.workers}
     environment = read_run(project.outputs("mine", "a"))["environment"]
     assert environment["python"] == platform.python_version() and environment["numpy"] == version("numpy")
     for content in content_of(project.outputs("mine")).values():
         assert str(project.root).encode() not in content
     assert list(project.outputs("mine", "incomplete").iterdir()) == []
     for number in (1, 2):  # nothing is left in the workers' directories
-        left = {path.name for path in (cluster.root / f"worker{number}").iterdir()}
+        left = {path.name for path in (two_workers.root / f"worker{number}").iterdir()}
         assert left <= {"log", "dask-scratch-space"}
 
 
@@ -91,28 +113,52 @@ def test_worker_of_two_threads_runs_two_at_once(project: Project, cluster: Clust
     assert read_run(project.outputs("mine", "a"))["cores"] == max(1, len(os.sched_getaffinity(0)) // 2)
 
 
-def test_two_studies_share_a_cluster(project: Project, cluster: Cluster) -> None:
-    for _ in range(2):
-        cluster.worker()
+def test_two_studies_share_a_cluster(project: Project, two_workers: Cluster) -> None:
     names = ("one", "two")
-    runners = [project.start(project.study(FOUR, name), "--scheduler", cluster.address) for name in names]
+    options = ("--scheduler", two_workers.address)
+    runners = [project.start(project.study(FOUR, name), *options) for name in names]
     for name, runner in zip(names, runners, strict=True):
         assert "d: 4 epochs" in runner.finish()
         assert all(read_run(project.outputs(name, run))["attempts"] == 1 for run in "abcd")
 
 
-def test_histories_equal_those_of_one_machine(project: Project, cluster: Cluster) -> None:
-    # a small network and two epochs: every value counts, not how good it is
-    study = project.study(
-        "notebooks: {run: train.ipynb}\n"
-        f"configurations: {{plain: {{{NETWORK}, epochs: 2}}, dropout: {{{NETWORK}, epochs: 2, {CHANGING}}}}}"
-    )
-    cluster.worker(2)
-    project.run(study, "--scheduler", cluster.address)
-    project.run(study, "--outputs", "here")
+def test_real_networks_and_their_summary_are_those_of_one_machine(
+    project: Project, two_workers: Cluster, trained: Project
+) -> None:
+    study = project.study(REAL_STUDY)
+    project.run(study, "--scheduler", two_workers.address)
     for name in ("plain", "dropout"):
-        history = project.outputs("mine", name, "history.csv")
-        assert history.read_bytes() == (project.root / "here" / name / "history.csv").read_bytes()
+        history, expected = (each.outputs("mine", name, "history.csv") for each in (project, trained))
+        assert history.read_bytes() == expected.read_bytes()
+    summary = nbformat.read(project.outputs("mine", "summary.ipynb"), as_version=4)
+    assert "3 of 3 configurations are complete" in outputs_of(summary)
+    assert "3 of 3 complete" in project.run(study)
+
+
+# the first run waits until the other worker has one too
+MEET = """
+meeting = Path({meeting!r})
+(meeting / os.environ["JPY_PARENT_PID"]).touch()
+while len(list(meeting.iterdir())) < 2:
+    time.sleep(0.05)
+done ="""
+
+
+def test_halving_on_two_workers_comes_to_the_same_as_one_machine(
+    project: Project, two_workers: Cluster, unfolded: Project
+) -> None:
+    meeting = project.root / "meeting"
+    meeting.mkdir()
+    project.edit("straight.ipynb", "done =", MEET.format(meeting=str(meeting)).strip())
+    project.edit("straight.ipynb", "import json", "import json, os, time")
+    study = project.study(STRAIGHT_STUDY)
+    project.run(study, "--scheduler", two_workers.address)
+    assert {path.name for path in meeting.iterdir()} == {str(worker.pid) for worker in two_workers.workers}
+    survivors = survivors_of(project, study)
+    assert survivors == survivors_of(unfolded, study) and len(survivors) == 2
+    for file in ("history.csv", "trained.txt"):
+        kept = kept_by(project.outputs("mine"), file)
+        assert kept == kept_by(unfolded.outputs("mine"), file) and len(kept) == 9
 
 
 # --- workers need nothing of this project ---
@@ -144,41 +190,27 @@ def with_marked_nbstudy(project: Project) -> str:
     return project.study(FOUR.replace("tiny.ipynb}", "tiny.ipynb, summary: tell.ipynb}"))
 
 
-def test_workers_of_the_tests_have_no_nbstudy(cluster: Cluster, tmp_path: Path) -> None:
+def test_workers_of_the_tests_have_no_nbstudy(one_worker: Cluster, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import nbstudy"]
     done = subprocess.run(
-        command, cwd=tmp_path, env=cluster.environment, capture_output=True, text=True, check=False
+        command, cwd=tmp_path, env=one_worker.environment, capture_output=True, text=True, check=False
     )
     assert done.returncode and "ModuleNotFoundError: No module named 'nbstudy'" in done.stderr
 
 
-def test_workers_without_nbstudy_run_a_study_and_its_summary(project: Project, cluster: Cluster) -> None:
-    workers = [cluster.worker(), cluster.worker()]
-    printed = project.run(with_marked_nbstudy(project), "--scheduler", cluster.address)
+def test_workers_without_nbstudy_run_a_study_and_its_summary(project: Project, two_workers: Cluster) -> None:
+    printed = project.run(with_marked_nbstudy(project), "--scheduler", two_workers.address)
     assert all(f"{name}: 4 epochs" in printed for name in "abcd")
     file, mark, parent = told_by_the_summary(project)
     assert "/kernel-" in file and not Path(file).exists()  # in the kernel's private directory
     assert mark == "of this runner"
-    assert parent in {f"parent {worker.pid}" for worker in workers}
+    assert parent in {f"parent {worker.pid}" for worker in two_workers.workers}
 
 
 def test_summary_here_gets_the_nbstudy_of_its_runner(project: Project) -> None:
     project.run(with_marked_nbstudy(project))
     file, mark, _ = told_by_the_summary(project)
     assert "/kernel-" in file and mark == "of this runner"
-
-
-def test_summary_of_the_real_study_is_made_on_workers(project: Project, cluster: Cluster) -> None:
-    study = project.study(
-        "notebooks: {run: train.ipynb, summary: summary.ipynb}\n"
-        f"configurations: {{one: {{{NETWORK}, epochs: 1}}, two: {{{NETWORK}, epochs: 1, seed: 1}}}}"
-    )
-    for _ in range(2):
-        cluster.worker()
-    project.run(study, "--scheduler", cluster.address)
-    summary = nbformat.read(project.outputs("mine", "summary.ipynb"), as_version=4)
-    assert "2 of 2 configurations are complete" in outputs_of(summary)
-    assert "2 of 2 complete" in project.run(study)
 
 
 # --- workers that come and go ---
@@ -272,31 +304,31 @@ def test_worker_that_lives_on_unseen_disturbs_nothing(
 # --- interrupts and a lost scheduler ---
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_ends_kernels_and_leaves_the_cluster(
-    project: Project, cluster: Cluster, sent: signal.Signals
+    project: Project, one_worker: Cluster, sent: signal.Signals
 ) -> None:
     project.hold_before_step(3)
-    worker = cluster.worker()
+    (worker,) = one_worker.workers
     study = project.study(TINY_STUDY)
-    runner = project.start(study, "--scheduler", cluster.address)
+    runner = project.start(study, "--scheduler", one_worker.address)
     wait_for(lambda: rows(project.attempt("long") / "history.csv") == 2)
     kernels = kernels_of(worker)
     runner.send_signal(sent)
     printed = runner.finish(128 + sent)
     assert "Run the same command to resume" in printed and "Traceback" not in printed
     assert kernels and all_end(kernels)
-    assert worker.is_running() and cluster.scheduler.is_running()
+    assert worker.is_running() and one_worker.scheduler.is_running()
     assert "interrupted at epoch 2" in project.run(study, "--dry-run")
-    assert "short: 2 epochs" in project.run(study, "--only", "short", "--scheduler", cluster.address)
+    assert "short: 2 epochs" in project.run(study, "--only", "short", "--scheduler", one_worker.address)
 
 
-def test_interrupt_of_a_queued_study_leaves_the_one_that_runs(project: Project, cluster: Cluster) -> None:
+def test_interrupt_of_a_queued_study_leaves_the_one_that_runs(project: Project, one_worker: Cluster) -> None:
     gate = project.hold_before_step(3)
-    worker = cluster.worker()
-    runs = project.start(project.study(TINY_STUDY, "other"), "--scheduler", cluster.address)
+    (worker,) = one_worker.workers
+    runs = project.start(project.study(TINY_STUDY, "other"), "--scheduler", one_worker.address)
     wait_for(lambda: rows(project.outputs("other", "incomplete", "long", "1", "history.csv")) == 2)
-    kernels, tasks = kernels_of(worker), cluster.tasks()
-    queued = project.start(project.study(TINY_STUDY), "--scheduler", cluster.address)
-    wait_for(lambda: cluster.tasks() > tasks)  # what it asked for waits behind the other's run
+    kernels, tasks = kernels_of(worker), one_worker.tasks()
+    queued = project.start(project.study(TINY_STUDY), "--scheduler", one_worker.address)
+    one_worker.tasks(at_least=tasks + 1)  # what it asked for waits behind the other's run
     queued.send_signal(signal.SIGTERM)
     printed = queued.finish(143)
     assert "Run the same command to resume" in printed and "Traceback" not in printed
@@ -305,18 +337,18 @@ def test_interrupt_of_a_queued_study_leaves_the_one_that_runs(project: Project, 
     assert "short: 2 epochs" in runs.finish()
 
 
-def test_kernels_of_a_killed_runner_end_on_workers(project: Project, cluster: Cluster) -> None:
+def test_kernels_of_a_killed_runner_end_on_workers(project: Project, one_worker: Cluster) -> None:
     project.hold_before_step(3)
-    worker = cluster.worker()
+    (worker,) = one_worker.workers
     study = project.study(TINY_STUDY)
-    runner = project.start(study, "--scheduler", cluster.address)
+    runner = project.start(study, "--scheduler", one_worker.address)
     wait_for(lambda: rows(project.attempt("long") / "history.csv") == 2)
     kernels = kernels_of(worker)
     runner.kill()
     runner.wait()
     assert kernels and all_end(kernels)
     assert worker.is_running()
-    assert "short: 2 epochs" in project.run(study, "--only", "short", "--scheduler", cluster.address)
+    assert "short: 2 epochs" in project.run(study, "--only", "short", "--scheduler", one_worker.address)
 
 
 def test_lost_scheduler_is_said_and_nothing_is_lost(project: Project, cluster: Cluster) -> None:
@@ -343,18 +375,17 @@ def test_unreachable_scheduler_is_said(project: Project, address: str) -> None:
     assert len(printed.splitlines()) == 1
 
 
-@pytest.mark.parametrize("library", ["keras", "distributed"])
-def test_other_libraries_on_workers_are_said(
-    project: Project, cluster: Cluster, tmp_path: Path, library: str
-) -> None:
-    metadata = tmp_path / "site" / f"{library}-0.1.dist-info" / "METADATA"
-    metadata.parent.mkdir(parents=True)
-    real = distribution(library).read_text("entry_points.txt")  # Dask's commands, for one
-    (metadata.parent / "entry_points.txt").write_text(real or "")
-    metadata.write_text(f"Metadata-Version: 2.1\nName: {library}\nVersion: 0.1\n")
+def test_other_libraries_on_workers_are_said(project: Project, cluster: Cluster, tmp_path: Path) -> None:
+    for library in ("keras", "distributed"):
+        metadata = tmp_path / "site" / f"{library}-0.1.dist-info" / "METADATA"
+        metadata.parent.mkdir(parents=True)
+        real = distribution(library).read_text("entry_points.txt")  # Dask's commands, for one
+        (metadata.parent / "entry_points.txt").write_text(real or "")
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {library}\nVersion: 0.1\n")
     cluster.worker(PYTHONPATH=f"{tmp_path / 'site'}{os.pathsep}{cluster.site}")
     printed = project.run(project.study(TINY_STUDY), "--scheduler", cluster.address, status=2)
-    assert f"{library} 0.1" in printed and "127.0.0.1" in printed and len(printed.splitlines()) == 1, printed
+    assert "keras 0.1" in printed and "distributed 0.1" in printed, printed
+    assert "127.0.0.1" in printed and len(printed.splitlines()) == 1, printed
 
 
 # --- outputs that a worker does not see ---
@@ -411,15 +442,12 @@ def test_each_host_prepares_once_before_its_first_run(project: Project, cluster:
     assert project.outputs("mine", "ready.ipynb").exists()
 
 
-@pytest.mark.parametrize("scheduler", [False, True])
-def test_failing_preparation_is_one_message(project: Project, cluster: Cluster, scheduler: bool) -> None:
+def test_failing_preparation_is_one_message(project: Project, two_workers: Cluster) -> None:
     project.notebook("ready.ipynb", {"": 'raise FileNotFoundError("no source has it")'})
-    options: tuple[str, ...] = ()
-    if scheduler:
-        cluster.worker(2)
-        options = ("--scheduler", cluster.address)
-    printed = project.run(project.study(PREPARED), *options, status=1)
-    assert printed.count("no source has it") == 1, printed
+    study = project.study(PREPARED)
+    for options in [(), ("--scheduler", two_workers.address)]:
+        printed = project.run(study, *options, status=1)
+        assert printed.count("no source has it") == 1, printed
 
 
 def test_host_whose_preparation_fails_is_not_used(project: Project, cluster: Cluster) -> None:

@@ -103,16 +103,12 @@ def test_configuration_whose_place_is_a_link_to_nothing_is_refused(project: Proj
     assert "short: is in the way" in printed and begun(printed) == []
 
 
-def test_outputs_of_another_study_are_refused(project: Project) -> None:
-    project.run(project.study(TINY_STUDY), "--outputs", "here", "--only", "short")
+def test_outputs_of_another_study_or_other_overrides_are_refused(project: Project) -> None:
+    study = project.study(TINY_STUDY)
+    project.run(study, "--outputs", "here", "--only", "short")
     assert (project.root / "here" / "short" / "run.json").exists()
     other = project.study(TINY_STUDY, "other")
     assert "here: holds another study" in project.run(other, "--outputs", "here", status=2)
-
-
-def test_outputs_of_other_overrides_are_refused(project: Project) -> None:
-    study = project.study(TINY_STUDY)
-    project.run(study, "--outputs", "here", "--only", "short")
     printed = project.run(study, "--outputs", "here", "-p", "steps", "1", status=2)
     assert "here: holds another study or other overrides" in printed
 
@@ -167,16 +163,14 @@ def test_interrupt_while_kernels_start_is_heard(project: Project) -> None:
     assert "Traceback" not in runner.finish(130)
 
 
-@pytest.mark.parametrize(("arguments", "status"), [((), 2), (("--dry-run",), 0)])
-def test_second_runner_is_told_who_runs_the_study(
-    project: Project, arguments: tuple[str, ...], status: int
-) -> None:
+def test_second_runner_is_told_who_runs_the_study(project: Project) -> None:
     project.hold_before_step(3)
     study = project.study(TINY_STUDY)
     runner = project.start(study)
     wait_for(lambda: rows(project.attempt("long") / "history.csv") == 2)
-    printed = project.run(study, *arguments, status=status)
-    assert f"process {runner.pid} is running this study" in printed
+    told = f"process {runner.pid} is running this study"
+    assert told in project.run(study, status=2)
+    assert told in project.run(study, "--dry-run")
 
 
 def test_dead_runner_holds_nobody(project: Project) -> None:

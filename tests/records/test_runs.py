@@ -23,7 +23,7 @@ from nbstudy.records.lease import Lease
 from nbstudy.records.runs import Context, Task
 from nbstudy.records.states import State
 from nbstudy.study.template import Template, hash_of_code, read_template
-from project import TINY_STUDY, Project, begun, change, content_of, read, read_run, rows
+from project import TINY_STUDY, Once, Project, begun, change, content_of, read, read_run, rows
 
 TWO_DAYS = 2 * 24 * 3600  # seconds
 
@@ -122,8 +122,8 @@ def test_run_leaves_its_log_without_paths(ran: Project) -> None:
     assert str(ran.root) not in path.read_text()
 
 
-def test_runs_are_said_costliest_first_with_what_they_came_to(project: Project) -> None:
-    printed = project.run(project.study(TINY_STUDY))
+def test_runs_are_said_costliest_first_with_what_they_came_to(ran: Project) -> None:
+    printed = ran.printed()
     assert "0 of 2 complete" in printed
     assert begun(printed) == ["long", "short"]
     assert "long: 4 epochs, val_loss 0.25" in printed
@@ -159,19 +159,29 @@ def test_stale_run_is_replaced_by_one_with_the_new_parameters(complete: Project)
     assert rows(complete.outputs("mine", "short", "history.csv")) == 1
 
 
-def test_failure_is_kept_and_stops_nothing_else(project: Project) -> None:
-    study = project.study(TINY_STUDY + "  bad: {steps: 9, text: fail}\n")
-    printed = project.run(study, "--jobs", "1", status=1)
-    log = project.attempt("bad") / "bad.ipynb"
-    assert f"bad: RuntimeError: asked to fail ({log.relative_to(project.root)})" in printed
+FAILING_STUDY = TINY_STUDY + "  bad: {steps: 9, text: fail}\n"
+
+
+@pytest.fixture(scope="session")
+def failed(once: Once) -> Project:
+    """A project whose costliest run, the first of three, has failed; tests only read it."""
+    study = FAILING_STUDY
+    return once("failed", lambda project: project.run(project.study(study), "--jobs", "1", status=1))
+
+
+def test_failure_is_kept_and_stops_nothing_else(failed: Project) -> None:
+    printed = failed.printed()
+    log = failed.attempt("bad") / "bad.ipynb"
+    assert f"bad: RuntimeError: asked to fail ({log.relative_to(failed.root)})" in printed
     assert "1 failed" in printed and "short: 2 epochs" in printed
     assert "RuntimeError" in log.read_text()
-    assert re.search("bad +unfinished .*RuntimeError: asked to fail", project.run(study, "--dry-run"))
+    printed = failed.run("params/mine.yaml", "--dry-run")
+    assert re.search("bad +unfinished .*RuntimeError: asked to fail", printed)
 
 
-def test_failed_run_begins_anew_with_other_code(project: Project) -> None:
-    study = project.study(TINY_STUDY + "  bad: {steps: 9, text: fail}\n")
-    project.run(study, status=1)
+def test_failed_run_begins_anew_with_other_code(project: Project, failed: Project) -> None:
+    project.copy_outputs(failed)
+    study = project.study(FAILING_STUDY)
     project.edit("tiny.ipynb", 'if text == "fail":', "if False:")
     project.run(study)
     assert read_run(project.outputs("mine", "bad"))["attempts"] == 1
@@ -585,9 +595,10 @@ def test_run_that_imports_a_module_is_stale_when_that_changes(project: Project) 
 
 
 # --- attempts and promotion ---
-def test_attempts_beyond_the_last_two_are_removed(project: Project) -> None:
-    study = project.study(TINY_STUDY + "  bad: {text: fail}\n")
-    for _ in range(3):
+def test_attempts_beyond_the_last_two_are_removed(project: Project, failed: Project) -> None:
+    project.copy_outputs(failed)  # with the first
+    study = project.study(FAILING_STUDY)
+    for _ in range(2):
         project.run(study, "--only", "bad", status=1)
     kept = {path.name for path in project.outputs("mine", "incomplete", "bad").iterdir()}
     assert kept == {"2", "3"}
@@ -670,9 +681,9 @@ def test_record_of_a_newer_format_is_refused_and_nothing_lost(
     assert content_of(complete.outputs()) == before
 
 
-def test_attempt_of_a_newer_format_is_refused_and_nothing_lost(project: Project) -> None:
-    study = project.study(TINY_STUDY + "  bad: {text: fail}\n")
-    project.run(study, "--only", "bad", status=1)
+def test_attempt_of_a_newer_format_is_refused_and_nothing_lost(project: Project, failed: Project) -> None:
+    project.copy_outputs(failed)
+    study = project.study(FAILING_STUDY)
     change(project.attempt("bad") / "run.json", format=2)
     before = content_of(project.outputs())
     printed = project.run(study, "--only", "bad", status=2)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import nbformat
@@ -17,7 +15,15 @@ import numpy as np
 import pytest
 
 from nbstudy.execution.host import data_home
-from project import CHANGING, NETWORK, PATIENCE, ROOT, Project, executed, outputs_of, read
+from project import CHANGING, NETWORK, ROOT, Once, Project, executed, outputs_of, papermill, read
+
+# as `plain` of REAL_STUDY but for the precision, and with a penalty that no number can hold
+EXTREMES = f"""
+notebooks: {{run: train.ipynb, summary: summary.ipynb}}
+configurations:
+  mixed: {{{NETWORK}, dropout: 0.0, epochs: 4, precision: mixed_bfloat16}}
+  wild: {{{NETWORK}, l2: 1.0e+38, epochs: 50}}
+"""
 
 
 def history_of(directory: Path) -> np.ndarray:
@@ -86,13 +92,15 @@ def test_refit_trains_on_all_images_without_validation(trained: Project) -> None
     assert (place / "history.csv").read_text().startswith("epoch,loss,accuracy,cross_entropy\n")
 
 
-def test_mixed_bfloat16_learns_as_well(project: Project, trained: Project) -> None:
-    study = project.study(
-        f"notebooks: {{run: train.ipynb}}\nconfigurations: {{plain: {{{NETWORK}, dropout: 0.0, epochs: 4}}}}"
-    )
-    project.run(study, "-p", "precision", "mixed_bfloat16")
+@pytest.fixture(scope="session")
+def extremes(once: Once) -> Project:
+    """A project whose runs in low precision and without a limit are complete; tests only read it."""
+    return once("extremes", lambda project: project.run(project.study(EXTREMES)))
+
+
+def test_mixed_bfloat16_learns_as_well(extremes: Project, trained: Project) -> None:
     exact = history_of(trained.outputs("mine", "plain"))
-    mixed = history_of(project.outputs("mine+precision=mixed_bfloat16", "plain"))
+    mixed = history_of(extremes.outputs("mine", "mixed"))
     assert not np.array_equal(exact["val_loss"], mixed["val_loss"])
     assert abs(exact["val_accuracy"][-1] - mixed["val_accuracy"][-1]) < 0.05  # after four epochs
 
@@ -123,60 +131,49 @@ def test_share_of_the_machine_changes_no_result_of_other_kernels(project: Projec
     # 128 units, since shorter sums are not split
     network = f"hidden_layers: 2, units: 128, {CHANGING}"
 
-    def train(epochs: int, *options: str) -> Path:
-        text = f"notebooks: {{run: train.ipynb}}\nthreads: {threads}\n"
-        study = project.study(f"{text}configurations: {{one: {{{network}, epochs: {epochs}}}}}")
-        assert f"one: {epochs} epoch" in project.run(study, *options)
-        return project.outputs("mine", "one")
+    def train(epochs: int, *options: str) -> None:
+        text = f"notebooks: {{run: train.ipynb}}\nthreads: {threads}\nconfigurations:\n"
+        for name, asked in [("resumed", epochs), ("uninterrupted", 2)]:
+            text += f"  {name}: {{{network}, epochs: {asked}}}\n"
+        assert f"resumed: {epochs} epoch" in project.run(project.study(text), *options)
 
-    train(1, "--jobs", "1")  # alone on all cores
-    place = train(2, "--jobs", "2")  # resumes on half of them
-    assert read(place / "result.json")["oneDNN"] is False
-    resumed = (place / "history.csv").read_bytes()
-    shutil.rmtree(place)
-    assert (train(2, "--jobs", "2") / "history.csv").read_bytes() == resumed
+    train(1, "--jobs", "1", "--only", "resumed")  # alone on all cores
+    train(2, "--jobs", "2")  # on half of them
+    resumed, uninterrupted = (project.outputs("mine", name) for name in ("resumed", "uninterrupted"))
+    assert read(resumed / "result.json")["oneDNN"] is False
+    assert (resumed / "history.csv").read_bytes() == (uninterrupted / "history.csv").read_bytes()
 
 
-def test_divergence_ends_the_run_early_and_is_said_everywhere(project: Project) -> None:
-    study = project.study(
-        "notebooks: {run: train.ipynb, summary: summary.ipynb}\n"
-        f"configurations: {{wild: {{{NETWORK}, l2: 1.0e+38, epochs: 50}}}}"
-    )
-    printed = project.run(study)
+def test_divergence_ends_the_run_early_and_is_said_everywhere(project: Project, extremes: Project) -> None:
+    printed = extremes.printed()
     found = re.search(r"wild: (\d) epochs?.*diverged at epoch \1, ", printed)
     assert found, printed
-    place = project.outputs("mine", "wild")
+    place = extremes.outputs("mine", "wild")
     assert read(place / "result.json")["diverged"] == int(found[1])
     assert "no longer finite at epoch" in outputs_of(executed(place))
-    summary = nbformat.read(project.outputs("mine", "summary.ipynb"), as_version=4)
+    summary = nbformat.read(extremes.outputs("mine", "summary.ipynb"), as_version=4)
     assert f"no longer finite at epoch {found[1]}" in outputs_of(summary)
-    assert "1 of 1 complete" in project.run(study)
+    project.copy_outputs(extremes)
+    assert "2 of 2 complete" in project.run(project.study(EXTREMES))
 
 
 # --- by itself ---
-def papermill(place: Path, *parameters: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Execute train.ipynb without the runner, for one epoch of a network of eight units a layer."""
-    template = str(ROOT / "notebooks" / "train.ipynb")
-    command = [sys.executable, "-m", "papermill", template, "out.ipynb", "-p", "epochs", "1"]
-    command += ["-p", "units", "8", "--no-progress-bar", *parameters]
-    return subprocess.run(
-        command,
-        cwd=place,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
+def train_by_itself(place: Path, **parameters: Any) -> str:
+    """Execute train.ipynb for one epoch of a network of eight units a layer; return its error, if any."""
+    return papermill(ROOT / "notebooks" / "train.ipynb", place, epochs=1, units=8, **parameters)
 
 
-@pytest.fixture(scope="module")
-def by_itself(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory in which train.ipynb was executed without the runner."""
-    place = tmp_path_factory.mktemp("by_itself")
-    done = papermill(place)
-    assert done.returncode == 0, done.stderr
-    return place
+@pytest.fixture(scope="session")
+def by_itself(once: Once) -> Path:
+    """A directory in which train.ipynb was executed without the runner; tests only read it."""
+
+    def execute(project: Project) -> str:
+        (project.root / "run").mkdir()
+        return train_by_itself(project.root / "run")
+
+    project = once("by_itself", execute)
+    assert project.printed() == ""
+    return project.root / "run"
 
 
 def test_template_works_by_itself_and_writes_to_its_directory_only(by_itself: Path) -> None:
@@ -184,14 +181,15 @@ def test_template_works_by_itself_and_writes_to_its_directory_only(by_itself: Pa
     assert {path.name for path in by_itself.iterdir()} == made
 
 
-def test_template_refuses_the_model_of_another_run(by_itself: Path) -> None:
-    model = (by_itself / "model.keras").read_bytes()
-    done = papermill(by_itself, "-p", "l2", "0.01")
-    assert done.returncode != 0 and "belongs to another run" in done.stderr
-    assert (by_itself / "model.keras").read_bytes() == model
+def test_template_refuses_the_model_of_another_run(by_itself: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(by_itself, tmp_path / "run")
+    assert "belongs to another run" in train_by_itself(place, l2=0.01)
+    assert (place / "model.keras").read_bytes() == (by_itself / "model.keras").read_bytes()
 
 
-def test_template_makes_the_settings_of_keras_itself(by_itself: Path, tmp_path: Path) -> None:
+def test_template_makes_the_settings_of_keras_itself(
+    by_itself: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = {
         "backend": "numpy",
         "floatx": "float64",
@@ -202,6 +200,6 @@ def test_template_makes_the_settings_of_keras_itself(by_itself: Path, tmp_path: 
     (tmp_path / "datasets").symlink_to(data_home() / "datasets")
     place = tmp_path / "run"
     place.mkdir()
-    done = papermill(place, KERAS_HOME=str(tmp_path))
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert train_by_itself(place) == ""
     assert (place / "history.csv").read_bytes() == (by_itself / "history.csv").read_bytes()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import nbformat
 import pytest
 
 from nbstudy.records.openings import read_openings
-from project import PATIENCE, REAL_STUDY, ROOT, Project, begun, outputs_of
+from project import ROOT, Project, begun, outputs_of, papermill
 
 
 def test_logs_are_valid_and_hold_no_path_and_no_noise(trained: Project) -> None:
@@ -70,22 +69,9 @@ def test_summary_is_a_sensible_page_whatever_is_there(trained: Project, tmp_path
     if there == "other":
         shutil.copytree(trained.outputs("mine"), home.parent / "mine")
     (tmp_path / "notebooks").mkdir()
-    template = ROOT / "notebooks" / "summary.ipynb"
-    command = [sys.executable, "-m", "papermill", str(template), "out.ipynb", "--no-progress-bar"]
-    done = subprocess.run(
-        command, cwd=tmp_path / "notebooks", capture_output=True, text=True, check=False, timeout=PATIENCE
-    )
-    assert done.returncode == 0, done.stderr
+    assert papermill(ROOT / "notebooks" / "summary.ipynb", tmp_path / "notebooks") == ""
     text = outputs_of(nbformat.read(tmp_path / "notebooks" / "out.ipynb", as_version=4))
     assert all(words in text for words in [*EXPECTED[there], "No configuration can be chosen yet"]), text
-
-
-@pytest.fixture
-def later(project: Project, trained: Project) -> Project:
-    """A project of the test's own with the outputs of the one that has trained."""
-    project.study(REAL_STUDY)
-    shutil.copytree(trained.outputs(), project.outputs())
-    return project
 
 
 def test_no_work_leaves_the_summary_as_it_is(later: Project) -> None:

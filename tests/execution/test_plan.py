@@ -64,13 +64,10 @@ def test_runs_of_unknown_cost_take_their_mean() -> None:
 
 
 # --- the dry run ---
-def test_heading_stands_over_its_columns(project: Project) -> None:
-    heading, *rows = project.run(project.study(TINY_STUDY), "--dry-run").splitlines()[:3]
-    assert all(row.index("missing") == heading.index("state") for row in rows), (heading, rows)
-
-
-def test_dry_run_runs_nothing(project: Project) -> None:
+def test_dry_run_is_a_table_and_runs_nothing(project: Project) -> None:
     printed = project.run(project.study(TINY_STUDY), "--dry-run")
+    heading, *rows = printed.splitlines()[:3]
+    assert all(row.index("missing") == heading.index("state") for row in rows), (heading, rows)
     assert "2 missing" in printed and "no finished run to estimate from" in printed
     assert not project.outputs().exists()
 
@@ -99,8 +96,8 @@ def test_prediction_stands_beside_the_measured_time(complete: Project) -> None:
     assert re.search(r"1 run took \d+\.\d minutes; predicted: about \d+\.\d minutes", printed)
 
 
-def test_measured_time_stands_alone_where_nothing_could_be_predicted(project: Project) -> None:
-    printed = project.run(project.study(TINY_STUDY))
+def test_measured_time_stands_alone_where_nothing_could_be_predicted(ran: Project) -> None:
+    printed = ran.printed()
     assert re.search(r"^2 runs took \d+\.\d minutes$", printed, re.MULTILINE)
     assert re.search(r"long: 4 epochs, val_loss 0.25, \d+\.\d minutes\n", printed)
 

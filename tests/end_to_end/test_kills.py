@@ -1,0 +1,195 @@
+"""Kills: whatever is killed, and whenever, nothing that was trained is lost, to the last bit."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from project import (
+    CHANGING,
+    REAL_STUDY,
+    STRAIGHT_STUDY,
+    Project,
+    all_end,
+    begun,
+    executed,
+    kept_by,
+    kernels_of,
+    kill_together,
+    outputs_of,
+    read_run,
+    rows,
+    survivors_of,
+    training_state,
+    wait_for,
+)
+
+EPOCHS_A_KILL = 6  # at most, so that a run that is faster than the other is not done before the last kill
+
+# Every epoch is counted, and a run that is far enough ahead waits for its kill.
+COUNT = """
+        with open({count!r}, "a") as file:
+            file.write(f"{{Path.cwd().parent.name}}\\n")
+        history.append("""
+WAIT = """
+        while Path({waiting!r}).exists() and epoch - finished >= {epochs}:
+            time.sleep(0.05)
+        for index, layer in enumerate("""
+
+
+def save_every_epoch(project: Project) -> None:
+    """Let train.ipynb save a checkpoint every epoch instead of every 30 seconds: the runs here are short."""
+    project.edit("train.ipynb", "self.saved >= 30", "self.saved >= 0")
+
+
+def wait_before(project: Project, waiting: Path, epochs: int) -> None:
+    """Let train.ipynb wait, after so many epochs of an attempt, as long as a file is there."""
+    waiting.touch()
+    wait = WAIT.format(waiting=str(waiting), epochs=epochs).strip()
+    project.edit("train.ipynb", "for index, layer in enumerate(", wait)
+
+
+def wait_for_more_than(epochs: int, history: Path) -> None:
+    """Wait until a history has more than so many epochs."""
+    wait_for(lambda: rows(history) > epochs)
+
+
+def test_runs_killed_at_random_instants_equal_uninterrupted_ones(
+    project: Project, pytestconfig: pytest.Config
+) -> None:
+    kills: int = pytestconfig.getoption("--kills")
+    epochs = (kills + 1) * EPOCHS_A_KILL
+    save_every_epoch(project)
+    count = project.root / "trained.txt"
+    project.edit("train.ipynb", "history.append(", COUNT.format(count=str(count)).strip())
+    waiting = project.root / "waiting"
+    wait_before(project, waiting, EPOCHS_A_KILL)
+    names = ["plain", "dropout"]
+    study = project.study(
+        "notebooks: {run: train.ipynb}\n"
+        f"defaults: {{hidden_layers: 1, units: 4, epochs: {epochs}}}\n"
+        f"configurations: {{plain: , dropout: {{seed: 1, {CHANGING}}}}}\n"
+    )
+    chance = random.Random(1)
+    trained_before = dict.fromkeys(names, 0)
+    for kill in range(1, kills + 1):
+        runner = project.start(study, "--jobs", "2")
+        for name, before in trained_before.items():
+            wait_for_more_than(before, project.attempt(name, kill) / "history.csv")
+        time.sleep(chance.uniform(0, 1))
+        kill_together(runner)
+        trained_before = {name: rows(project.attempt(name, kill) / "history.csv") for name in names}
+    waiting.unlink()
+    assert project.run(study, "--dry-run").count("interrupted at epoch") == len(names)
+    project.run(study)
+    trained = count.read_text().split()
+    project.run(study, "--outputs", "uninterrupted")
+    for name in names:
+        place, uninterrupted = project.outputs("mine", name), project.root / "uninterrupted" / name
+        assert (place / "history.csv").read_bytes() == (uninterrupted / "history.csv").read_bytes()
+        assert training_state(place / "model.keras") == training_state(uninterrupted / "model.keras")
+        assert read_run(place)["attempts"] == kills + 1
+        assert epochs <= trained.count(name) <= epochs + kills  # an epoch a kill again, at most
+
+
+def test_killed_and_lengthened_runs_equal_uninterrupted_ones(project: Project, trained: Project) -> None:
+    names = ("plain", "dropout")
+    options = ("--jobs", "2", "--only", "plain", "--only", "dropout")
+    save_every_epoch(project)
+    waiting = project.root / "waiting"
+    wait_before(project, waiting, 1)
+    study = project.study(REAL_STUDY.replace("epochs: 4", "epochs: 3"))
+    runner = project.start(study, *options)
+    for attempt in map(project.attempt, names):
+        wait_for_more_than(0, attempt / "history.csv")
+        wait_for((attempt / "model.keras").exists)
+    kernels = kernels_of(psutil.Process(runner.pid))
+    runner.kill()
+    runner.wait()
+    assert len(kernels) == 2 and all_end(kernels)
+    waiting.unlink()
+
+    project.run(study, *options)
+    for name in names:
+        place = project.outputs("mine", name)
+        assert read_run(place)["attempts"] == 2
+        assert re.search("Trained 2 epochs here.*after 1 from the checkpoint", outputs_of(executed(place)))
+
+    longer = project.study(REAL_STUDY)
+    printed = project.run(longer, "--dry-run", *options)
+    for name in names:
+        assert re.search(rf"{name} +stale .*epochs 3 -> 4, resumes after epoch 3", printed), printed
+    project.run(longer, *options)
+    for name in names:
+        place, whole = project.outputs("mine", name), trained.outputs("mine", name)
+        assert "Trained 1 epoch here" in outputs_of(executed(place))
+        assert (place / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+
+
+# --- halving ---
+def test_survivors_are_the_same_after_kills_at_any_instant(project: Project) -> None:
+    project.edit("straight.ipynb", 'history.write(f"', 'time.sleep(0.02); history.write(f"')
+    project.edit("straight.ipynb", "import json", "import json, time")
+    study = project.study(STRAIGHT_STUDY)
+    chance = random.Random(2)
+    for _ in range(5):
+        runner = project.start(study, "--jobs", "2")
+        time.sleep(chance.uniform(1, 8))
+        kill_together(runner)
+    project.run(study)
+    assert survivors_of(project, study) == [
+        "rung 1 of 3, 2 epochs: 3 of 4 candidates go on: a, b, c",
+        "rung 2 of 3, 6 epochs: 2 of 3 candidates go on: a, b",
+    ]
+    assert read_run(project.outputs("mine", "final"))["parameters"]["level"] == 1.0
+
+
+# `poor` hardly learns; both others survive the first rung
+HALVING = f"""
+notebooks: {{run: train.ipynb}}
+defaults: {{hidden_layers: 1, units: 16, batch_size: 5000}}
+configurations:
+  poor: {{learning_rate: 0.000001}}
+  plain: {{}}
+  dropout: {{{CHANGING}}}
+halving:
+  candidates: "*"
+  metric: val_accuracy
+  rungs:
+    - {{epochs: 1, keep: 2}}
+    - {{epochs: 3, keep: 1}}
+    - {{epochs: 3}}
+"""
+# As long as the directory is there, a run says that its second epoch is saved, and waits for its kill.
+HOLD = """
+        while epoch == 2 and Path({held!r}).exists():
+            (Path({held!r}) / Path.cwd().parent.name).touch()
+            time.sleep(0.05)
+        for index, layer in enumerate("""
+
+
+def test_networks_killed_in_the_second_rung_come_to_the_same(project: Project) -> None:
+    held = project.root / "held"
+    held.mkdir()
+    project.edit("train.ipynb", "for index, layer in enumerate(", HOLD.format(held=str(held)).strip())
+    save_every_epoch(project)
+    study = project.study(HALVING)
+    runner = project.start(study, "--jobs", "2")
+    wait_for(lambda: {path.name for path in held.iterdir()} == {"plain", "dropout"})
+    kill_together(runner)
+    shutil.rmtree(held)
+    printed = project.run(study, "--jobs", "2")
+    assert "rung 2 of 3, 3 epochs: 0 of 2 candidates are complete" in printed
+    assert printed.count("resumes (interrupted at epoch 2)") == 2 and begun(printed) == []
+
+    project.run(study, "--jobs", "2", "--outputs", "uninterrupted")
+    survivors = survivors_of(project, study)
+    assert survivors == survivors_of(project, study, "--outputs", "uninterrupted") and len(survivors) == 2
+    histories = kept_by(project.outputs("mine"), "history.csv")
+    assert histories == kept_by(project.root / "uninterrupted", "history.csv") and len(histories) == 3

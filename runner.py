@@ -14,6 +14,7 @@ import click
 
 from nbstudy.checks import Interrupted, fail
 from nbstudy.execution.host import default_jobs, installed_versions, required_libraries, share_of_host
+from nbstudy.execution.places import open_pool
 from nbstudy.execution.plan import (
     describe_duration,
     predict,
@@ -23,7 +24,7 @@ from nbstudy.execution.plan import (
     show_what_is_open,
     to_do,
 )
-from nbstudy.execution.pools import Hosts, open_pool
+from nbstudy.execution.pools import Hosts
 from nbstudy.execution.streams import print_without_failing
 from nbstudy.execution.summary import summarise
 from nbstudy.execution.unfolding import Unfolded, unfold
@@ -110,7 +111,7 @@ def main(
         if accept and task.name in selected:
             accept_run(task)
 
-    with hold(lease, open_pool(context, share.jobs, scheduler)) as pool:
+    with hold(lease, open_pool(context, share, scheduler)) as pool:
         hosts = Hosts(pool, context)
         unfolded, errors = run_as_it_unfolds(study, selected, hosts, put_in_order)
         errors += summarise(unfolded.study, unfolded.tasks, unfolded.findings, hosts)

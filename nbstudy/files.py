@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent  # of the repository
 NOTEBOOKS = ROOT / "notebooks"
 OUTPUTS = ROOT / "outputs"  # named in .gitignore, .gitattributes and summary.ipynb too
 CHECKPOINT = "model.keras"  # what a run resumes from, where its template does not say
+HISTORY = "history.csv"  # of a run: a row an epoch
 FORMAT = 1  # of run.json, study.json and test.json; files of before there was a format count as 1
 
 

@@ -15,13 +15,14 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
 
 from nbstudy.files import ROOT
 
+Slots = dict[str, int]  # the runs at a time of each host, by name
+THIS_MACHINE = ""  # its name among hosts
 MEMORY_OF_A_RUN = 1.2e9  # bytes at most, as tests/benchmark measures it
 FILES_OF_A_RUN = 40  # that the runner has open for each run, 32 measured: mostly the sockets of its kernel
 FILES_BESIDES = 24  # that it has open besides, 4 measured
@@ -145,15 +146,14 @@ def allow_open_files(jobs: int) -> str | None:
 # another order, so the number of threads is part of what makes a run, and no library may take it from the machine.
 POOLS = (
     "TF_NUM_INTRAOP_THREADS",
-    "OMP_NUM_THREADS",  # scikit-learn, XGBoost, LightGBM, PyTorch
+    "OMP_NUM_THREADS",  # scikit-learn, XGBoost, LightGBM
     "OPENBLAS_NUM_THREADS",  # NumPy, SciPy
-    "MKL_NUM_THREADS",
+    "MKL_NUM_THREADS",  # PyTorch, before OMP_NUM_THREADS
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",  # NumPy on macOS
     "NUMEXPR_NUM_THREADS",
     "NUMBA_NUM_THREADS",
     "POLARS_MAX_THREADS",
-    "RAYON_NUM_THREADS",
     "LOKY_MAX_CPU_COUNT",  # what joblib takes n_jobs=-1 for
     "NPROC",  # JAX
 )
@@ -262,6 +262,11 @@ def required_libraries() -> list[str]:
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:
     """Return the versions of libraries on this host."""
+    # takes a while to import, and a command that runs nothing does not ask
+
+    # takes a while to import, and a command that runs nothing does not ask
+    from importlib.metadata import PackageNotFoundError, version
+
     versions = dict.fromkeys(names, "missing")
     for name in versions:
         with suppress(PackageNotFoundError):

@@ -27,8 +27,9 @@ from typing import Any
 
 import psutil
 
-from nbstudy.execution.environment import SAID, SAID_BELOW, kernel_environment
+from nbstudy.execution.environment import SAID_BELOW, kernel_environment
 from nbstudy.execution.host import Share
+from nbstudy.execution.last_words import Stderr, plain, why_it_died
 from nbstudy.execution.warm import WarmProcess, forking_provisioner, warm_process
 from nbstudy.files import hash_of, read_json, write_json
 from nbstudy.records.lease import Lease
@@ -37,11 +38,6 @@ from nbstudy.words import counted
 TRIES = 3  # of a kernel that does not even start
 START = 600  # seconds that one may take: network file systems are slow when many runs begin at once
 NEVER = 10**9  # seconds
-
-TELLING = re.compile(
-    r"error|fatal|fail|abort|memory|what\(\)|exception|cannot|denied|not found|no such", re.IGNORECASE
-)
-ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # which colour text in a terminal
 
 
 def execute(
@@ -190,11 +186,6 @@ def in_one_line(name: str, message: str) -> str:
     return name or "Error"
 
 
-def plain(text: str) -> str:
-    """Return a text without what colours it in a terminal."""
-    return ESCAPES.sub("", text)
-
-
 # --- the kernel ---
 @contextmanager
 def private_kernel(
@@ -329,39 +320,6 @@ def warm_up(notebook: str, own_modules: set[str], share: Share, lease: Lease) ->
             raise
 
     return warm_process(f"{lease.holder} {hash_of(notebook)} {share.pool}", start)
-
-
-class Stderr:
-    """What a kernel writes to its stderr, where one that dies says why; it also puts it into its log."""
-
-    def __init__(self, private: Path) -> None:
-        self.paths = [private / SAID, private / SAID_BELOW]
-        self.known = [0, 0]  # bytes of them from before the cell that runs
-        for path in self.paths:
-            path.touch()
-
-    def forget(self, **_: Any) -> None:
-        """Leave out what has been written until now: it was not the cause."""
-        self.known = [path.stat().st_size for path in self.paths]
-
-    def read(self) -> str:
-        """Return what has been written since."""
-        words = b""
-        for path, known in zip(self.paths, self.known, strict=True):
-            words += path.read_bytes()[known:]
-        return words.decode(errors="replace")
-
-
-def why_it_died(status: int, words: str) -> str:
-    """Return the error of a kernel that ended by itself, from its exit status and what it wrote last."""
-    if status == -signal.SIGKILL:  # which leaves no time for last words
-        return "DeadKernelError: the kernel was killed, as systems do when memory runs out"
-    how = f"ended with status {status}"
-    if status < 0:
-        how = f"was ended by {signal.strsignal(-status)}"
-    said = [line.strip() for line in plain(words).splitlines() if line.strip()]
-    telling = [line for line in said if TELLING.search(line)] or said
-    return ": ".join([f"DeadKernelError: the kernel {how}", *telling[-1:]])
 
 
 # --- its directories ---

@@ -12,8 +12,9 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TimeRemainingColumn
 
+from nbstudy.execution.host import Slots
 from nbstudy.execution.pools import Hosts, Pool
-from nbstudy.execution.work import Slots, run_attempt
+from nbstudy.execution.work import run_attempt
 from nbstudy.records.attempts import promote, record_error
 from nbstudy.records.runs import Finding, Task, describe_progress, read_history, read_run, why_incomplete
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from nbstudy.execution.pools import Hosts
-from nbstudy.execution.work import execute_summary
 from nbstudy.files import ROOT, hash_of, read_json, write_json
 from nbstudy.records.runs import Finding, Task, extras, read_run
 from nbstudy.study.study import Study
@@ -17,11 +16,20 @@ from nbstudy.study.study import Study
 PACKAGE = ROOT / "nbstudy"
 # what decides how a summary looks
 SHOWING = (
+    "nbstudy/numbers.py",
     "nbstudy/words.py",
     "nbstudy/study/halving.py",
     "nbstudy/decision/",
-    "nbstudy/records/results.py",
     "nbstudy/records/openings.py",
+    "nbstudy/records/outputs.py",
+    "nbstudy/records/parameters.py",
+    "nbstudy/records/reading.py",
+    "nbstudy/records/results.py",
+    "nbstudy/records/rounds.py",
+    "nbstudy/records/rungs.py",
+    "nbstudy/records/scores.py",
+    "nbstudy/records/states.py",
+    "nbstudy/records/table.py",
     "nbstudy/report/",
 )
 
@@ -41,25 +49,36 @@ def summarise(
     shows = hash_of("\n".join(what_it_shows(study, tasks, findings, lease.outputs)))
     if read_json(summary).get("metadata", {}).get("shows") == shows:
         return []
+    error = execute_summary(study, summary, shows, hosts)
+    if error:
+        return [error]
+    return []
 
+
+def execute_summary(study: Study, summary: Path, shows: str, hosts: Hosts) -> str | None:
+    """Execute the study's summary and put it in its place, with a hash of what it shows; return its error."""
+    # kernels, with all that takes, which a summary that is current can spare
+    from nbstudy.execution.work import run_summary
+
+    lease = hosts.context.lease
     log = lease.outputs / "incomplete" / summary.name
     log.parent.mkdir(exist_ok=True)
     log.write_text(study.texts["summary"], encoding="utf-8")
     error = hosts.pool.submit(
         hosts.wait_for_any(),
-        execute_summary,
+        run_summary,
         log.resolve(),
         lease.outputs.resolve(),
         lease.is_held,
         package_source(),
     ).result()
     if error:
-        return [f"{log.name}: {error} ({log})"]
+        return f"{log.name}: {error} ({log})"
     notebook = read_json(log)
     notebook["metadata"]["shows"] = shows
     write_json(log, notebook)
     log.replace(summary)
-    return []
+    return None
 
 
 def what_it_shows(

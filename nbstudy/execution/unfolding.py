@@ -52,12 +52,13 @@ def unfold(study: Study, context: Context, put_in_order: Callable[[Task], None] 
         if not study.unfolds:
             return Unfolded(asked, tasks, findings, stages)
         # after `find`, which adds to the record what is the same code
-        from nbstudy.records.results import read_results  # pandas, which other studies do without
+        from nbstudy.records.results import Results  # pandas, which other studies do without
+        from nbstudy.records.rungs import check_rungs_can_be_decided, is_decided, stages_of
 
-        results = read_results(context.lease.outputs, asked.record())
-        results.check_rungs_can_be_decided()
-        stages = results.stages
-        if study.changes_of_final is not None and results.is_decided:
+        results = Results.read(context.lease.outputs, asked.record())
+        check_rungs_can_be_decided(results)
+        stages = stages_of(results)
+        if study.changes_of_final is not None and is_decided(results, stages):
             choice = results.choose().chosen
         if study.at(stages, choice).configurations == asked.configurations:
             return Unfolded(asked, tasks, findings, stages)

@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nbstudy.execution.last_words import with_last_words
 from nbstudy.records.lease import Lease
 
 PROGRAM = (
@@ -102,7 +103,8 @@ class WarmProcess:
                 kernel = self.request(arguments, options)
             if is_wanted() and not kernel.becomes_ready(is_wanted):
                 kernel.send_signal(signal.SIGKILL)
-                raise Unfit("a kernel that was forked did not start" + last_words(options.get("stderr")))
+                words = written_to(options.get("stderr"))
+                raise Unfit(with_last_words("a kernel that was forked did not start", words))
         except (OSError, EOFError, Unfit) as error:
             with self.lock:
                 self.give_up(error)
@@ -180,12 +182,10 @@ class WarmProcess:
         self.process.kill()
 
 
-def last_words(stderr: Any) -> str:
-    """Return the last line of a kernel's stderr, as far as that is a file, as the end of a sentence."""
+def written_to(stderr: Any) -> str:
+    """Return what stands in a kernel's stderr, as far as that is a file."""
     with suppress(OSError, AttributeError, TypeError):
-        lines = Path(stderr.name).read_text(encoding="utf-8", errors="replace").split("\n")
-        said = [line.strip() for line in lines if line.strip()]
-        return "".join(f": {line}" for line in said[-1:])
+        return Path(stderr.name).read_text(encoding="utf-8", errors="replace")
     return ""
 
 

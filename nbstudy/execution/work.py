@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from nbstudy.execution.host import (
+    THIS_MACHINE,
     Share,
+    Slots,
     allow_open_files,
     describe_environment,
     installed_versions,
@@ -24,9 +26,6 @@ from nbstudy.records.attempts import begin_attempt, finish_attempt
 from nbstudy.records.lease import Lease
 from nbstudy.records.runs import Context, Task
 from nbstudy.study.modules import names_of
-
-Slots = dict[str, int]  # the runs at a time of each host; this machine is ""
-THIS_MACHINE = ""
 
 
 def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
@@ -109,7 +108,7 @@ def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> s
     return None
 
 
-def execute_summary(
+def run_summary(
     notebook: Path, outputs: Path, is_awaited: Callable[[], bool], modules: Mapping[str, str]
 ) -> str | None:
     """Execute a summary in the outputs that it tells of; return its error. It has this host for itself."""

@@ -17,15 +17,15 @@ from nbstudy.records.runs import (
     MODULES,
     Task,
     changed_code,
-    changed_threads,
     differences,
+    made_in,
     read_history,
     read_run,
     resume_point,
-    threads_of,
     usable_directories,
     why_incomplete,
 )
+from nbstudy.records.states import changed_threads, threads_of
 from nbstudy.study.modules import hashes_of, write_modules
 
 ATTEMPTS_KEPT = 2  # of one configuration, the one that begins included
@@ -189,8 +189,10 @@ def accept_run(task: Task) -> None:
     run = read_run(task.place)
     template = task.context.template
     threads = task.context.threads
-    changes = [*changed_threads(task, task.place), *changed_code(task, task.place)]
-    if not run or not changes or differences(task, task.place, may_be_longer=task.may_be_longer) != changes:
+    if not run:
+        return
+    changes = changed_threads(task.asked, run) | changed_code(task, task.place)
+    if not changes or made_in(task, task.place).outdated != changes:
         return
     accepted = run.get("accepted", [])
     if run["code"] != template.hash:

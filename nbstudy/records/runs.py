@@ -10,23 +10,23 @@ from __future__ import annotations
 import csv
 import os
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import click
 
 from nbstudy.checks import fail
-from nbstudy.files import CHECKPOINT, hash_of, read_json, read_object, read_record
+from nbstudy.files import CHECKPOINT, HISTORY, hash_of, read_json, read_object, read_record
+from nbstudy.numbers import is_number
 from nbstudy.records.lease import Lease
+from nbstudy.records.states import Asked, Made, State, compare, decide
 from nbstudy.study.study import Study
 from nbstudy.study.template import Template, says_the_same
 from nbstudy.words import counted
 
-HISTORY = "history.csv"  # a row an epoch
 MODULES = "modules"  # the directory of a run that keeps the sources of the modules it imported
 ARCHIVES = {".keras", ".zip", ".npz"}  # the checkpoints that can be told whole by their content
 NUMBERS_SHOWN = 3  # of result.json, for a run without a history
@@ -49,20 +49,6 @@ OPTIONAL_FIELDS: dict[str, type] = {  # which records of earlier versions, or of
     "accepted": list,
     "threads": int,
 }
-
-
-class State(StrEnum):
-    """What is on disk for a configuration; the first that fits."""
-
-    COMPLETE = "complete"  # in its place, made with today's parameters and code
-    UNFINISHED = "unfinished"  # attempts made with today's parameters and code: interrupted, or failed
-    STALE = "stale"  # in its place, but made with other parameters or code, or damaged
-    MISSING = "missing"  # nothing that can be used
-
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing is left to run."""
-        return self is State.COMPLETE
 
 
 @dataclass(frozen=True)
@@ -123,9 +109,21 @@ class Task:
     def epochs(self) -> float | None:
         """The epochs that are asked for, None where the template does not say which parameter that is."""
         asked = self.parameters.get(self.context.lengthens or "")
-        if isinstance(asked, int | float):
+        if is_number(asked):
             return asked
         return None
+
+    @property
+    def asked(self) -> Asked:
+        """What is asked of it now."""
+        context = self.context
+        return Asked(
+            self.parameters,
+            context.template.defaults,
+            context.lengthens,
+            context.threads,
+            self.may_be_longer,
+        )
 
     def attempts(self) -> list[Path]:
         """Return the directories of the attempts, oldest first."""
@@ -238,7 +236,7 @@ def described_numbers(result: dict[str, Any]) -> list[str]:
     """Name the numbers of a result."""
     words = []
     for name, value in result.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if is_number(value):
             words.append(f"{name} {value:.4g}")
     return words
 
@@ -274,11 +272,10 @@ def extras(names: Collection[str], outputs: Path) -> list[str]:
 # --- what it means for a configuration ---
 def find(task: Task) -> Finding:
     """Find what is on disk for a configuration."""
-    run = read_run(task.place)
-    changes = differences(task, task.place, may_be_longer=task.may_be_longer)
-    changes += [f"{name} is damaged" for name in damaged_files(task.place, run)]
-    if run and not changes:
-        return Finding(State.COMPLETE, left=0.0)
+    place = made_in(task, task.place)
+    state, decisive = decide(place, made_in_attempts(task))
+    if state.is_done:
+        return Finding(state, left=0.0)
 
     usable = usable_directories(task)
     start = resume_point(task, usable)
@@ -290,28 +287,34 @@ def find(task: Task) -> Finding:
         if task.epochs:
             left = max(0.0, 1 - finished / task.epochs)
 
-    if usable and usable[0] != task.place:
-        reason = read_run(usable[0])["error"] or interrupt(usable[0])
+    if state is State.UNFINISHED:
+        reason = decisive.run["error"] or interrupt(decisive.directory)
         if start is None:
             reason += f", {beginning}"
-        return Finding(State.UNFINISHED, reason, left, start is not None)
-    if not run and task.place.exists():
-        return Finding(State.STALE, "run.json is damaged")
-    if not run:
-        return Finding(State.MISSING)
-    return Finding(State.STALE, ", ".join([*changes, beginning]), left, start is not None)
+        return Finding(state, reason, left, start is not None)
+    if not place.run:
+        return Finding(state, ", ".join(place.outdated.values()))
+    damages = [f"{name} is damaged" for name in place.damaged]
+    reason = ", ".join([*place.outdated.values(), *damages, beginning])
+    return Finding(state, reason, left, start is not None)
+
+
+def made_in(task: Task, directory: Path) -> Made:
+    """Return what lies in a directory of a configuration, beside what is asked for now."""
+    run = read_run(directory)
+    return compare(task.asked, directory, run, changed_code(task, directory), damaged_files(directory, run))
+
+
+def made_in_attempts(task: Task) -> Iterator[Made]:
+    """Yield what lies in the attempts of a configuration, the newest first."""
+    for attempt in reversed(task.attempts()):
+        yield made_in(task, attempt)
 
 
 def usable_directories(task: Task) -> list[Path]:
     """Return what was made as is asked now, but for its length: attempts, newest first, then what is in its place."""
-    usable = []
-    for directory in [*reversed(task.attempts()), task.place]:
-        run = read_run(directory)
-        if not run or differences(task, directory, may_grow=True):
-            continue
-        if HISTORY not in damaged_files(directory, run):
-            usable.append(directory)
-    return usable
+    made = [*made_in_attempts(task), made_in(task, task.place)]
+    return [each.directory for each in made if each.is_usable]
 
 
 def resume_point(task: Task, usable: list[Path]) -> Path | None:
@@ -340,62 +343,25 @@ def starting_over(task: Task, usable: list[Path]) -> str:
     return f"starts over: {checkpoint} is not here"
 
 
-def differences(
-    task: Task, directory: Path, may_grow: bool = False, may_be_longer: bool = False
-) -> list[str]:
-    """Say what a run was made with that is not today's.
-
-    With `may_grow` the epochs may have been fewer, with `may_be_longer` more.
-    """
-    was = task.context.template.defaults | read_run(directory).get("parameters", {})
-    changes = changed_parameters(task.parameters, was)
-    lengthens = task.context.lengthens
-    if lengthens in changes:
-        epochs = was.get(lengthens)
-        has_grown = may_grow and is_fewer(epochs, task.epochs)
-        is_longer = may_be_longer and is_fewer(task.epochs, epochs)
-        if has_grown or is_longer:
-            del changes[lengthens]
-    return [*changes.values(), *changed_threads(task, directory), *changed_code(task, directory)]
+def differences(task: Task, directory: Path) -> list[str]:
+    """Say what a run was made with that is not today's."""
+    return [*made_in(task, directory).changes.values()]
 
 
-def is_fewer(epochs: Any, others: Any) -> bool:
-    """Tell whether both are numbers of epochs, and the first is the lower one."""
-    return isinstance(epochs, int | float) and isinstance(others, int | float) and epochs < others
-
-
-def changed_parameters(asked: dict[str, Any], was: dict[str, Any]) -> dict[str, str]:
-    """Say of each parameter that is not as asked what it was and what it is, as in "l2 0.001 -> 0.005"."""
-    return {
-        name: f"{name} {was.get(name)} -> {value}" for name, value in asked.items() if was.get(name) != value
-    }
-
-
-def changed_threads(task: Task, directory: Path) -> list[str]:
-    """Say that a run was made with another number of threads, as in "threads 1 -> 4"."""
+def changed_code(task: Task, directory: Path) -> dict[str, str]:
+    """Say by file whether the template, and which modules that it imports, are not those that made a run."""
     run = read_run(directory)
-    if not run or threads_of(run) == task.context.threads:
-        return []
-    return [f"threads {threads_of(run)} -> {task.context.threads}"]
-
-
-def threads_of(run: dict[str, Any]) -> int:
-    """Return the number of threads that a run was made with; earlier versions gave it one a core."""
-    return int(run.get("threads", run["cores"]))
-
-
-def changed_code(task: Task, directory: Path) -> list[str]:
-    """Say whether the template, and which modules that it imports, are not those that a run was made with."""
-    run = read_run(directory)
+    if not run:
+        return {}
     template = task.context.template
-    words = []
-    if not template.is_same_code(run.get("code", ""), directory / f"{task.name}.ipynb"):
-        words.append(f"{template.file} changed")
+    changes = {}
+    if not template.is_same_code(run["code"], directory / f"{task.name}.ipynb"):
+        changes[template.file] = f"{template.file} changed"
     hashes = run.get("modules", {})
     for path in sorted(template.modules.keys() | hashes.keys()):
         if not is_same_module(template, path, hashes.get(path, ""), directory):
-            words.append(f"{path} changed")
-    return words
+            changes[path] = f"{path} changed"
+    return changes
 
 
 def is_same_module(template: Template, path: str, digest: str, directory: Path) -> bool:

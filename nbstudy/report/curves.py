@@ -7,16 +7,18 @@ its running median.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
 from nbstudy.decision.elimination import Stage, Verdict, runs_of_candidates, settled
-from nbstudy.decision.metrics import Better, Metric
-from nbstudy.records.results import Results, Round
+from nbstudy.decision.metrics import Metric
+from nbstudy.records.results import Results
+from nbstudy.records.rounds import Round
+from nbstudy.records.rungs import runs_at
+from nbstudy.records.scores import scores_of
 
 MOST_CURVES = 30  # of more candidates the best are ranked, not drawn as curves
 EXPLOSION = 5.0  # times the best: what is further away needs a logarithmic axis
@@ -83,13 +85,14 @@ def curves_of(
     the runs by which the rung judges.
     """
     if stage is None:
-        runs = runs_of_candidates(results.scores(metric, epochs), candidates)
+        runs = runs_of_candidates(scores_of(results, metric, epochs), candidates)
     else:
-        runs = {name: results.runs_at(name, stage.rung) for name in candidates}
+        runs = {name: runs_at(results, name, stage.rung) for name in candidates}
     names = list(verdict.costs)
-    judged = {results.first[name] for name in names}
+    first = results.parameters.first
+    judged = {first[name] for name in names}
     for name in candidates:
-        if results.first[name] not in judged:
+        if first[name] not in judged:
             names.append(name)
     given = []
     for name in names[:MOST_CURVES]:
@@ -143,19 +146,6 @@ def scale_of(curves: Sequence[Curve], metric: Metric, grey: Collection[str] = ()
     return padded(low, high, within_reach(low, high, [curve.end for curve in curves]))
 
 
-def common_scale(scales: Sequence[Scale], metric: Metric) -> Scale:
-    """Return the scale of the best of several figures, joined with those that are within reach of it."""
-    if metric.better is Better.HIGHER:
-        first, *others = sorted(scales, key=lambda scale: -scale.high)
-    else:
-        first, *others = sorted(scales, key=lambda scale: scale.low)
-    common = first
-    for scale in others:
-        if within_reach(common.low, common.high, [scale.low, scale.high]):
-            common = common.joined(scale)
-    return common
-
-
 def extent(curve: Curve, epoch: int) -> tuple[float, float]:
     """Return where a curve lies after an epoch, but for single jumps, and where it ends."""
     late = curve.raw.loc[epoch + 1 :]
@@ -184,49 +174,3 @@ def padded(low: float, high: float, values: Iterable[float] = ()) -> Scale:
     high = max([high, *values])
     room = ROOM * (high - low) or ROOM * abs(high) or 0.5
     return Scale(low - room, high + room)
-
-
-def scale_of_ranking(curves: Sequence[Curve], verdict: Verdict, grey: Collection[str]) -> Scale:
-    """Return the scale that fits the intervals and the runs of survivors, and of what is within reach of them."""
-    colourful = [curve for curve in curves if curve.name not in grey] or curves
-    low, high = joined(spans(curve, verdict) for curve in colourful)
-    near = [spans(curve, verdict) for curve in curves if within_reach(low, high, [curve.end])]
-    return padded(*joined([(low, high), *near]))
-
-
-def spans(curve: Curve, verdict: Verdict) -> tuple[float, float]:
-    """Return from where to where the interval and the runs of a candidate reach."""
-    width = np.nan_to_num(half_width_of(curve, verdict))
-    values = [curve.end - width, curve.end + width, *curve.settled]
-    return float(np.nanmin(values)), float(np.nanmax(values))
-
-
-def half_width_of(curve: Curve, verdict: Verdict) -> float:
-    """Return half the width of the 95 % interval of a value; NaN where it is not judged, or chance is unknown."""
-    if curve.name not in verdict.finite:
-        return math.nan
-    return verdict.half_width(curve.name)
-
-
-def scale_of_factors(values: Mapping[str, float], verdict: Verdict, noise: float) -> Scale:
-    """Return the scale that fits the survivors' values, at least the noise high, and what is within reach."""
-    kept = [value for name, value in values.items() if name not in verdict.dropped]
-    low, high = min(kept), max(kept)
-    missing = max(0.0, np.nan_to_num(noise, posinf=0.0) - (high - low))
-    low, high = low - missing / 2, high + missing / 2
-    return padded(low, high, within_reach(low, high, values.values(), heights=2))
-
-
-def scale_of_choice(curves: Sequence[Curve], verdict: Verdict) -> Scale:
-    """Return the scale that fits the survivors' bands in the last half of the epochs, and their intervals."""
-    last = max(curve.raw.index[-1] for curve in curves)
-    extents = []
-    for curve in curves:
-        if curve.name not in verdict.dropped:
-            late = curve.medians.loc[last // 2 + 1 :].stack()
-            width = np.nan_to_num(verdict.half_width(curve.name))
-            extents.append((curve.value - width, curve.value + width))
-            if len(late):
-                extents.append((late.min(), late.max()))
-    low, high = joined(extents)
-    return padded(low, high, within_reach(low, high, [curve.end for curve in curves]))

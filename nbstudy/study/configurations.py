@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbstudy.checks import STUDY_KEYS, Faults, check_known, fail, mapping, sequence, shorten
+from nbstudy.numbers import is_number
 from nbstudy.study.parameters import ANYTHING, WHOLE_NUMBER, Declaration, convert, text_of
 from nbstudy.study.sampling import Axis, Level, Options, Range, draw
 from nbstudy.study.template import Template, check_parameters, convert_parameters
@@ -260,7 +261,7 @@ def read_range(value: Mapping[str, Any], declared: Declaration, default: Any, pl
     for key in ("from", "to"):
         with faults:
             end = convert(value[key], declared, f"{place}: {key}")
-            if isinstance(end, bool) or not isinstance(end, int | float):
+            if not is_number(end):
                 fail(f"{place}: {key}", f"must be a number, not {shorten(end)}")
             ends.append(end)
     scale = value.get("scale", "linear")

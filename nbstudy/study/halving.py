@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -16,12 +17,12 @@ from typing import Any
 from nbstudy.checks import Faults, check_known, fail, mapping, sequence, shorten
 from nbstudy.decision.elimination import Rung, Stage
 from nbstudy.decision.metrics import Better, Metric, metric_called
-from nbstudy.study.configurations import SEED, replicate_of
+from nbstudy.study.configurations import SEED, Named, replicate_of, resolve
 from nbstudy.study.parameters import TEXT, WHOLE_NUMBER, convert
+from nbstudy.study.preflight import Preflight
 
 KEYS = ("candidates", "metric", "better", "rungs")
 RUNG_KEYS = ("epochs", "keep", "replicates")
-
 
 Configurations = dict[str, dict[str, Any]]  # parameters by name
 
@@ -215,3 +216,76 @@ def read_rung(given: Any, place: str, number: int, is_last: bool) -> Rung:
             fail(f"{place}: replicates", f"are for the last of several rungs; {cure}")
     faults.end()
     return Rung(values["epochs"], values.get("keep"), values.get("replicates", 0))
+
+
+# --- beside the rest of the study ---
+def check_halving(
+    halving: Halving,
+    document: Mapping[str, Any],
+    named: Named,
+    configurations: dict[str, dict[str, Any]],
+    overridden: Collection[str],
+    preflight: Preflight,
+    file: str,
+) -> None:
+    """Refuse a halving that contradicts something else in the study, the template or the command."""
+    place = f"{file}: halving"
+    faults = Faults()
+    lengthens = preflight.lengthens
+    with faults:
+        if document["rounds"]:
+            fail(place, "cannot stand beside `rounds`: its rungs are the rounds; remove one of the two")
+    with faults:
+        if lengthens is None:
+            file_ = preflight.template.file
+            fail(
+                place,
+                f"needs a template that says what `lengthens` a run, which {file_} does not; see notebooks/README.md",
+            )
+    with faults:
+        if lengthens in overridden:
+            fail(
+                f"-p {lengthens}",
+                "has no place in a study with `halving`, whose rungs say it; for a quick look copy the study file, and "
+                "write shorter rungs into it",
+            )
+    with faults:
+        check_candidates_differ(halving, configurations, place, lengthens)
+    for name in halving.candidates:
+        with faults:
+            if lengthens in (resolve(name, named, place) or {}):
+                fail(
+                    f"{file}: configuration {name}: {lengthens}",
+                    "is said by the rungs of `halving`; leave it out",
+                )
+    with faults:
+        if halving.rungs[-1].replicates:
+            if type(preflight.template.defaults.get(SEED)) is not int:
+                fail(
+                    place,
+                    f"the last rung's replicates need a parameter `{SEED}: int` in {preflight.template.file}",
+                )
+            if SEED in overridden:
+                fail(f"-p {SEED}", "would give the last rung's replicates the same seed; leave it out")
+            for name in halving.candidates:
+                for run in halving.runs_of(name, halving.rungs[-1], configurations):
+                    if run in configurations:
+                        cure = "which the last rung would make; rename it"
+                        fail(place, f"a configuration {run} is there already, {cure}")
+    faults.end()
+
+
+def check_candidates_differ(
+    halving: Halving, configurations: Configurations, place: str, lengthens: str | None
+) -> None:
+    """Refuse candidates that are equal but for the seed, of which each would take a place of its own."""
+    first: dict[str, str] = {}
+    faults = Faults()
+    for name in halving.candidates:
+        own = {key: value for key, value in configurations[name].items() if key not in (SEED, lengthens)}
+        same = first.setdefault(json.dumps(own, sort_keys=True), name)
+        if same != name:
+            with faults:
+                cure = f"remove one, or write `replicates: 2` into {same} instead of another seed"
+                fail(f"{place}: candidates", f"{same} and {name} are equal but for their {SEED}; {cure}")
+    faults.end()

@@ -12,18 +12,16 @@ from types import ModuleType
 
 from nbstudy.checks import Faults, fail
 from nbstudy.files import hash_of
-from nbstudy.study.notebook import parse
+from nbstudy.study.cells import parse
 
 
-def read_modules(code: Iterable[ast.AST], directory: Path, faults: Faults) -> dict[str, str]:
-    """Return the source of the modules in a directory that code imports, and of those that they import.
+def read_modules(names: Collection[str], directory: Path, faults: Faults) -> dict[str, str]:
+    """Return the source of the modules in a directory that are imported by these names, and of those that they import.
 
     By path in the directory. Of a package all modules are read. What cannot be imported is added to the faults.
     """
     sources: dict[str, str] = {}
-    waiting: set[str] = set()
-    for tree in code:
-        waiting.update(imported_names(tree))
+    waiting = set(names)
     known: set[str] = set()
     while waiting - known:
         name = min(waiting - known)
@@ -37,12 +35,15 @@ def read_modules(code: Iterable[ast.AST], directory: Path, faults: Faults) -> di
     return dict(sorted(sources.items()))
 
 
-def imported_packages(code: Iterable[ast.AST], modules: Mapping[str, str]) -> list[str]:
-    """Return the packages that code and the modules beside it import, but for Python's own and these modules."""
-    names: set[str] = set()
-    for tree in [*code, *map(parse, modules.values())]:
-        names.update(imported_names(tree))
-    return sorted(names - names_of(modules) - sys.stdlib_module_names)
+def imported_packages(names: Collection[str], modules: Mapping[str, str]) -> list[str]:
+    """Return the packages among names that code imports, and those that the modules beside it import.
+
+    But for Python's own and these modules.
+    """
+    found = set(names)
+    for source in modules.values():
+        found.update(imported_names(parse(source)))
+    return sorted(found - names_of(modules) - sys.stdlib_module_names)
 
 
 def names_of(modules: Iterable[str]) -> set[str]:

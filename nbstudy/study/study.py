@@ -1,4 +1,4 @@
-"""A study file, read and checked: every mistake is found before anything runs.
+"""A study, read from its file and checked: every mistake is found before anything runs.
 
 A study is data. What it says is converted to the types that its template notebook declares, refused where it
 makes no sense, and handed over as one resolved configuration a run.
@@ -6,56 +6,27 @@ makes no sense, and handed over as one resolved configuration a run.
 
 from __future__ import annotations
 
-import copy
 import fnmatch
-import json
-import math
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
-from nbstudy.checks import Faults, Interrupted, StudyError, check_known, fail, mapping, sequence, shorten
+from nbstudy.checks import Faults, StudyError, check_known
 from nbstudy.decision.elimination import Stage
-from nbstudy.decision.metrics import Better
-from nbstudy.files import CHECKPOINT, FORMAT, NOTEBOOKS
-from nbstudy.study.configurations import (
-    NAME,
-    SEED,
-    Named,
-    check_names,
-    check_replicates_differ,
-    read_configurations,
-    resolve,
-)
-from nbstudy.study.halving import Configurations, Halving, read_halving
+from nbstudy.files import CHECKPOINT, FORMAT
+from nbstudy.study.configurations import check_names, check_replicates_differ, read_configurations, resolve
+from nbstudy.study.halving import Configurations, Halving, check_halving, read_halving
 from nbstudy.study.modules import hashes_of, importable
-from nbstudy.study.notebook import compile_plain, read_notebook
-from nbstudy.study.parameters import TEXT, WHOLE_NUMBER, convert, text_of
-from nbstudy.study.template import Template, convert_parameters, read_template
+from nbstudy.study.overrides import parse_overrides
+from nbstudy.study.parameters import text_of
+from nbstudy.study.preflight import Preflight, run_preflight
+from nbstudy.study.rounds import FINAL, check_decision, check_rounds
+from nbstudy.study.study_file import read_document, read_notebooks
+from nbstudy.study.template import Template, convert_parameters
+from nbstudy.study.threads import read_threads
 
 RESERVED = {"incomplete", "study.json", "results.csv", "elimination.png", "test.json"}  # in outputs/<study>/
-SET_BY_PREFLIGHT = ["flops", "lengthens", "checkpoint"]  # for the runner, where these are no parameters
-OWN_FILES = {"run.json", "result.json", "history.csv"}  # of a run, none of which is its checkpoint
-FINAL = "final"  # the configuration that is made where `final` is a mapping
-TEST_SETS = ["fashion_mnist"]  # that the summary can open
-EMPTY: dict[str, Any] = {  # a study file that says nothing
-    "notebooks": {},
-    "defaults": {},
-    "configurations": {},
-    "grid": [],
-    "metric": None,
-    "better": None,
-    "rounds": [],
-    "halving": None,
-    "final": None,
-    "test": None,
-    "threads": 1,
-}
-LARGEST_FILE = 1_000_000  # bytes
-MOST_THREADS = 1024  # of a run
 
 
 @dataclass(frozen=True)
@@ -192,7 +163,7 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
 
     threads = 1
     with faults:
-        threads = check_threads(document["threads"], f"{file}: threads")
+        threads = read_threads(document["threads"], f"{file}: threads")
     overridden: dict[str, Any] | None = None
     defaults: dict[str, Any] | None = None
     with faults:
@@ -258,290 +229,6 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     return study
 
 
-def run_preflight(
-    preflight: Preflight,
-    named: Named,
-    configurations: dict[str, dict[str, Any]],
-    file: str,
-    faults: Faults,
-) -> tuple[dict[str, float], list[str]]:
-    """Return the FLOPs of each configuration, and notes on the dispensable ones that the template refuses.
-
-    These are taken out of `named` and of `configurations`.
-    """
-    template = preflight.template
-    flops: dict[str, float] = {}
-    left_out: Counter[str] = Counter()  # by the row of the grid that they come from
-    with importable(template.modules):
-        for name, parameters in list(configurations.items()):
-            with faults:
-                try:
-                    flops[name] = preflight.run(name, parameters, f"{file}: configuration {name}")
-                except InvalidConfiguration:
-                    if name not in named.dispensable:
-                        raise
-                    left_out[named.dispensable[name]] += 1
-                    del configurations[name], named.own[name]
-    with faults:
-        if left_out and not named.own and not faults.found:
-            fail(file, f"has no configuration that {template.file} does not refuse; widen the grid")
-    notes = []
-    for place, number in left_out.items():
-        notes.append(f"{place}: {number} configurations are left out, as {template.file} refuses them")
-    return flops, notes
-
-
-# --- the file ---
-def read_document(file: Path, faults: Faults) -> dict[str, Any]:
-    """Return what a study file says, with what it leaves out as empty; refuse keys it cannot have."""
-    document = mapping(read_yaml(file), str(file))
-    with faults:
-        check_known(document, EMPTY, str(file))
-    return EMPTY | document
-
-
-def read_yaml(file: Path) -> Any:
-    """Return what a YAML 1.2 file holds: data only, no tags, no duplicate keys."""
-    from ruamel.yaml import YAML
-
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        if len(text) > LARGEST_FILE:
-            fail(str(file), f"is larger than {LARGEST_FILE:,} bytes; use `grid` for many configurations")
-        return YAML(typ="safe", pure=True).load(text)
-    except StudyError:
-        raise
-    except OSError as error:
-        fail(str(file), f"cannot be read: {error.strerror}; name a study, as params/smoke.yaml")
-    except Exception as error:  # noqa: BLE001 - ruamel.yaml lets all kinds through
-        fail(str(file), f"is not valid YAML 1.2: {error}".split("\n\n")[0])
-
-
-def read_notebooks(value: Any, place: str) -> tuple[dict[str, str], dict[str, str], Template]:
-    """Return the notebook files by role (prepare, run, summary), their texts, and the template."""
-    notebooks = mapping(value, place, ["prepare", "run", "summary"])
-    if "run" not in notebooks:
-        fail(place, "`run` is missing; name the template, as in `run: train.ipynb`")
-    available = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
-    check_known(notebooks.values(), available, place)
-    faults = Faults()
-    texts = {}
-    for role, file in notebooks.items():
-        with faults:
-            if role == "run":
-                template = read_template(NOTEBOOKS / file)
-                texts[role] = template.text
-            else:
-                texts[role] = read_notebook(NOTEBOOKS / file, faults).text
-    faults.end()
-    return notebooks, texts, template
-
-
-def check_threads(value: Any, place: str) -> int:
-    """Return the number of threads that a run computes with, or refuse what is none."""
-    threads: int = convert(value, WHOLE_NUMBER, place)
-    if not 1 <= threads <= MOST_THREADS:
-        fail(place, f"must be from 1 to {MOST_THREADS}, not {value}")
-    return threads
-
-
-# --- overrides of the command line ---
-def parse_overrides(overrides: Iterable[tuple[str, str]], template: Template) -> dict[str, Any]:
-    """Return `-p NAME VALUE` pairs in the template's types, in the order of their names."""
-    values: dict[str, Any] = {}
-    for name, text in sorted(overrides):
-        if name in values:
-            fail(f"-p {name}", "is given twice")
-        values[name] = text
-        if name in template.declarations:
-            values[name] = parse_value(text, template.declarations[name].kinds)
-    values = convert_parameters(values, template, "-p")
-    faults = Faults()
-    for name, value in values.items():
-        with faults:
-            if not NAME.fullmatch(text_of(value)):
-                cure = "write a configuration with it instead"
-                fail(f"-p {name}", f"{shorten(value)} cannot be part of a directory's name; {cure}")
-    faults.end()
-    return values
-
-
-def parse_value(text: str, kinds: Collection[type]) -> Any:
-    """Return what YAML takes a text for, the text itself where that is asked for or YAML takes it for nothing."""
-    from ruamel.yaml import YAML
-
-    if kinds == (str,):
-        return text
-    try:
-        value = YAML(typ="safe", pure=True).load(text)
-    except Exception:  # noqa: BLE001 - ruamel.yaml lets all kinds through
-        return text
-    if str in kinds and type(value) not in kinds:
-        return text
-    return value
-
-
-# --- the preflight cell ---
-class InvalidConfiguration(StudyError):
-    """A configuration whose values the template refuses."""
-
-
-class Preflight:
-    """The template's preflight cell, run on every configuration, and what it says of them."""
-
-    def __init__(self, template: Template) -> None:
-        self.template = template
-        self.cells: list[CodeType] = []
-        for source in template.preflight:
-            self.cells.append(compile_plain(source, f"{template.file}: preflight"))
-        self.has_run = False
-        self.lengthens: str | None = None
-        self.checkpoint = CHECKPOINT
-
-    def run(self, name: str, parameters: Mapping[str, Any], place: str) -> float:
-        """Run it on one configuration; keep what it sets for all, and return the FLOPs of the run."""
-        names: dict[str, Any] = copy.deepcopy(dict(parameters))  # it may change lists in place
-        for cell in self.cells:
-            try:
-                exec(cell, names)  # noqa: S102 - the template's code, which is about to run anyway
-            except ValueError as error:
-                raise InvalidConfiguration(f"{place}: {error}") from None
-            except Interrupted:
-                raise
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the template got wrong
-                fail(f"{place}: {cell.co_filename}", f"{type(error).__name__}: {error}")
-        place = f"{place}: {self.template.file}: preflight"
-        said = {key: names[key] for key in SET_BY_PREFLIGHT if key in names and key not in parameters}
-        flops = check_flops(said.get("flops", 0), f"{place}: flops")
-        lengthens = said.get("lengthens")
-        if lengthens is not None:
-            check_known([lengthens], parameters, f"{place}: lengthens")
-            convert(parameters[lengthens], WHOLE_NUMBER, f"{place}: lengthens: {lengthens}")
-        checkpoint = check_checkpoint(said.get("checkpoint", CHECKPOINT), f"{place}: checkpoint")
-        if self.has_run and (lengthens, checkpoint) != (self.lengthens, self.checkpoint):
-            fail(place, "`lengthens` and `checkpoint` must be the same for all configurations")
-        self.has_run, self.lengthens, self.checkpoint = True, lengthens, checkpoint
-        return flops
-
-
-def check_flops(value: Any, place: str) -> float:
-    """Return the cost of a run as a number, or refuse what is none."""
-    try:
-        flops = float(value)
-    except (TypeError, ValueError, OverflowError):
-        fail(place, f"must be a number, not {shorten(value)}")
-    if not 0 <= flops < math.inf:
-        fail(place, f"must be at least 0 and finite, not {flops}")
-    return flops
-
-
-def check_checkpoint(value: Any, place: str) -> str:
-    """Return the name of the file that a run resumes from, or refuse it."""
-    if not isinstance(value, str) or not NAME.fullmatch(value) or value in OWN_FILES:
-        others = ", ".join(sorted(OWN_FILES))
-        fail(place, f"must be the name of a file in the run's directory, not {shorten(value)}, {others}")
-    return value
-
-
-# --- what decides ---
-def check_decision(
-    document: Mapping[str, Any], file: str, known: Collection[str] | None, faults: Faults
-) -> None:
-    """Add to the faults what makes no sense of metric, final and test set."""
-    with faults:
-        check_metric(document, file)
-    with faults:
-        if isinstance(document["final"], dict):
-            if known is not None and FINAL in known:
-                cure = "rename the one that there is"
-                fail(f"{file}: final", f"is a mapping, which makes a configuration called {FINAL}; {cure}")
-        elif document["final"] is not None and known is not None:
-            check_known([document["final"]], known, f"{file}: final")
-    with faults:
-        if document["test"] is not None:
-            check_known([document["test"]], TEST_SETS, f"{file}: test")
-
-
-def check_metric(given: Mapping[str, Any], place: str) -> None:
-    """Refuse a metric that is no name, and a direction that is none; whether runs have it is not known yet."""
-    if given["metric"] is not None and not convert(given["metric"], TEXT, f"{place}: metric"):
-        fail(f"{place}: metric", "must name a column of history.csv or a number in result.json")
-    if given["better"] is not None:
-        check_known([given["better"]], [better.value for better in Better], f"{place}: better")
-
-
-def check_halving(
-    halving: Halving,
-    document: Mapping[str, Any],
-    named: Named,
-    configurations: dict[str, dict[str, Any]],
-    overridden: Collection[str],
-    preflight: Preflight,
-    file: str,
-) -> None:
-    """Refuse a halving that contradicts something else in the study, the template or the command."""
-    place = f"{file}: halving"
-    faults = Faults()
-    lengthens = preflight.lengthens
-    with faults:
-        if document["rounds"]:
-            fail(place, "cannot stand beside `rounds`: its rungs are the rounds; remove one of the two")
-    with faults:
-        if lengthens is None:
-            file_ = preflight.template.file
-            fail(
-                place,
-                f"needs a template that says what `lengthens` a run, which {file_} does not; see notebooks/README.md",
-            )
-    with faults:
-        if lengthens in overridden:
-            fail(
-                f"-p {lengthens}",
-                "has no place in a study with `halving`, whose rungs say it; for a quick look copy the study file, and "
-                "write shorter rungs into it",
-            )
-    with faults:
-        check_candidates_differ(halving, configurations, place, lengthens)
-    for name in halving.candidates:
-        with faults:
-            if lengthens in (resolve(name, named, place) or {}):
-                fail(
-                    f"{file}: configuration {name}: {lengthens}",
-                    "is said by the rungs of `halving`; leave it out",
-                )
-    with faults:
-        if halving.rungs[-1].replicates:
-            if type(preflight.template.defaults.get(SEED)) is not int:
-                fail(
-                    place,
-                    f"the last rung's replicates need a parameter `{SEED}: int` in {preflight.template.file}",
-                )
-            if SEED in overridden:
-                fail(f"-p {SEED}", "would give the last rung's replicates the same seed; leave it out")
-            for name in halving.candidates:
-                for run in halving.runs_of(name, halving.rungs[-1], configurations):
-                    if run in configurations:
-                        cure = "which the last rung would make; rename it"
-                        fail(place, f"a configuration {run} is there already, {cure}")
-    faults.end()
-
-
-def check_candidates_differ(
-    halving: Halving, configurations: Configurations, place: str, lengthens: str | None
-) -> None:
-    """Refuse candidates that are equal but for the seed, of which each would take a place of its own."""
-    first: dict[str, str] = {}
-    faults = Faults()
-    for name in halving.candidates:
-        own = {key: value for key, value in configurations[name].items() if key not in (SEED, lengthens)}
-        same = first.setdefault(json.dumps(own, sort_keys=True), name)
-        if same != name:
-            with faults:
-                cure = f"remove one, or write `replicates: 2` into {same} instead of another seed"
-                fail(f"{place}: candidates", f"{same} and {name} are equal but for their {SEED}; {cure}")
-    faults.end()
-
-
 def check_what_may_be_asked(study: Study, file: str) -> None:
     """Refuse a study of which a configuration that could be asked for later has a wrong name or values."""
     if not study.unfolds:  # what it asks for has been checked
@@ -564,48 +251,4 @@ def check_what_may_be_asked(study: Study, file: str) -> None:
                 with faults:
                     parameters = study.final_of(name, everything[-1])
                     study.preflight.run(FINAL, parameters, f"{file}: final, made of {name}")
-    faults.end()
-
-
-def check_rounds(
-    value: Any, place: str, known: Collection[str] | None, faults: Faults
-) -> list[dict[str, Any]]:
-    """Return the rounds of elimination, complete with their defaults; add to the faults what is wrong in them."""
-    rounds = []
-    with faults:
-        for number, given in enumerate(sequence(value, place), 1):
-            empty: dict[str, Any] = {
-                "title": f"Round {number}",
-                "candidates": [],
-                "metric": None,  # the study's
-                "better": None,
-                "epochs": None,
-                "originally_dropped": [],
-            }
-            here = f"{place}: round {number}"
-            with faults:
-                round_ = empty | mapping(given, here, empty)
-                check_round(round_, here, known)
-                rounds.append(round_)
-    return rounds
-
-
-def check_round(round_: Mapping[str, Any], place: str, known: Collection[str] | None) -> None:
-    """Refuse a round whose fields make no sense."""
-    faults = Faults()
-    with faults:
-        convert(round_["title"], TEXT, f"{place}: title")
-    with faults:
-        check_metric(round_, place)
-    with faults:
-        epochs = round_["epochs"]
-        if epochs is not None and convert(epochs, WHOLE_NUMBER, f"{place}: epochs") < 1:
-            fail(f"{place}: epochs", f"must be at least 1, not {epochs}")
-    with faults:
-        if not sequence(round_["candidates"], f"{place}: candidates"):
-            fail(f"{place}: candidates", "are missing; name the configurations that it compares")
-        if known is not None:
-            check_known(round_["candidates"], known, f"{place}: candidates")
-        dropped = sequence(round_["originally_dropped"], f"{place}: originally_dropped")
-        check_known(dropped, round_["candidates"], f"{place}: originally_dropped")
     faults.end()

@@ -15,8 +15,9 @@ from typing import Any
 
 from nbstudy.checks import Faults, check_known, fail, mapping
 from nbstudy.files import hash_of, read_json
-from nbstudy.study.modules import imported_packages, read_modules
-from nbstudy.study.notebook import Cell, Notebook, compile_plain, parse_cell, read_notebook
+from nbstudy.study.cells import compile_plain, parse_cell
+from nbstudy.study.modules import imported_names, imported_packages, read_modules
+from nbstudy.study.notebook import Cell, Notebook, read_notebook
 from nbstudy.study.parameters import Declaration, convert, read_parameters
 
 NOT_CODE = {"parameters", "injected-parameters", "preflight", "presentation"}  # these cells decide no result
@@ -101,7 +102,10 @@ def read_template(path: Path) -> Template:
     for cell in notebook.tagged("parameters")[:1]:
         defaults, declarations = read_parameters(cell, faults)
     code = [cell for cell in notebook.cells if cell.is_code]
-    modules = read_modules([cell.tree for cell in code], path.parent, faults)
+    names: set[str] = set()
+    for cell in code:
+        names.update(imported_names(cell.tree))
+    modules = read_modules(names, path.parent, faults)
     faults.end()
     cells = [cell.source for cell in code if not cell.tags & NOT_CODE]
     return Template(
@@ -113,7 +117,7 @@ def read_template(path: Path) -> Template:
         cells=cells,
         same_code={hash_of_code(cells): True},
         modules=modules,
-        imports=imported_packages([cell.tree for cell in code], modules),
+        imports=imported_packages(names, modules),
     )
 
 

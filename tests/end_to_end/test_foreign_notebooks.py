@@ -52,7 +52,7 @@ def load(directory: Path, text: str, given: str = "{}") -> Study:
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory in which notebooks are looked for."""
-    monkeypatch.setattr("nbstudy.study.study.NOTEBOOKS", tmp_path)
+    monkeypatch.setattr("nbstudy.study.study_file.NOTEBOOKS", tmp_path)
     return tmp_path
 
 

@@ -20,7 +20,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from nbstudy.files import read_json, write_json
 from nbstudy.records import attempts, runs
 from nbstudy.records.lease import Lease
-from nbstudy.records.runs import Context, State, Task
+from nbstudy.records.runs import Context, Task
+from nbstudy.records.states import State
 from nbstudy.study.template import Template, hash_of_code, read_template
 from project import TINY_STUDY, Once, Project, begun, change, content_of, read, read_run, rows
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook
 from ruamel.yaml import YAML
 
-import nbstudy.study.study as study_module
+import nbstudy.study.study_file as study_module
 import project as project_module
 from nbstudy.checks import StudyError
 from nbstudy.study.study import Study, load_study

@@ -8,36 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbstudy.decision.elimination import Comparison, Noise, Verdict
+from drawn import curve, falling, judged_twice
 from nbstudy.decision.metrics import metric_called
 from nbstudy.records.results import Results
 from nbstudy.report import curves
-from nbstudy.report.curves import Curve, Scale
-from planted import half_filled
+from nbstudy.report.curves import Scale
 
 LOSS, ACCURACY = metric_called("val_loss"), metric_called("val_accuracy")
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """What a half-filled study left."""
-    return half_filled(tmp_path_factory.mktemp("planted")).load()
-
-
-def curve(name: str, *runs: list[float], value: float | None = None) -> Curve:
-    """Return a curve of these runs, which settles at the end of the first one if not said otherwise."""
-    columns = {f"{name}_{number}": values for number, values in enumerate(runs)}
-    lines = pd.DataFrame(columns, index=pd.RangeIndex(1, len(runs[0]) + 1, name="epoch"))
-    if value is None:
-        value = runs[0][-1]
-    return Curve(name, lines, value)
-
-
-def verdict(costs: dict[str, float], dropped: tuple[str, ...] = (), deviation: float = 0.01) -> Verdict:
-    """Return a verdict on candidates of two runs each."""
-    against: dict[str, Comparison] = {}
-    runs = dict.fromkeys(costs, 2)
-    return Verdict(costs, runs, Noise(deviation, len(costs)), against, dropped)
 
 
 # --- curves ---
@@ -94,23 +71,18 @@ def test_curves_of_a_round_hold_all_runs_of_a_candidate_best_first(results: Resu
 
 def test_replicate_among_the_candidates_is_no_curve_of_its_own(results: Results) -> None:
     candidates = ["good", "good_1", "tie"]
-    judged = verdict({"good": 0.3, "tie": 0.3})
-    shown = curves.curves_of(results, candidates, judged, LOSS)
+    verdict = judged_twice({"good": 0.3, "tie": 0.3})
+    shown = curves.curves_of(results, candidates, verdict, LOSS)
     assert [each.name for each in shown] == ["good", "tie"]
 
 
 def test_dropped_are_grey_but_in_an_overview(results: Results) -> None:
     overview, by_loss = results.rounds[:2]
-    assert curves.greyed(by_loss, verdict({"good": 0.3, "far": 0.4}, dropped=("far",))) == ("far",)
-    assert curves.greyed(overview, verdict({"good": 0.3, "far": 0.4}, dropped=("far",))) == ()
+    assert curves.greyed(by_loss, judged_twice({"good": 0.3, "far": 0.4}, dropped=("far",))) == ("far",)
+    assert curves.greyed(overview, judged_twice({"good": 0.3, "far": 0.4}, dropped=("far",))) == ()
 
 
 # --- scales ---
-def falling(end: float, jumps: float = 0.0) -> list[float]:
-    """Return a curve that falls from far above to its end, and jumps every tenth epoch."""
-    return [end + 2 * math.exp(-epoch / 10) + jumps * (epoch % 10 == 0) for epoch in range(1, 201)]
-
-
 def test_scale_fits_the_last_half_of_the_survivors() -> None:
     scale = curves.scale_of([curve("a", falling(0.40)), curve("b", falling(0.42))], LOSS)
     assert scale and not scale.is_log
@@ -182,39 +154,3 @@ def test_all_grey_is_a_scale_of_all() -> None:
 
 def test_scales_are_joined() -> None:
     assert Scale(1, 2).joined(Scale(0.5, 1.5, is_log=True)) == Scale(0.5, 2, is_log=True)
-
-
-def test_common_scale_is_of_the_best_figure_and_those_within_reach() -> None:
-    best, near, far = Scale(0.40, 0.50), Scale(0.55, 0.70), Scale(1.5, 3.0)
-    assert curves.common_scale([far, near, best], LOSS) == Scale(0.40, 0.70)
-    assert curves.common_scale([Scale(0.1, 0.2), Scale(0.8, 0.9)], ACCURACY) == Scale(0.8, 0.9)
-
-
-def test_scale_of_a_ranking_holds_the_survivors_intervals() -> None:
-    values = {"a": 0.40, "b": 0.41, "c": 0.43, "d": 5.0}
-    judged = verdict(values, dropped=("c", "d"))
-    width = judged.half_width("a")
-    shown = [curve(name, [value]) for name, value in values.items()]
-    scale = curves.scale_of_ranking(shown, judged, judged.dropped)
-    assert scale.low < 0.40 - width and 0.43 < scale.high < 0.5
-    shown[0] = curve("a", [0.3], [0.5], value=0.4)  # whose runs are further apart than its interval
-    assert curves.scale_of_ranking(shown, judged, judged.dropped).low < 0.3
-
-
-def test_scale_of_factors_is_at_least_the_noise_high() -> None:
-    values = {"a": 0.400, "b": 0.402, "c": 0.9}
-    judged = verdict(values, dropped=("c",))
-    narrow = curves.scale_of_factors(values, judged, noise=math.nan)
-    assert narrow == curves.scale_of_factors(values, judged, noise=math.inf)  # chance is unknown
-    wide = curves.scale_of_factors(values, judged, noise=0.05)
-    assert narrow.high - narrow.low < 0.01
-    assert 0.05 < wide.high - wide.low < 0.06
-
-
-def test_scale_of_the_choice_holds_bands_and_intervals() -> None:
-    shown = [curve("a", falling(0.40), falling(0.42), value=0.41), curve("b", falling(0.43), value=0.43)]
-    judged = verdict({"a": 0.41, "b": 0.43}, deviation=0.001)
-    scale = curves.scale_of_choice(shown, judged)
-    assert 0.39 < scale.low < 0.40 and 0.43 < scale.high < 0.44
-    scale = curves.scale_of_choice(shown, verdict({"a": 0.41, "b": 0.43}, deviation=0.1))
-    assert scale.low < 0.2 and scale.high > 0.6

@@ -1,7 +1,6 @@
 """The summary, executed for real, on studies whose runs are made up: what the page promises a reader.
 
-What its tables and sentences say is tested in test_page.py, its figures in test_plots.py, the rule in
-test_elimination.py.
+What a section says and draws is tested in the file of its name, as test_page_rounds.py, the rule in test_elimination.py.
 """
 
 from __future__ import annotations
@@ -20,9 +19,10 @@ import pandas as pd
 import pytest
 
 from nbstudy.decision import elimination
+from nbstudy.execution.summary import SHOWING
 from nbstudy.files import ROOT, write_json
 from nbstudy.records.openings import read_openings
-from nbstudy.report import page as words
+from nbstudy.report import answer
 from planted import (
     DAMAGES,
     FIGURE,
@@ -35,6 +35,7 @@ from planted import (
     rows,
     without_replicates,
 )
+from told import chosen_in
 
 TWO = "notebooks: {run: train.ipynb}\ngrid: [{name: 'n_{units}', units: [8, 16]}]\n"
 SECTIONS = [
@@ -88,7 +89,7 @@ def test_answer_stands_at_the_top_and_is_that_of_the_conclusion(page: Page, plan
     assert "appears here" not in page.text
     assert re.sub(
         r"\(\.\./outputs/mine", f"({results.directory.as_posix()}", lines[0][2:]
-    ) == words.chosen_line(results, results.choose())
+    ) == answer.chosen_line(chosen_in(results))
     for line in lines:
         assert f"- {line[2:]}" in page.part("Conclusion") or line[2:] in page.part("Conclusion")
 
@@ -331,6 +332,13 @@ def test_study_that_can_only_be_read_is_summarised(tmp_path: Path) -> None:
     assert not (study.outputs / "elimination.png").exists()
 
 
+# --- what makes a page stale ---
+def test_page_is_made_again_when_what_reads_the_runs_changes() -> None:
+    rooms = {path.relative_to(ROOT).as_posix() for path in (ROOT / "nbstudy" / "records").glob("[a-z]*.py")}
+    of_the_runner = {f"nbstudy/records/{name}.py" for name in ("attempts", "lease", "runs")}
+    assert rooms - of_the_runner <= set(SHOWING)
+
+
 # --- the labels of the test set ---
 def code_of(notebook: Path) -> list[str]:
     """Return the code cells of a notebook."""
@@ -374,8 +382,8 @@ def test_reading_of_test_labels_is_recognised(source: str, reads: bool) -> None:
 def test_test_labels_are_read_in_one_cell_of_the_project() -> None:
     sources = {path.name: code_of(path) for path in (ROOT / "notebooks").glob("*.ipynb")}
     for path in [*ROOT.glob("*.py"), *(ROOT / "nbstudy").glob("**/*.py")]:
-        sources[path.name] = [path.read_text(encoding="utf-8")]
-    assert {"runner.py", "results.py", "page.py", "plots.py"} <= sources.keys()
+        sources[path.relative_to(ROOT).as_posix()] = [path.read_text(encoding="utf-8")]
+    assert {"runner.py", "nbstudy/records/results.py", "nbstudy/report/test_set.py"} <= sources.keys()
     found = [name for name, codes in sources.items() for code in codes if reads_test_labels(code)]
     assert found == ["summary.ipynb"]
     # and what that cell calls them is used nowhere else

@@ -1,0 +1,214 @@
+"""What lies in outputs/<study>: what was asked for, by study.json, and what each run left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+
+from nbstudy.checks import check_known
+from nbstudy.decision.metrics import Better, Metric, deciding, metric_called
+from nbstudy.numbers import finite
+from nbstudy.records.parameters import Parameters
+from nbstudy.records.reading import Run, field_of, find_run
+from nbstudy.records.runs import extras
+from nbstudy.records.states import Asked
+from nbstudy.study.halving import Halving, halving_in
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What a study asks for, and what its runs left."""
+
+    directory: Path  # outputs/<study>
+    record: dict[str, Any]  # study.json
+    runs: dict[str, Run]  # by configuration, in the study's order
+    metric: Metric  # that decides where a round does not say
+    directions: dict[str, Better]  # by metric, as far as the study file says them
+    halving: Halving | None  # the rungs that candidates climb
+
+    @classmethod
+    def read(cls, directory: Path, record: dict[str, Any]) -> Self:
+        """Return what runs left in a directory of what a study.json asks for."""
+        halving = halving_in(record)
+        runs = find_runs(directory, record, halving)
+        names = [name for run in runs.values() for name in [*run.history, *run.numbers]]
+        name = field_of(record, "metric", str) or deciding(names)
+        directions = read_directions(record, name)
+        if halving is not None:
+            name = halving.metric.name
+            directions[name] = halving.metric.better or directions[name]
+        metric = metric_called(name, directions.get(name))
+        return cls(directory, record, runs, metric, directions, halving)
+
+    # --- what was asked for ---
+    @property
+    def final(self) -> str | None:
+        """The one configuration that meets the test set."""
+        return field_of(self.record, "final", str) or None
+
+    @property
+    def test(self) -> str | None:
+        """The test set that it meets."""
+        return field_of(self.record, "test", str) or None
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """What -p says for all configurations: a quick look, which is not the study."""
+        return field_of(self.record, "overrides", dict)
+
+    @property
+    def lengthens(self) -> str | None:
+        """The parameter whose increase continues a finished run, such as epochs."""
+        return field_of(self.record, "lengthens", str) or None
+
+    @property
+    def made(self) -> str | None:
+        """The final configuration, where it is made of the choice: it takes no part in what it is made by."""
+        if isinstance(self.record.get("changes_of_final"), dict):
+            return self.final
+        return None
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """What it asks of each configuration."""
+        given = {name: run.parameters for name, run in self.runs.items()}
+        return Parameters(given, self.lengthens, self.made)
+
+    # --- which runs there are ---
+    @property
+    def complete(self) -> list[str]:
+        """The configurations that are complete."""
+        return [name for name, run in self.runs.items() if run.state.is_done]
+
+    @property
+    def incomplete(self) -> list[str]:
+        """The configurations that are not complete."""
+        return [name for name, run in self.runs.items() if not run.state.is_done]
+
+    @cached_property
+    def extras(self) -> list[str]:
+        """The runs on disk that the study does not have."""
+        return [name for name in extras(self.runs, self.directory) if not self.may_ask_for(name)]
+
+    def may_ask_for(self, name: str) -> bool:
+        """Tell whether the study asks for a configuration once it is decided that it does."""
+        return (self.halving is not None and self.halving.climbs(name)) or name == self.record.get("final")
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """The number of weights of each run, where that is known."""
+        return {name: run.weights for name, run in self.runs.items() if run.weights is not None}
+
+    # --- what they came to ---
+    @cached_property
+    def curved(self) -> list[str]:
+        """The metrics of the histories, in the order of their columns."""
+        metrics: dict[str, None] = {}
+        for run in self.runs.values():
+            metrics.update(dict.fromkeys(run.history))
+        return list(metrics)
+
+    @cached_property
+    def numbers(self) -> list[str]:
+        """The further metrics of the results, in their order; where a history has one, the history counts."""
+        metrics: dict[str, None] = {}
+        for run in self.runs.values():
+            metrics.update(dict.fromkeys(run.numbers))
+        return [name for name in metrics if name not in self.curved]
+
+    @property
+    def metrics(self) -> list[str]:
+        """All that runs can be judged by."""
+        return [*self.curved, *self.numbers]
+
+    def metric_called(self, name: str) -> Metric:
+        """Return a metric, which is better as the study file says, else as its name does."""
+        return metric_called(name, self.directions.get(name))
+
+    @property
+    def has_epochs(self) -> bool:
+        """Whether any run was watched epoch by epoch."""
+        return any(len(run.history) > 1 for run in self.runs.values())
+
+    def is_by_epoch(self, metric: Metric) -> bool:
+        """Tell whether a metric was watched epoch by epoch, so that there is something to settle."""
+        return metric.name in self.curved and self.has_epochs
+
+    def title(self, metric: Metric) -> str:
+        """Return the words for what a run comes to by a metric: "settled val_loss" where that was watched by epoch."""
+        if self.is_by_epoch(metric):
+            return f"settled {metric}"
+        return str(metric)
+
+    def curve(self, name: str, metric: str | None = None, epochs: int | None = None) -> pd.Series:
+        """Return a metric of a run by epoch, from 1: over the first epochs, all where that is not said.
+
+        Without a metric it is the one that decides. A number of result.json is a curve of one point, however many
+        epochs are asked for. Empty where the run does not have the metric.
+        """
+        check_known([name], self.runs, f"{self.directory}: configuration")
+        run = self.runs[name]
+        if metric is None:
+            metric = self.metric.name
+        if metric in run.history:
+            return run.history[metric].iloc[:epochs]
+        if metric in run.numbers and metric not in self.curved:
+            return pd.Series([float(run.numbers[metric])], pd.RangeIndex(1, 2, name="epoch"), name=metric)
+        return pd.Series(dtype=float, name=metric)
+
+
+# --- reading ---
+def find_runs(directory: Path, record: dict[str, Any], halving: Halving | None) -> dict[str, Run]:
+    """Return what there is of each configuration that a study.json asks for."""
+    defaults = field_of(record, "defaults", dict)
+    lengthens = field_of(record, "lengthens", str) or None
+    threads = field_of(record, "threads", int) or None
+    runs = {}
+    for name, given in field_of(record, "configurations", dict).items():
+        parameters = dict(defaults)
+        if isinstance(given, dict):
+            parameters |= given
+        may_be_longer = halving is not None and halving.climbs(name)
+        asked = Asked(parameters, defaults, lengthens, threads, may_be_longer)
+        runs[name] = find_run(name, directory, asked, record)
+    make_alike([run.parameters for run in runs.values()])
+    return runs
+
+
+def make_alike(configurations: Sequence[dict[str, Any]]) -> None:
+    """Write whole numbers as 1.0 where others have a fraction, so that 1 and 1.0 are one value of a parameter."""
+    fractional = set()
+    for parameters in configurations:
+        fractional |= {name for name, value in parameters.items() if isinstance(value, float)}
+    for parameters in configurations:
+        for name in fractional & parameters.keys():
+            if type(parameters[name]) is int:
+                parameters[name] = finite(float(parameters[name]))
+
+
+def read_directions(record: dict[str, Any], deciding: str) -> dict[str, Better]:
+    """Return which values of metrics are better, as far as a study.json says so; first what it says of all rounds."""
+    directions: dict[str, Better] = {}
+    for each in [record | {"metric": deciding}, *rounds_in(record)]:
+        better = read_better(each)
+        if better:
+            directions.setdefault(field_of(each, "metric", str) or deciding, better)
+    return directions
+
+
+def read_better(content: dict[str, Any]) -> Better | None:
+    """Return what a study or a round says of its metric."""
+    with suppress(ValueError):
+        return Better(field_of(content, "better", str))
+    return None
+
+
+def rounds_in(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rounds of a study.json, as far as they are any."""
+    return [each for each in field_of(record, "rounds", list) if isinstance(each, dict)]

@@ -1,0 +1,226 @@
+"""What one run left, read from its files: run.json, result.json and history.csv.
+
+Files of runs may be damaged in any way: what cannot be read counts as missing.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from nbstudy.files import HISTORY, read_json
+from nbstudy.numbers import as_count, finite, is_number
+from nbstudy.records.runs import attempts_in, read_run
+from nbstudy.records.states import Asked, Made, State, compare, decide, threads_of
+
+NO_NUMBERS = {"weights", "diverged", "epochs"}  # of result.json: what it says of the run, not what it came to
+# what is no metric among the columns of a history: indices, as pandas writes them
+NO_CURVES = re.compile(r"(epoch|configuration|Unnamed: \d+)?")
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What there is of a configuration: its complete run, else its newest usable attempt, else a stale run."""
+
+    name: str
+    directory: Path
+    state: State
+    changes: dict[str, str]  # by parameter or file: what is not as the study asks, as in "l2 0.001 -> 0.005"
+    parameters: dict[str, Any]  # those that the study asks for
+    record: dict[str, Any]  # run.json
+    result: dict[str, Any]  # result.json
+    history: pd.DataFrame  # index: epoch, from 1; a column a metric, NaN where it is not finite
+    earlier: Run | None = (
+        None  # of an attempt: the complete run that it will replace, as asked but for its length
+    )
+
+    @property
+    def error(self) -> str | None:
+        """The error of an attempt that failed."""
+        if self.state is not State.UNFINISHED:
+            return None
+        return field_of(self.record, "error", str) or None
+
+    @property
+    def word(self) -> str:
+        """The state in a word, which is "failed" for an attempt that did."""
+        if self.error:
+            return "failed"
+        return str(self.state)
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is not complete."""
+        if self.state is State.STALE:
+            return ", ".join(self.changes.values())
+        if self.state is State.UNFINISHED:
+            return self.error or f"interrupted at epoch {len(self.history)}"
+        return None
+
+    @property
+    def minutes(self) -> float:
+        """How long it took, over all attempts; 0 where that is not known."""
+        return field_of(self.record, "seconds", float) / 60
+
+    @property
+    def weights(self) -> int | None:
+        """The number of weights of its network; None where it says none."""
+        return as_count(self.result.get("weights")) or None
+
+    @property
+    def diverged(self) -> int | None:
+        """The epoch at which its loss was no longer finite."""
+        return as_count(self.result.get("diverged"))
+
+    @property
+    def ended(self) -> str | None:
+        """Why it ended early on purpose, in words."""
+        return " ".join(field_of(self.result, "ended", str).split()) or None
+
+    @cached_property
+    def numbers(self) -> dict[str, float]:
+        """The numbers that result.json says it came to; NaN where one is not finite."""
+        numbers = {}
+        for name, value in self.result.items():
+            if is_number(value) and name not in NO_NUMBERS:
+                numbers[name] = finite(value)
+        return numbers
+
+    @property
+    def recorded_environment(self) -> dict[str, str]:
+        """What it was begun with, as the runner recorded it: processor, libraries, threads; empty if it did not."""
+        environment = as_texts(field_of(self.record, "environment", dict))
+        if not environment:
+            return {}
+        return environment | {"threads": self.threads}
+
+    @property
+    def threads(self) -> str:
+        """The number of threads that it was made with, and that another number was accepted."""
+        accepted = [str(note) for note in field_of(self.record, "accepted", list)]
+        for note in accepted:
+            if note.startswith("threads "):
+                return f"{note.removeprefix('threads ')}, accepted"
+        return str(threads_of(self.record))
+
+    @property
+    def own_environment(self) -> dict[str, str]:
+        """The device and the libraries that it says itself, in result.json; empty where it does not."""
+        versions = field_of(self.result, "versions", dict)
+        if not versions:
+            return {}
+        return as_texts({"device": field_of(self.result, "device", str)} | versions)
+
+    @property
+    def environment_changes(self) -> list[str]:
+        """What was not the same when it was resumed, as in "keras 3.14 -> 3.15 after epoch 57"."""
+        return [str(change) for change in field_of(self.record, "environment_changes", list)]
+
+
+# --- which run counts ---
+def find_run(name: str, outputs: Path, asked: Asked, record: dict[str, Any]) -> Run:
+    """Return the first that there is: the complete run, the newest usable attempt, the stale run, or nothing.
+
+    That is what `runs.find` tells the runner, but read by study.json alone. Damage is not looked for.
+    """
+    place = made_in(outputs / name, asked, record)
+    state, decisive = decide(place, made_in_attempts(outputs / "incomplete" / name, asked, record))
+    earlier = None
+    if state is State.UNFINISHED and place.run and place.changes.keys() <= {asked.lengthens}:
+        earlier = read_all(place, name, State.STALE, asked)
+    return read_all(decisive, name, state, asked, earlier)
+
+
+def made_in(directory: Path, asked: Asked, record: dict[str, Any]) -> Made:
+    """Return what lies in a directory of a configuration, beside what a study.json asks for."""
+    run = read_run(directory)
+    return compare(asked, directory, run, changed_code(run, record))
+
+
+def made_in_attempts(incomplete: Path, asked: Asked, record: dict[str, Any]) -> Iterator[Made]:
+    """Yield what lies in the attempts of a configuration, the newest first."""
+    for attempt in reversed(attempts_in(incomplete)):
+        yield made_in(attempt, asked, record)
+
+
+def changed_code(run: dict[str, Any], record: dict[str, Any]) -> dict[str, str]:
+    """Say by file whether the template, and which of its modules, are not those that a study.json tells of."""
+    if not run:
+        return {}
+    changes = {}
+    same_code = field_of(record, "code", list)  # of modules by path and hash
+    if run["code"] not in same_code:
+        template = field_of(record, "notebooks", dict).get("run", "the template")
+        changes[template] = f"{template} changed"
+    asked, made_with = field_of(record, "modules", dict), field_of(run, "modules", dict)
+    for path in sorted(asked.keys() | made_with.keys()):
+        if asked.get(path) != made_with.get(path) and f"{path} {made_with.get(path)}" not in same_code:
+            changes[path] = f"{path} changed"
+    return changes
+
+
+# --- its files ---
+def read_all(made: Made, name: str, state: State, asked: Asked, earlier: Run | None = None) -> Run:
+    """Read what a run or an attempt left."""
+    return Run(
+        name=name,
+        directory=made.directory,
+        state=state,
+        changes=made.outdated,
+        parameters=asked.parameters,
+        record=made.run,
+        result=read_json(made.directory / "result.json"),
+        history=read_curves(made.directory / HISTORY),
+        earlier=earlier,
+    )
+
+
+def read_curves(file: Path) -> pd.DataFrame:
+    """Return a history.csv: a row an epoch, a column a metric; no indices, no texts, no row that was cut short."""
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            head, *rows = csv.reader(lines)
+    except (OSError, ValueError, csv.Error):
+        head, rows = [], []
+    whole = [row for row in rows if row and len(row) == len(head) and "" not in row]
+    columns = {}
+    for place, name in enumerate(head):
+        values = as_numbers([row[place] for row in whole])
+        if values is not None and not NO_CURVES.fullmatch(name):
+            columns[name] = values
+    index = pd.RangeIndex(1, len(whole) + 1, name="epoch")
+    history = pd.DataFrame(columns, index=index, dtype=float)
+    return history.mask(history.abs() == math.inf)
+
+
+def as_numbers(texts: Sequence[str]) -> list[float] | None:
+    """Return texts as numbers, NaN where one is none; None where all are something else."""
+    with suppress(ValueError):
+        return [float(text) for text in texts]
+    found = pd.to_numeric(pd.Series(texts), errors="coerce")
+    if found.isna().all():
+        return None
+    return list(found)
+
+
+def field_of(content: dict[str, Any], name: str, kind: type[Kind]) -> Kind:
+    """Return a field of a JSON object, an empty value of its kind where it is missing or damaged."""
+    value = content.get(name)
+    if isinstance(value, kind):
+        return value
+    return kind()
+
+
+def as_texts(content: dict[str, Any]) -> dict[str, str]:
+    """Return the fields of a JSON object as texts."""
+    return {name: str(value) for name, value in content.items()}

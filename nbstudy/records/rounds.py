@@ -1,0 +1,138 @@
+"""The rounds of a study: those that its file names, or the rungs as far as they are reached."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nbstudy.decision.elimination import Choice, Stage, Verdict, choose, judge, keep_best
+from nbstudy.decision.metrics import Metric, metric_called
+from nbstudy.records.outputs import Outputs, read_better, rounds_in
+from nbstudy.records.reading import field_of
+from nbstudy.records.rungs import scores_at, stages_of
+from nbstudy.records.scores import scores_of
+from nbstudy.study.halving import Halving
+from nbstudy.words import counted
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round of elimination, as the study asks for it."""
+
+    number: int  # 1 is the first
+    title: str
+    candidates: tuple[str, ...]
+    metric: Metric
+    epochs: int | None  # only the first ones are looked at; None: all of them
+    originally_dropped: tuple[str, ...]
+    is_overview: bool  # the first, in which the original dropped nothing
+    stage: Stage | None = None  # the rung that it is, where that is one
+
+
+def has_original(rounds: Sequence[Round]) -> bool:
+    """Tell whether a study file says what was dropped in an original elimination."""
+    return any(each.originally_dropped for each in rounds)
+
+
+# --- which there are ---
+def rounds_of(outputs: Outputs) -> list[Round]:
+    """Return the rounds of elimination: the rungs as far as they are reached, or those of the study file."""
+    if outputs.halving is None:
+        return named_rounds(outputs)
+    return rounds_of_rungs(outputs.halving, stages_of(outputs))
+
+
+def rounds_of_rungs(halving: Halving, stages: Sequence[Stage]) -> list[Round]:
+    """Return a round for each rung."""
+    rounds = []
+    for number, stage in enumerate(stages, 1):
+        rounds.append(
+            Round(
+                number=number,
+                title=title_of(number, stage),
+                candidates=tuple(stage.candidates),
+                metric=halving.metric,
+                epochs=stage.rung.epochs,
+                originally_dropped=(),
+                is_overview=False,
+                stage=stage,
+            )
+        )
+    return rounds
+
+
+def title_of(number: int, stage: Stage) -> str:
+    """Return the heading of a rung."""
+    title = (
+        f"Rung {number}: {counted(len(stage.candidates), 'candidate')}, {counted(stage.rung.epochs, 'epoch')}"
+    )
+    if stage.rung.replicates:
+        title += f", {stage.rung.replicates} new seeds each"
+    return title
+
+
+def named_rounds(outputs: Outputs) -> list[Round]:
+    """Return the rounds that a study names, or one of all configurations but `final`, replicates aside."""
+    given = rounds_in(outputs.record) or round_of_all(outputs)
+    has_original = any(field_of(each, "originally_dropped", list) for each in given)
+    rounds = []
+    for number, each in enumerate(given, 1):
+        dropped = known(each, "originally_dropped", outputs.runs)
+        name = field_of(each, "metric", str) or outputs.metric.name
+        rounds.append(
+            Round(
+                number=number,
+                title=field_of(each, "title", str),
+                candidates=known(each, "candidates", outputs.runs),
+                metric=metric_called(name, read_better(each) or outputs.directions.get(name)),
+                epochs=field_of(each, "epochs", int) or None,
+                originally_dropped=dropped,
+                is_overview=number == 1 and has_original and not dropped,
+            )
+        )
+    return rounds
+
+
+def round_of_all(outputs: Outputs) -> list[dict[str, Any]]:
+    """Return the one round of a study that names none, as study.json would have it; none where there is no candidate."""
+    everyone = []
+    taken = set()
+    for name, first in outputs.parameters.first.items():
+        if name != outputs.final and first not in taken:
+            everyone.append(name)
+            taken.add(first)
+    if not everyone:
+        return []
+    return [{"title": "All configurations", "candidates": everyone}]
+
+
+def known(content: dict[str, Any], name: str, names: Collection[str]) -> tuple[str, ...]:
+    """Return a list of names in a JSON object, each that is known once."""
+    given = [each for each in field_of(content, name, list) if isinstance(each, str)]
+    return tuple(each for each in dict.fromkeys(given) if each in names)
+
+
+# --- what the rule says of them ---
+def judge_round(outputs: Outputs, each: Round) -> Verdict:
+    """Return what the rule says of a round. A rung that keeps a number of candidates drops the others."""
+    if each.stage is not None:
+        scores = scores_at(outputs, each.stage)
+        if each.stage.rung.keep is not None:
+            return keep_best(scores, each.stage)
+        return judge(scores, each.candidates)
+    return judge(scores_of(outputs, each.metric, each.epochs), each.candidates)
+
+
+def choose_in(outputs: Outputs, rounds: Sequence[Round]) -> Choice:
+    """Choose among the candidates of the last round, or of the last rung, as it judges them."""
+    if not rounds:
+        return choose({}, (), {})
+    last = rounds[-1]
+    if last.stage is None:
+        scores = scores_of(outputs, last.metric, last.epochs)
+    elif last.stage.rung.keep is None:
+        scores = scores_at(outputs, last.stage)
+    else:  # nothing is chosen on the way
+        return choose({}, (), {})
+    return choose(scores, last.candidates, outputs.sizes)

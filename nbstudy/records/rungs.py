@@ -1,0 +1,131 @@
+"""The rungs of a study as they stand: who has climbed which, and what they are judged by there.
+
+How a rung is decided is in decision/elimination.py, which rungs there are in study/halving.py.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+from nbstudy.checks import fail
+from nbstudy.decision.elimination import Rung, Score, Stage, climb, settled, settled_epochs, spread
+from nbstudy.files import HISTORY
+from nbstudy.records.outputs import Outputs
+from nbstudy.records.reading import Run, field_of
+from nbstudy.records.states import State, is_fewer
+
+
+def stages_of(outputs: Outputs) -> list[Stage]:
+    """Return the rungs as far as they are decided, and the one that is under way; none without halving."""
+    if outputs.halving is None:
+        return []
+    return climb(
+        outputs.halving.rungs,
+        list(outputs.halving.candidates),
+        lambda name, rung: cost_on_rung(outputs, name, rung),
+    )
+
+
+def cost_on_rung(outputs: Outputs, name: str, rung: Rung) -> float | None:
+    """Return the mean cost of a candidate's runs on a rung; None where one of them has not completed it."""
+    runs = runs_at(outputs, name, rung)
+    costs = [score.cost for score in scores_on_rung(outputs, name, rung).values()]
+    if len(costs) < len(runs):
+        return None
+    return statistics.fmean(costs)
+
+
+def scores_at(outputs: Outputs, stage: Stage) -> dict[str, Score]:
+    """Return what the rule judges the candidates of a rung by, a score for each of their runs there.
+
+    The first run of a candidate goes by the candidate's name, also where it is one with a new seed.
+    """
+    scores: dict[str, Score] = {}
+    for name in stage.candidates:
+        scores |= first_by_name(name, scores_on_rung(outputs, name, stage.rung))
+    return scores
+
+
+def first_by_name(name: str, scores: Mapping[str, Score]) -> dict[str, Score]:
+    """Return the scores of a candidate's runs, of which the first goes by the candidate's name."""
+    first = next(iter(scores), "")
+    return {name if run == first else run: score for run, score in scores.items()}
+
+
+def scores_on_rung(outputs: Outputs, name: str, rung: Rung) -> dict[str, Score]:
+    """Return the scores of those of a candidate's runs that have completed a rung, in their order."""
+    scores = {}
+    for run_name in runs_at(outputs, name, rung):
+        run = completed(outputs, run_name)
+        if run is not None and has_climbed(outputs, run, rung):
+            scores[run_name] = score_on_rung(outputs, run, name, rung)
+    return scores
+
+
+def runs_at(outputs: Outputs, name: str, rung: Rung) -> list[str]:
+    """Return the runs by which a candidate is judged on a rung."""
+    if outputs.halving is None:
+        return []
+    return outputs.halving.runs_of(name, rung, outputs.parameters.given)
+
+
+def completed(outputs: Outputs, name: str) -> Run | None:
+    """Return the complete run of a configuration, also where a longer one is asked for now; None without one."""
+    run = outputs.runs.get(name)
+    if run is None or run.state is State.MISSING:
+        return None
+    if run.state is State.UNFINISHED:
+        return run.earlier
+    if run.changes.keys() <= {outputs.lengthens}:
+        return run
+    return None
+
+
+def has_climbed(outputs: Outputs, run: Run, rung: Rung) -> bool:
+    """Tell whether a complete run has the epochs of a rung, or ended before them when it was asked for as many.
+
+    What is asked for now plays no part: a rung that is decided stays so.
+    """
+    if outputs.halving is None or outputs.halving.metric.name not in run.history:
+        return False
+    asked = field_of(run.record, "parameters", dict).get(outputs.lengthens)
+    has_ended = bool(run.diverged or run.ended) and not is_fewer(asked, rung.epochs)
+    return len(run.history) >= rung.epochs or has_ended
+
+
+def score_on_rung(outputs: Outputs, run: Run, candidate: str, rung: Rung) -> Score:
+    """Return what a run of a candidate is judged by on a rung: its first epochs; infinite if it diverged in them."""
+    metric = outputs.metric  # which is that of the rungs
+    values = run.history[metric.name].iloc[: rung.epochs].tolist()
+    cost = metric.cost(settled(values))
+    if run.diverged and run.diverged <= rung.epochs:
+        cost = math.inf
+    return Score(
+        cost=cost,
+        configuration=candidate,
+        spread=spread(values),
+        settled_epochs=len(settled_epochs(values)),
+    )
+
+
+def check_rungs_can_be_decided(outputs: Outputs) -> None:
+    """Raise StudyError where a candidate was trained that does not have the metric by which the rungs decide."""
+    if outputs.halving is None:
+        return
+    for name in sorted(outputs.halving.first_runs):
+        run = completed(outputs, name)
+        if run and not run.history.empty and outputs.halving.metric.name not in run.history:
+            known = ", ".join(run.history)
+            place = f"{run.directory / HISTORY}: halving: metric"
+            fail(place, f"there is no column {outputs.halving.metric}; the columns are {known}")
+
+
+def is_decided(outputs: Outputs, stages: Sequence[Stage]) -> bool:
+    """Tell whether all is complete that the choice depends on: every configuration but the final one, and all rungs."""
+    if outputs.halving is not None:
+        top = stages[-1]
+        if top.rung != outputs.halving.rungs[-1] or top.waits_for:
+            return False
+    return all(name == outputs.final for name in outputs.incomplete)

@@ -1,0 +1,53 @@
+"""What the rule judges runs by: their settled values, or those of their best epochs, as costs."""
+
+from __future__ import annotations
+
+from nbstudy.decision.elimination import Score, best_epoch, settled, settled_epochs, spread
+from nbstudy.decision.metrics import Metric
+from nbstudy.records.outputs import Outputs
+from nbstudy.records.parameters import as_key
+from nbstudy.records.reading import Run
+from nbstudy.records.states import State
+
+
+def scores_of(
+    outputs: Outputs, metric: Metric | None = None, epochs: int | None = None, by_best_epoch: bool = False
+) -> dict[str, Score]:
+    """Return what the rule judges by, for each run that can be judged over the first epochs, or all.
+
+    That is the settled value, or the value of the best epoch. Complete runs can be judged, and unfinished
+    ones that have reached the epochs that are asked for; failed and stale ones cannot. None can by a metric of
+    which nobody knows what is better.
+    """
+    if metric is None:
+        metric = outputs.metric
+    if metric.better is None:
+        return {}
+    scores: dict[str, Score] = {}
+    keys = set()
+    for name, run in outputs.runs.items():
+        values = outputs.curve(name, metric.name, epochs).tolist()
+        if name == outputs.made or not can_be_judged(run, len(values), epochs):
+            continue
+        value = settled(values)
+        if by_best_epoch:
+            value, _ = best_epoch(values, metric)
+        key = as_key(run.parameters)
+        scores[name] = Score(
+            cost=metric.cost(value),
+            configuration=outputs.parameters.first[name],
+            spread=spread(values),
+            settled_epochs=len(settled_epochs(values)),
+            is_copy=key in keys,
+        )
+        keys.add(key)
+    return scores
+
+
+def can_be_judged(run: Run, length: int, epochs: int | None) -> bool:
+    """Tell whether a run is judged by so many of its epochs, where so many are looked at."""
+    if run.state.is_done:
+        return length > 0
+    if run.state is State.UNFINISHED and not run.error:
+        return epochs is not None and length >= epochs
+    return False

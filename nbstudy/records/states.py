@@ -1,0 +1,123 @@
+"""The state of a configuration, decided in one place: for the runner, and for a reader who has no study file.
+
+Both say by their own means what made a run that is not today's: the runner by the template itself, a reader by
+study.json. What that means for the state is the same for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from nbstudy.files import HISTORY
+from nbstudy.numbers import is_number
+
+THREADS = "number of threads"  # among changes by parameter or file, none of which is called so
+
+
+class State(StrEnum):
+    """What is on disk for a configuration; the first that fits."""
+
+    COMPLETE = "complete"  # in its place, made with today's parameters and code
+    UNFINISHED = "unfinished"  # attempts made with today's parameters and code: interrupted, or failed
+    STALE = "stale"  # in its place, but made with other parameters or code, or damaged
+    MISSING = "missing"  # nothing that can be used
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to run."""
+        return self is State.COMPLETE
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a study asks of a configuration now."""
+
+    parameters: dict[str, Any]
+    defaults: dict[str, Any]  # of the template, which count where the record of a run lacks a parameter
+    lengthens: str | None  # the parameter whose increase continues a finished run
+    threads: int | None  # that a run computes with; None where an earlier version wrote what is asked
+    may_be_longer: bool = False  # whether a run with more epochs than are asked for is complete, too
+
+
+@dataclass(frozen=True)
+class Made:
+    """A run or an attempt on disk, beside what is asked for now."""
+
+    directory: Path
+    run: dict[str, Any]  # run.json, empty where it is missing or damaged
+    changes: dict[str, str]  # what is not as asked, by parameter or file, as in "l2 0.001 -> 0.005"
+    outdated: dict[str, str]  # of these what makes it stale: not its length, where it may be longer
+    damaged: Collection[str]  # files that are not as they were, as far as that was looked for
+    is_usable: bool  # as asked, but perhaps shorter
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is complete, if it lies in its final place."""
+        return bool(self.run) and not self.outdated and not self.damaged
+
+
+def compare(
+    asked: Asked,
+    directory: Path,
+    run: dict[str, Any],
+    changed_code: dict[str, str],
+    damaged: Collection[str] = (),
+) -> Made:
+    """Compare a run or an attempt with what is asked for now; `changed_code` says which files are not today's."""
+    if not run:
+        changes = {}
+        if directory.exists():
+            changes["run.json"] = "run.json is damaged"
+        return Made(directory, run, changes, changes, damaged, is_usable=False)
+    made_with = asked.defaults | run["parameters"]
+    changes = changed_parameters(asked.parameters, made_with) | changed_threads(asked, run) | changed_code
+    outdated = dict(changes)
+    is_usable = not changes
+    if asked.lengthens is not None and asked.lengthens in changes:
+        epochs, epochs_asked = made_with.get(asked.lengthens), asked.parameters.get(asked.lengthens)
+        is_usable = len(changes) == 1 and is_fewer(epochs, epochs_asked)
+        if asked.may_be_longer and is_fewer(epochs_asked, epochs):
+            del outdated[asked.lengthens]
+    return Made(directory, run, changes, outdated, damaged, is_usable and HISTORY not in damaged)
+
+
+def decide(place: Made, attempts: Iterable[Made]) -> tuple[State, Made]:
+    """Return the state of a configuration and what it is decided by, given its attempts, the newest first."""
+    if place.is_current:
+        return State.COMPLETE, place
+    for attempt in attempts:
+        if attempt.is_usable:
+            return State.UNFINISHED, attempt
+    if place.directory.exists():
+        return State.STALE, place
+    return State.MISSING, place
+
+
+def changed_parameters(asked: dict[str, Any], made_with: dict[str, Any]) -> dict[str, str]:
+    """Say of each parameter that is not as asked what it was and what it is, as in "l2 0.001 -> 0.005"."""
+    return {
+        name: f"{name} {made_with.get(name)} -> {value}"
+        for name, value in asked.items()
+        if made_with.get(name) != value
+    }
+
+
+def changed_threads(asked: Asked, run: dict[str, Any]) -> dict[str, str]:
+    """Say that a run was made with another number of threads, as in "threads 1 -> 4"."""
+    if asked.threads is None or threads_of(run) == asked.threads:
+        return {}
+    return {THREADS: f"threads {threads_of(run)} -> {asked.threads}"}
+
+
+def threads_of(run: dict[str, Any]) -> int:
+    """Return the number of threads that a run was made with; earlier versions gave it one a core."""
+    return int(run.get("threads", run["cores"]))
+
+
+def is_fewer(epochs: Any, others: Any) -> bool:
+    """Tell whether both are numbers of epochs, and the first is the lower one."""
+    return is_number(epochs) and is_number(others) and epochs < others

@@ -1,0 +1,79 @@
+"""The table of a study's runs, a row a configuration, and their histories, a row an epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from nbstudy.decision.elimination import best_epoch, settled
+from nbstudy.numbers import as_count
+from nbstudy.records.outputs import Outputs
+from nbstudy.records.reading import Run
+
+COLUMNS = {  # of the table, which a number of result.json cannot have as its name
+    *("state", "reason", "error", "attempts", "started", "minutes", "device", "environment_changes"),
+    *("weights", "epochs", "diverged", "ended", "gap", "configuration"),
+}
+
+
+def table_of(outputs: Outputs) -> pd.DataFrame:
+    """Return the table that `Results.table` describes."""
+    rows = [row_of(outputs, run) for run in outputs.runs.values()]
+    table = pd.DataFrame(rows, index=pd.Index(outputs.runs, name="configuration"))
+    whole = {"weights", "diverged", "attempts"}
+    for name in outputs.numbers:
+        if all(isinstance(run.numbers.get(name, 0), int) for run in outputs.runs.values()):
+            whole.add(column_of(outputs, name))
+    for column in table:
+        if column in whole or column.endswith("_epoch"):
+            table[column] = table[column].astype("Int64")  # whole numbers of which some are missing
+    return table
+
+
+def row_of(outputs: Outputs, run: Run) -> dict[str, Any]:
+    """Return a row of the table."""
+    row: dict[str, Any] = {
+        "state": str(run.state),
+        "reason": run.reason,
+        "error": run.error,
+        "attempts": as_count(run.record.get("attempts")),
+        "started": run.record.get("started"),
+        "minutes": run.minutes,
+        "device": run.own_environment.get("device") or run.recorded_environment.get("processor"),
+        "environment_changes": "; ".join(run.environment_changes) or None,
+        "weights": run.weights,
+        "epochs": len(run.history),
+        "diverged": run.diverged,
+        "ended": run.ended,
+    }
+    for name in outputs.curved:
+        values = outputs.curve(run.name, name).tolist()
+        row[f"settled_{name}"] = settled(values)
+        metric = outputs.metric_called(name)
+        if metric.better:
+            row[f"best_{name}"], row[f"best_{name}_epoch"] = best_epoch(values, metric)
+    if "settled_loss" in row and "settled_val_loss" in row:
+        row["gap"] = row["settled_val_loss"] - row["settled_loss"]
+    for name in outputs.numbers:
+        row[column_of(outputs, name)] = run.numbers.get(name)
+    for name, value in run.parameters.items():
+        row[f"param_{name}"] = value
+    return row
+
+
+def column_of(outputs: Outputs, metric: str) -> str:
+    """Return the column of the table that holds what runs came to by a metric."""
+    if metric in outputs.curved:
+        return f"settled_{metric}"
+    if metric in COLUMNS or metric.startswith(("settled_", "best_", "param_")):
+        return f"result_{metric}"
+    return metric
+
+
+def histories_of(outputs: Outputs) -> pd.DataFrame:
+    """Return the histories as `Results.histories` describes them."""
+    histories = {name: run.history for name, run in outputs.runs.items() if len(run.history)}
+    if not histories:
+        return pd.DataFrame({"configuration": pd.Series(dtype=str), "epoch": pd.Series(dtype=int)})
+    return pd.concat(histories, names=["configuration"]).reset_index()

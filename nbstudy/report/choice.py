@@ -1,0 +1,270 @@
+"""The section "Which one is best": what is chosen, why, how sure that is, and what would make it surer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from nbstudy.decision.elimination import MOST_REPLICATES, POWER, Choice, Verdict, replicates_needed
+from nbstudy.decision.metrics import written
+from nbstudy.records.results import Results
+from nbstudy.records.rounds import Round, has_original
+from nbstudy.report.curves import Curve, Scale, curves_of, joined, padded, within_reach
+from nbstudy.report.dots import draw_ranking
+from nbstudy.report.figures import WIDTH, axis_label, set_margins, show_figures
+from nbstudy.report.labels import width_of
+from nbstudy.report.lines import draw_lines
+from nbstudy.report.looks import Look, dimmed
+from nbstudy.report.markdown import listed, show_texts, table_of_many
+from nbstudy.report.phrases import comparison_cells, decision, duration, interval, link
+from nbstudy.study.configurations import SEED
+
+CHOICE_WIDTH = 3.4  # of what runs settled at, beside the curves
+FIRST_REPLICATES = 3  # what to begin with where there are none
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """The candidates of a round, and what they settled at."""
+
+    each: Round
+    verdict: Verdict
+    title: str  # of what runs come to
+    is_by_epoch: bool
+    curves: list[Curve]  # of the candidates that are finite, best first
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """What there is to say of the choice."""
+
+    results: Results
+    choice: Choice
+    contest: Contest | None  # that decided; None where there is no round
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the rule says of the candidates."""
+        return self.choice.verdict
+
+    @property
+    def is_smaller(self) -> bool:
+        """Whether the choice has fewer weights than others that the rule keeps, so that these decide."""
+        known = self.results.sizes
+        sizes = {known[name] for name in self.verdict.kept if name in known}
+        return self.choice.chosen in known and len(sizes) > 1
+
+    @property
+    def left_by_original(self) -> list[str]:
+        """What the original had not dropped after its last round; none where there is no original."""
+        if not has_original(self.results.rounds):
+            return []
+        last = self.results.rounds[-1]
+        return [name for name in last.candidates if name not in last.originally_dropped]
+
+    @cached_property
+    def replicates_needed(self) -> int | None:
+        """How many runs each of the two best needs to be told apart; None where no number does it."""
+        return replicates_needed(self.verdict)
+
+
+def compute(results: Results) -> Chosen:
+    """Choose among the candidates of the last round."""
+    choice = results.choose()
+    contest = None
+    for last in results.rounds[-1:]:
+        contest = contest_of(results, last, choice.verdict)
+    return Chosen(results, choice, contest)
+
+
+def contest_of(results: Results, each: Round, verdict: Verdict) -> Contest:
+    """Return what the candidates of a round settled at."""
+    curves = curves_of(results, list(verdict.finite), verdict, each.metric, each.epochs, each.stage)
+    return Contest(each, verdict, results.title(each.metric), results.is_by_epoch(each.metric), curves)
+
+
+def show(chosen: Chosen, looks: Mapping[str, Look]) -> None:
+    """Show the candidates, and say which is chosen and why; nothing where none is."""
+    if chosen.contest is None or chosen.choice.chosen is None:
+        return
+    show_texts("## Which one is best", how_it_is_chosen(chosen.results, chosen.contest))
+    draw(chosen.contest, looks)
+    show_figures()
+    show_texts(table_of_choice(chosen), choice_made(chosen), more_replicates(chosen))
+
+
+# --- the figure ---
+def draw(contest: Contest, looks: Mapping[str, Look]) -> Axes | None:
+    """Draw the last half of the candidates' curves, and beside it what each run and their mean settled at.
+
+    A band reaches from the lowest to the highest replicate. Without epochs, or where there is no room for the names,
+    it is a ranking instead; None where nothing is finite.
+    """
+    verdict, metric = contest.verdict, contest.each.metric
+    if not verdict.finite:
+        return None
+    given = contest.curves
+    longest = max([curve.raw.index[-1] for curve in given], default=0)
+    names_width = sum(width_of(looks[curve.name].label) + 0.15 for curve in given)
+    if not contest.is_by_epoch or longest < 2 or names_width > CHOICE_WIDTH:
+        label = axis_label(metric, contest.title)
+        return draw_ranking(given, verdict, label, looks, verdict.dropped)
+
+    looks = dimmed(looks, verdict.dropped)
+    shares = [WIDTH - CHOICE_WIDTH, CHOICE_WIDTH]
+    left: Axes
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.0), width_ratios=shares, sharey=True)
+    set_margins(figure, left=0.75, right=0.1, bottom=0.7, top=0.1)
+    figure.subplots_adjust(wspace=0.05)
+    draw_lines(left, given, looks, scale_of_choice(given, verdict))
+    left.set(xlabel="epoch", ylabel=axis_label(metric), xlim=(longest // 2, longest))
+    for place, curve in enumerate(given):
+        draw_settled(right, place, curve, verdict.half_width(curve.name), looks[curve.name].colour)
+    right.set_xticks(range(len(given)), [looks[curve.name].label for curve in given])
+    right.set(xlim=(-0.6, len(given) - 0.4), xlabel="settled: each run, and the mean\nwith its 95 % interval")
+    return left
+
+
+def draw_settled(axes: Axes, place: float, curve: Curve, half_width: float, colour: str) -> None:
+    """Draw what each run settled at, small, and beside it their mean with its interval."""
+    axes.plot([place - 0.12] * len(curve.settled), curve.settled, "o", color=colour, markersize=4, alpha=0.5)
+    axes.plot(place + 0.08, curve.value, "o", color=colour, markersize=7)
+    if math.isfinite(half_width):
+        axes.errorbar(place + 0.08, curve.value, half_width, color=colour, linewidth=1.8, capsize=3)
+
+
+def scale_of_choice(curves: Sequence[Curve], verdict: Verdict) -> Scale:
+    """Return the scale that fits the survivors' bands in the last half of the epochs, and their intervals."""
+    last = max(curve.raw.index[-1] for curve in curves)
+    extents = []
+    for curve in curves:
+        if curve.name not in verdict.dropped:
+            late = curve.medians.loc[last // 2 + 1 :].stack()
+            width = np.nan_to_num(verdict.half_width(curve.name))
+            extents.append((curve.value - width, curve.value + width))
+            if len(late):
+                extents.append((late.min(), late.max()))
+    low, high = joined(extents)
+    return padded(low, high, within_reach(low, high, [curve.end for curve in curves]))
+
+
+# --- the table ---
+def table_of_choice(chosen: Chosen) -> str:
+    """Show the candidates that can be chosen, with the means and intervals that the choice compares."""
+    results, verdict, contest = chosen.results, chosen.verdict, chosen.contest
+    if contest is None:
+        return ""
+    metric = contest.each.metric
+    rows = []
+    for name, cost in verdict.finite.items():
+        row: dict[str, Any] = {"configuration": link(results.runs[name])}
+        row["weights"] = results.runs[name].weights
+        row["minutes"] = f"{results.runs[name].minutes:.1f}"
+        row[contest.title] = metric.value(cost)
+        row["95 % interval"] = interval(verdict, name, metric)
+        row["runs"] = verdict.runs[name]
+        row |= comparison_cells(name, verdict)
+        row["rule"] = decision(name, verdict)
+        rows.append(row)
+    return table_of_many(rows)
+
+
+# --- the sentences ---
+def how_it_is_chosen(results: Results, contest: Contest) -> str:
+    """Explain the choice, and the figure that shows it."""
+    candidates = "The choice is among the candidates of the last round, as that round judges them:"
+    if results.sizes:
+        chosen = (
+            f"{candidates} of all that the rule keeps, the smallest network, that is the one with the fewest weights, "
+            "because what chance explains is no reason to pay for more. Beside it stands the choice of the "
+            "one-standard-error rule (Breiman, Friedman, Olshen and Stone, 1984): the smallest whose mean is within one "
+            "standard error of the best mean."
+        )
+    else:
+        chosen = f"{candidates} of all that the rule keeps, the one with the best value."
+    if contest.is_by_epoch:
+        return (
+            f"{chosen} In the figure the last half of the curves is on the left, replicates in a band; on the right, on "
+            "the same vertical axis, is what each run settled at, and the mean with its 95 % interval. Look for "
+            "intervals that stay apart."
+        )
+    if contest.verdict.noise.is_known:
+        return f"{chosen} In the figure, look for intervals that stay apart."
+    return chosen
+
+
+def choice_made(chosen: Chosen) -> str:
+    """Say what is chosen from what and why, what another rule would choose, and what the original was left with."""
+    results, choice = chosen.results, chosen.choice
+    if choice.chosen is None:
+        return "No run can be judged yet, so none is chosen."
+    sentences = []
+    if len(choice.verdict.costs) > 1:
+        sentences.append(f"The candidates are {candidates_in_words(results)}.")
+    sentences.append(why_it_is_chosen(chosen))
+    if results.sizes and choice.within_one_error == choice.chosen:
+        sentences.append("The one-standard-error rule chooses it, too.")
+    elif results.sizes:  # without, that rule chooses the best
+        sentences.append(f"The one-standard-error rule chooses {choice.within_one_error}.")
+    if chosen.left_by_original:
+        sentences.append(f"The original was left with {listed(chosen.left_by_original)}.")
+    return " ".join(sentences)
+
+
+def why_it_is_chosen(chosen: Chosen) -> str:
+    """Say what makes the choice better than others that the rule keeps."""
+    verdict, name = chosen.verdict, chosen.choice.chosen
+    if not verdict.noise.is_known and len(verdict.finite) > 1:
+        unknown = "As nobody knows how much is chance, the best value counts"
+        return f"{unknown}, that of **{name}**: **it is the choice**."
+    if len(verdict.kept) == 1:
+        return f"The rule keeps **{name}** alone: **it is the choice**."
+    what = "the best"
+    if chosen.is_smaller:
+        what = "the smallest"
+    return f"Of what the rule keeps, {listed(verdict.kept)}, **{name}** is {what}: **it is the choice**."
+
+
+def candidates_in_words(results: Results) -> str:
+    """Say what the choice is made from."""
+    last = results.rounds[-1]
+    return f"those of the last round, *{last.title}*: {listed(last.candidates)}"
+
+
+def more_replicates(chosen: Chosen) -> str:
+    """Say how many replicates would tell the two best apart, and the line for the study file, where that is open."""
+    results, verdict = chosen.results, chosen.verdict
+    if chosen.choice.chosen is None or len(verdict.kept) < 2:
+        return ""
+    first, second, *_ = verdict.kept
+    if not isinstance(results.runs[first].parameters.get(SEED), int):
+        return f"A parameter `{SEED}` in the template would allow replicates, which say how much is chance."
+    if verdict.noise.is_guess or not verdict.noise.is_known:
+        line = study_lines(results, first, second, FIRST_REPLICATES)
+        return f"There are no replicates, so nobody knows how much is chance. To know it, {line}."
+    if not verdict.excess[second]:
+        return ""
+    number = chosen.replicates_needed
+    apart = f"To tell {first} and {second} apart at the difference seen, {written(verdict.excess[second])},"
+    if number is None:
+        return f"{apart} takes more than {MOST_REPLICATES:,} runs of each: for practical purposes they are equally good."
+    more = 2 * number - verdict.runs[first] - verdict.runs[second]
+    minutes = (results.runs[first].minutes + results.runs[second].minutes) / 2 * more
+    cost = f"{more} more than there are, about {duration(minutes, digits=0)} of computing"
+    chance = f"with a chance of {POWER:.0%}"
+    return f"{apart} {chance} takes about {number} runs of each ({cost}): {study_lines(results, first, second, number)}."
+
+
+def study_lines(results: Results, first: str, second: str, number: int) -> str:
+    """Say what to write into the study file for so many runs of two configurations."""
+    lines = f"`replicates: {number}` into {first} and {second}"
+    if results.halving is not None:
+        lines = f"`replicates: {number}` into the last rung"
+    return f"write {lines} in the study file, and run it again"

@@ -1,0 +1,150 @@
+"""The section "Load the runs": what was found of a study, and in what runs differ that should not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbstudy.records.reading import Run
+from nbstudy.records.results import Results, beside
+from nbstudy.records.states import State
+from nbstudy.report.markdown import SHOWN, listed, on_a_line, show_texts, table, with_arrows
+from nbstudy.report.phrases import link, progress
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A processor and libraries, and which runs were made with them."""
+
+    values: dict[str, str]
+    names: list[str]  # of configurations
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """What was found of a study."""
+
+    directory: Path
+    runs: dict[str, Run]
+    complete: int
+    oddities: dict[str, list[str]]  # by configuration
+    extras: list[str]
+    environments: list[Environment]  # each once
+
+
+def compute(results: Results) -> Loaded:
+    """Look at the runs of a study."""
+    alike: dict[str, Environment] = {}
+    for name, values in recorded_environments(results.runs).items():
+        key = str(sorted(values.items()))
+        alike.setdefault(key, Environment(values, [])).names.append(name)
+    return Loaded(
+        directory=results.directory,
+        runs=results.runs,
+        complete=len(results.complete),
+        oddities={name: oddities_of(run) for name, run in results.runs.items()},
+        extras=results.extras,
+        environments=list(alike.values()),
+    )
+
+
+def show(loaded: Loaded) -> None:
+    """Show what was found."""
+    show_texts(write(loaded))
+
+
+def write(loaded: Loaded) -> str:
+    """Say what was found of a study, and in what runs differ that should not; or that there is no study."""
+    if not loaded.runs:
+        return no_study(loaded.directory)
+    return f"{accounts(loaded)}\n\n{environments(loaded)}"
+
+
+def no_study(directory: Path) -> str:
+    """Say that there is no study, and the cure."""
+    there = f"**There is no study in `{directory.as_posix()}`**{beside(directory)}"
+    return f"{there}. `python runner.py` makes one."
+
+
+def accounts(loaded: Loaded) -> str:
+    """Name every run that is not complete, is not as it was asked for, or is not in the study."""
+    count = f"**{loaded.complete} of {len(loaded.runs)} configurations are complete.**"
+    lines = []
+    for run in loaded.runs.values():
+        if not run.state.is_done:
+            lines.append(f"- {link(run)}: {progress(run)}{because(run)}")
+        for oddity in loaded.oddities[run.name]:
+            lines.append(f"- {link(run)}: {oddity}")
+    for name in loaded.extras:
+        lines.append(f"- {name}: extra, on disk but not in the study")
+    if len(lines) > SHOWN:
+        lines[SHOWN:] = [f"- and {len(lines) - SHOWN:,} more: `results.csv` has the state of each"]
+    return "\n".join([count, "", *lines])
+
+
+def because(run: Run) -> str:
+    """Say why a run failed or is stale."""
+    if run.error:
+        return f": `{on_a_line(run.error)}`"
+    if run.state is State.STALE:
+        return ": " + with_arrows(", ".join(run.changes.values()))
+    return ""
+
+
+def oddities_of(run: Run) -> list[str]:
+    """Say what is not usual in what a run left: that it ended early, or went on under other circumstances."""
+    oddities = []
+    if run.diverged:
+        oddities.append(f"its loss was no longer finite at epoch {run.diverged}, and training ended there")
+    if run.ended:
+        oddities.append(f"ended early: {on_a_line(run.ended)}")
+    if run.environment_changes:
+        changes = with_arrows(on_a_line(listed(run.environment_changes)))
+        oddities.append(f"not from one environment, so be careful with small differences: {changes}")
+    return oddities
+
+
+# --- environments ---
+def recorded_environments(runs: Mapping[str, Run]) -> dict[str, dict[str, str]]:
+    """Return the processor and libraries of each run where they are known, all from one source.
+
+    That is what the runner recorded; where it did not for some run, what the runs say themselves, if they do.
+    """
+    there = [run for run in runs.values() if run.state is not State.MISSING]
+    recorded = {run.name: run.recorded_environment for run in there if run.recorded_environment}
+    if not all("instructions" in environment for environment in recorded.values()):
+        for (
+            environment
+        ) in recorded.values():  # earlier versions did not record them: nobody knows that they differ
+            environment.pop("instructions", None)
+    own = {run.name: run.own_environment for run in there if run.own_environment}
+    if own and len(recorded) < len(there):
+        return own
+    return recorded
+
+
+def environments(loaded: Loaded) -> str:
+    """Say with which processor and libraries the runs were made; warn where these were not the same for all."""
+    made = [environment.values for environment in loaded.environments]
+    if not made:
+        return ""
+    if len(made) == 1:
+        versions = [f"{name} {value}" for name, value in made[0].items()]
+        return f"Runs were made with {listed(versions, most=len(versions))}."
+    keys = differing_keys(made)
+    rows = []
+    for environment in loaded.environments:
+        differing = {key: environment.values.get(key, "") for key in keys}
+        names = listed(environment.names, most=4)
+        rows.append({"runs": len(environment.names), **differing, "configurations": names})
+    warning = "**Warning: runs differ in library versions or hardware,** and perhaps in their results because of it."
+    return f"{warning}\n\n{table(rows)}"
+
+
+def differing_keys(environments: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return what is not the same in all environments."""
+    keys: dict[str, None] = {}
+    for environment in environments:
+        keys.update(dict.fromkeys(environment))
+    return [key for key in keys if len({environment.get(key) for environment in environments}) > 1]

@@ -1,0 +1,137 @@
+"""The section "What the original could not see": what its criterion hid, and which of its decisions chance explains."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nbstudy.decision.elimination import Noise
+from nbstudy.decision.metrics import Metric, written
+from nbstudy.records.results import Results
+from nbstudy.records.rounds import has_original
+from nbstudy.report.markdown import joined, listed
+from nbstudy.report.rankings import ranking_of
+from nbstudy.report.rounds import Judged, rounds_of_dropping
+from nbstudy.report.test_set import Opened, what_is_tested
+
+PENALTY = 1e-6  # a loss above the cross-entropy by more than this contains a penalty
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """The accuracy of networks whose loss contains a penalty, and that of the others."""
+
+    with_one: dict[str, float]
+    without: dict[str, float]
+    dropped: int  # of those without one, by the original
+
+
+@dataclass(frozen=True)
+class Chance:
+    """The original's eliminations, and those of them that are within chance."""
+
+    noise: Noise
+    metric: Metric  # of the first round
+    decisions: int
+    within: list[str]  # the candidate of each that is
+
+
+@dataclass(frozen=True, eq=False)
+class Unseen:
+    """What the original could not see."""
+
+    penalty: Penalty | None  # None where not both kinds of networks are known
+    chance: Chance | None  # None where chance is unknown, or nothing was decided
+    opened: Opened
+
+
+def compute(results: Results, judged: Sequence[Judged], opened: Opened) -> Unseen | None:
+    """Find what the original could not see; None without an original, or without a choice to compare it with."""
+    if not has_original(results.rounds) or opened.choice.chosen is None:
+        return None
+    return Unseen(hidden_by_penalty(results), explained_by_chance(judged), opened)
+
+
+def write(unseen: Unseen | None) -> str:
+    """Say what its criterion hid, how many of its decisions chance explains, and what its choice is worth."""
+    if unseen is None:
+        return ""
+    sentences = []
+    if unseen.penalty is not None:
+        sentences.append(what_the_penalty_hid(unseen.penalty))
+    if unseen.chance is not None:
+        sentences.append(what_chance_explains(unseen.chance))
+    if unseen.opened.tested:
+        tested, what = unseen.opened.tested, what_is_tested(unseen.opened)
+        worth = "What a choice is worth on images that took no part in it, the test set says"
+        sentences.append(f"{worth}: {tested} for {what}.")
+    return joined(*sentences)
+
+
+# --- what there is to say ---
+def hidden_by_penalty(results: Results) -> Penalty | None:
+    """Tell networks whose loss contains a penalty from the others."""
+    losses = ranking_of(results, results.metric_called("val_loss")).values
+    errors = ranking_of(results, results.metric_called("val_cross_entropy")).values
+    accuracies = ranking_of(results, results.metric_called("val_accuracy")).values
+    with_one = {}
+    without = {}
+    for name, accuracy in accuracies.items():
+        if losses.get(name, 0.0) - errors.get(name, math.inf) > PENALTY:
+            with_one[name] = accuracy
+        elif name in losses and name in errors:
+            without[name] = accuracy
+    if not with_one or not without:
+        return None
+    dropped = rounds_of_dropping(results.rounds)
+    return Penalty(with_one, without, sum(name in dropped for name in without))
+
+
+def explained_by_chance(judged: Sequence[Judged]) -> Chance | None:
+    """Count the original's eliminations, and find those that are within chance."""
+    decisions = 0
+    within = []
+    for given in judged:
+        for name in given.each.originally_dropped:
+            if name in given.verdict.costs:
+                decisions += 1
+                if name in given.verdict.kept:
+                    within.append(name)
+    noise = judged[0].verdict.noise
+    if not decisions or noise.is_guess or not noise.is_known:
+        return None
+    return Chance(noise, judged[0].each.metric, decisions, within)
+
+
+# --- the sentences ---
+def what_the_penalty_hid(penalty: Penalty) -> str:
+    """Compare the accuracy of networks whose loss contains a penalty with that of the others."""
+    how = "better"
+    if statistics.median(penalty.without.values()) < statistics.median(penalty.with_one.values()):
+        how = "worse"
+    return (
+        f"Its criterion, val_loss, adds to the error of each network the network's own penalty. "
+        f"Without a penalty networks classify {how}: "
+        f"{level(penalty.without)} without one, {level(penalty.with_one)} with one. "
+        f"The original dropped {penalty.dropped} of the {len(penalty.without)} without."
+    )
+
+
+def level(accuracies: Mapping[str, float]) -> str:
+    """Say at which accuracy networks settle."""
+    best = max(accuracies, key=accuracies.__getitem__)
+    median = statistics.median(accuracies.values())
+    return f"a median val_accuracy of {written(median)} and at best {written(accuracies[best])} ({best})"
+
+
+def what_chance_explains(chance: Chance) -> str:
+    """Say how many of the original's eliminations are within chance."""
+    deviation = f"a standard deviation of {written(chance.noise.deviation)} in a run's {chance.metric}"
+    known = f"It did not know by how much chance alone changes a run: {deviation}, as replicates show."
+    if not chance.within:
+        return f"{known} All {chance.decisions} of its eliminations are larger than what chance explains."
+    which = listed(dict.fromkeys(chance.within))
+    explained = f"chance explains {len(chance.within)}: those of {which}"
+    return f"{known} Of its {chance.decisions} eliminations, {explained}."

@@ -1,0 +1,105 @@
+"""What several sections say in the same words: of a run, of chance, of a candidate against another."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from nbstudy.decision.elimination import Noise, Verdict
+from nbstudy.decision.metrics import Metric, written
+from nbstudy.records.reading import Run
+from nbstudy.records.results import Results
+from nbstudy.records.states import State
+from nbstudy.report.markdown import listed
+from nbstudy.study.configurations import SEED
+from nbstudy.words import counted
+
+
+# --- of a run ---
+def link(run: Run) -> str:
+    """Return the name of a run, as a link to its log where there is one."""
+    if run.state is State.MISSING:
+        return run.name
+    return f"[{run.name}]({run.directory.as_posix().replace(' ', '%20')}/{run.name}.ipynb)"
+
+
+def progress(run: Run) -> str:
+    """Say in which state a run is, and how far it has come."""
+    if run.state is State.MISSING:
+        return "missing"
+    if run.history.empty:
+        return run.word
+    return f"{run.word} at epoch {len(run.history)}"
+
+
+def duration(minutes: float, digits: int = 1) -> str:
+    """Return a duration in words, in seconds where it is short."""
+    if minutes < 1:
+        return counted(round(60 * minutes), "second")
+    return f"{minutes:.{digits}f} minutes"
+
+
+# --- of what decides ---
+def why_nothing_decides(results: Results, metric: Metric) -> str:
+    """Say why nothing can be decided by a metric, with the cure; empty where it can, or there is no complete run."""
+    if not results.complete:
+        return ""
+    if not results.metrics:
+        return "no run left a number to judge it by, in `history.csv` or `result.json`"
+    if metric.name not in results.metrics:
+        return f"no run has a `{metric}`; what runs have is {listed(results.metrics)}"
+    if metric.better is None:
+        return f"whether lower or higher values of `{metric}` are better, its name does not say; {say_better(results, metric)}"
+    return ""
+
+
+def say_better(results: Results, metric: Metric) -> str:
+    """Say which line the study file needs for a metric of which nobody knows what is better."""
+    lines = "`better: lower` or `better: higher`"
+    if metric.name == results.metric.name:
+        return f"write `metric: {metric}` and {lines} into the study file, and run it again"
+    return f"write {lines} beside it into the round of the study file, and run it again"
+
+
+def noise_in_words(noise: Noise) -> str:
+    """Say by how much chance changes a run, and how that is known."""
+    if not noise.is_known:
+        return "By how much chance changes a run is unknown, as there are no replicates."
+    if not noise.deviation and not noise.is_guess:
+        same = "All replicates are equal, so chance seems to change nothing, and any difference decides"
+        return f"{same}: see that the template uses its `{SEED}`, best for how data are split, too."
+    varies = f"Chance alone changes a run by a standard deviation of {written(noise.deviation)}"
+    if noise.is_guess:
+        epochs = f"the last {noise.degrees + 1} epochs of {noise.run}"
+        return f"{varies}, a guess from {epochs}, as there are no replicates."
+    return f"{varies}, as replicates show ({noise.degrees} degrees of freedom)."
+
+
+# --- of a candidate ---
+def comparison_cells(name: str, verdict: Verdict) -> dict[str, Any]:
+    """Return the cells that say by how much a candidate is worse than another, and how much is allowed."""
+    cells: dict[str, Any] = {"worse by": None, "than": None, "allowed": None}
+    comparison = verdict.against.get(name)
+    if comparison and name != verdict.best:
+        cells |= {"worse by": comparison.worse_by, "than": comparison.other}
+        if verdict.noise.is_known:
+            cells["allowed"] = comparison.allowed
+    return cells
+
+
+def decision(name: str, verdict: Verdict) -> str:
+    """Say what the rule does with a candidate."""
+    if name not in verdict.costs:
+        return "not judged"
+    if name in verdict.dropped:
+        return "dropped"
+    return "kept"
+
+
+def interval(verdict: Verdict, name: str, metric: Metric) -> str:
+    """Return the 95 % interval of a candidate's mean, empty where chance is unknown."""
+    half = verdict.half_width(name)
+    if math.isnan(half):
+        return ""
+    value = metric.value(verdict.costs[name])
+    return f"{written(value - half)} to {written(value + half)}"

@@ -1,0 +1,238 @@
+"""The sections of the rounds: who is dropped in each and why, beside what the original did."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from nbstudy.decision.elimination import Verdict, settled
+from nbstudy.decision.metrics import Better
+from nbstudy.records.results import Results
+from nbstudy.records.rounds import Round, has_original
+from nbstudy.records.states import State
+from nbstudy.report.curves import MOST_CURVES, Curve, curves_of, greyed
+from nbstudy.report.dots import draw_ranking
+from nbstudy.report.figures import axis_label, show_figures
+from nbstudy.report.lines import draw_with_labels, new_axes
+from nbstudy.report.looks import Look
+from nbstudy.report.markdown import listed, show_texts, table_of_many
+from nbstudy.report.phrases import (
+    comparison_cells,
+    decision,
+    link,
+    noise_in_words,
+    progress,
+    why_nothing_decides,
+)
+from nbstudy.report.rungs import Cut, after_rung, cut_of, table_of_rung
+from nbstudy.words import counted
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What there is to say of a candidate in a round."""
+
+    name: str
+    value: float  # by which it is judged; where nothing decides, what it comes to
+    differing: list[str]  # the parameters, the seed aside, in which it is not as the best one
+    notes: list[str]  # what to be careful of
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What there is to say of a round."""
+
+    results: Results
+    each: Round
+    verdict: Verdict
+    candidates: list[Candidate]  # best first, then those that are not judged
+    curves: list[Curve]  # of the first of these
+    cut: Cut | None  # of a rung that keeps a number of candidates
+    undecided: str  # why nothing can be decided by its metric; empty where it can
+    has_original: bool  # whether the study file tells of an original elimination
+
+
+def compute(results: Results, each: Round) -> Judged:
+    """Judge a round."""
+    verdict = results.judge(each)
+    not_judged = [name for name in each.candidates if name not in verdict.costs]
+    dropped_before = rounds_of_dropping(results.rounds[: each.number - 1])
+    candidates = []
+    for name in [*verdict.costs, *not_judged]:
+        differing = results.parameters.differing(name, verdict.best or name, results.parameters.factors)
+        value = value_in_round(results, each, name, verdict)
+        notes = notes_on(results, each, name, verdict, differing, dropped_before)
+        candidates.append(Candidate(name, value, differing, notes))
+    return Judged(
+        results=results,
+        each=each,
+        verdict=verdict,
+        candidates=candidates,
+        curves=curves_of(results, each.candidates, verdict, each.metric, each.epochs, each.stage),
+        cut=cut_of(results, each, verdict),
+        undecided=why_nothing_decides(results, each.metric),
+        has_original=has_original(results.rounds),
+    )
+
+
+def show(judged: Judged, looks: Mapping[str, Look]) -> None:
+    """Show a round; nothing where no run left a number."""
+    if not judged.results.metrics:
+        return
+    show_texts(before_round(judged.results, judged.each))
+    draw(judged, looks)
+    show_figures()
+    show_texts(table_of_round(judged), after_round(judged))
+
+
+# --- what there is to say ---
+def value_in_round(results: Results, each: Round, name: str, verdict: Verdict) -> float:
+    """Return what a candidate is judged by; where nothing decides, what it comes to."""
+    if each.metric.better is None:
+        return settled(results.curve(name, each.metric.name, each.epochs).tolist())
+    return each.metric.value(verdict.costs.get(name, math.inf))
+
+
+def notes_on(
+    results: Results,
+    each: Round,
+    name: str,
+    verdict: Verdict,
+    differing: Sequence[str],
+    dropped_before: Mapping[str, int],
+) -> list[str]:
+    """Return what to be careful of with a candidate."""
+    run = results.runs[name]
+    notes = []
+    if name in dropped_before:
+        notes.append(f"brought back, dropped in round {dropped_before[name]}")
+    if len(differing) > 1:
+        notes.append(f"{len(differing)} parameters at once")
+    if name in verdict.spared:
+        most = verdict.runs[verdict.best or name]
+        notes.append(
+            f"kept because it has {counted(verdict.runs[name], 'run')}: with {most} it would be dropped"
+        )
+    stands_for_it = results.parameters.first[name]
+    if run.state is not State.COMPLETE:
+        notes.append(progress(run))
+    elif name not in verdict.costs and stands_for_it in verdict.costs:
+        notes.append(f"a replicate of {stands_for_it}")
+    elif results.curve(name, each.metric.name).empty:
+        notes.append(f"has no {each.metric}")
+    return notes
+
+
+def rounds_of_dropping(rounds: Sequence[Round]) -> dict[str, int]:
+    """Return in which of these rounds the original dropped a candidate, the last one if in several."""
+    return {name: each.number for each in rounds for name in each.originally_dropped}
+
+
+# --- the figure ---
+def draw(judged: Judged, looks: Mapping[str, Look]) -> Axes | None:
+    """Draw a round's candidates: the dropped in grey, but all in colour in an overview.
+
+    They are ranked where they are very many, or have no epochs. None where there is nothing to draw.
+    """
+    metric = judged.each.metric
+    given = judged.curves
+    grey = greyed(judged.each, judged.verdict)
+    longest = max([len(curve.raw) for curve in given], default=0)
+    if longest > 1 and len(judged.each.candidates) <= MOST_CURVES:
+        axes = new_axes(looks[curve.name].label for curve in given)
+        return draw_with_labels(axes, given, metric, looks, grey)
+    if given:
+        label = axis_label(metric, judged.results.title(metric))
+        return draw_ranking(given, judged.verdict, label, looks, grey)
+    return None
+
+
+# --- the table ---
+def table_of_round(judged: Judged) -> str:
+    """Show the candidates of a round, best first, with what to be careful of; of a rung, those nearest its cut."""
+    if judged.cut is not None:
+        return table_of_rung(judged.cut)
+    each, verdict = judged.each, judged.verdict
+    rows = []
+    for candidate in judged.candidates:
+        name = candidate.name
+        row: dict[str, Any] = {"candidate": link(judged.results.runs[name])}
+        row[each.metric.name] = candidate.value
+        row["runs"] = verdict.runs.get(name)
+        row |= comparison_cells(name, verdict)
+        row["rule"] = decision(name, verdict)
+        if judged.has_original:
+            row["original"] = "kept"
+        if name in each.originally_dropped:
+            row["original"] = "dropped"
+        row["differs from the best in"] = ", ".join(candidate.differing)
+        row["note"] = "; ".join(candidate.notes)
+        rows.append(row)
+    return table_of_many(rows)
+
+
+# --- the sentences ---
+def before_round(results: Results, each: Round) -> str:
+    """Return the heading of a round, and what to look for in its figure."""
+    heading = f"### {each.number} · {each.title}"
+    metric = each.metric
+    if not results.is_by_epoch(metric):
+        better = ""
+        if metric.better:
+            better = f" ({metric.better} is better)"
+        ends = ""
+        if each.epochs:
+            ends = f" at the end of each run, as no history has it: `epochs: {each.epochs}` has no effect"
+        return f"{heading}\n\nBy {metric}{better}{ends}."
+    epochs = "all epochs"
+    if each.epochs:
+        epochs = f"the first {each.epochs} epochs"
+    if metric.better is None:
+        return f"{heading}\n\n{metric} over {epochs}."
+    look = "Look for the lines that end lowest"
+    if metric.better is Better.HIGHER:
+        look = "Look for the lines that end highest"
+    if len(each.candidates) > MOST_CURVES:
+        look = "The best are on top"
+    return f"{heading}\n\n{look}: {metric} over {epochs}."
+
+
+def after_round(judged: Judged) -> str:
+    """Say what the rule drops in a round and why, and whether the original did the same."""
+    if judged.cut is not None:
+        return after_rung(judged.cut)
+    verdict = judged.verdict
+    if not verdict.costs:
+        if judged.undecided:
+            return f"**Nothing is decided here:** {judged.undecided}."
+        return "None of the candidates can be judged yet."
+    sentences = [what_is_dropped(verdict), noise_in_words(verdict.noise)]
+    if judged.each.is_overview:
+        sentences.append("The original decided nothing here: this is its overview.")
+    elif judged.has_original:
+        sentences.append(original_in_words(judged.each, verdict))
+    return " ".join(sentences)
+
+
+def what_is_dropped(verdict: Verdict) -> str:
+    """Say what a verdict drops and keeps."""
+    if not verdict.dropped:
+        return "**The rule keeps all that are judged.**"
+    if not verdict.kept:
+        return "**The rule drops all that are judged**, which are no longer finite."
+    return f"**The rule drops {listed(verdict.dropped)}** and keeps {listed(verdict.kept)}."
+
+
+def original_in_words(each: Round, verdict: Verdict) -> str:
+    """Say what the original dropped in a round, and whether the rule agrees."""
+    did = "The original dropped none."
+    if each.originally_dropped:
+        did = f"The original dropped {listed(each.originally_dropped)}."
+    disputed = verdict.disputed(each.originally_dropped)
+    if disputed:
+        return f"{did} **They disagree on {listed(disputed)}.**"
+    return f"{did} **They agree.**"

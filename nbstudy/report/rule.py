@@ -1,0 +1,111 @@
+"""The start of the section "Elimination": the rule that decides, and how to read the rounds below it.
+
+This is explanation; what the rounds come to is in rounds.py.
+"""
+
+from __future__ import annotations
+
+from nbstudy.decision.elimination import critical_value, judge, least_difference, noise_of
+from nbstudy.records.results import Results
+from nbstudy.records.rounds import has_original
+from nbstudy.report.markdown import show_texts, source_of
+
+THE_RULE = """
+## Elimination
+
+**The rule** is a multiple comparison with the best (Hsu, 1981). A configuration's value is the mean of what its runs came to: one run, or replicates, which are runs that are equal except for a parameter called `seed`. A candidate is dropped when it is worse than any other by more than `c * s * sqrt(1 / n + 1 / m)`. Here *s* is the standard deviation between replicates, pooled over all replicated configurations of the study; *n* and *m* are the numbers of runs of the two; and *c* is the critical value of Dunnett's comparison of this candidate with all others, which grows with the number of candidates.
+
+**What it promises:** the truly best candidate is dropped in at most 5 % of rounds. That holds for one round, not for many together, and it takes chance to be equally large for all configurations. A candidate of few runs is allowed more, since its mean is less sure; where only that kept it, its note says so. A run whose values are no longer finite is always dropped.
+"""
+
+
+def show(results: Results) -> None:
+    """Explain the rule, show its source, and explain the rounds; nothing where no run left a number."""
+    if not results.metrics:
+        return
+    show_texts(
+        THE_RULE,
+        what_rule_needs(results),
+        how_rungs_work(results),
+        "This is the rule as the computer has it:",
+        source_of(judge, least_difference, critical_value, noise_of),
+    )
+    show_texts(what_figures_show(results), what_to_be_careful_of(results))
+
+
+def what_rule_needs(results: Results) -> str:
+    """Explain what the rule does without replicates, and with runs that are not long enough."""
+    if not results.has_epochs:
+        return ""
+    return (
+        "Without replicates, the deviation within the settled epochs of the best run stands in for *s*: a guess, and the "
+        "sentence below the table says so. A candidate that has not reached the epochs that a round looks at is drawn, "
+        "but not judged."
+    )
+
+
+def how_rungs_work(results: Results) -> str:
+    """Explain what rungs are, and what the rule has to do with them."""
+    if results.halving is None:
+        return ""
+    text = (
+        "**Rungs** (successive halving: Jamieson and Talwalkar, 2016). All candidates are trained for some epochs, the "
+        "best of them go on from there, and so on from rung to rung; the others stop. A rung keeps as many as the study "
+        "file says, also where chance could have put them in another order: it saves time, and may lose the one that "
+        "would have won. The rule judges the last rung alone."
+    )
+    if results.halving.rungs[-1].replicates:
+        text += (
+            " There each candidate is trained again with new seeds, and these runs alone count, for its value and for "
+            "*s*: those that brought it there were chosen for being good, and some of that was luck."
+        )
+    return text
+
+
+def what_figures_show(results: Results) -> str:
+    """Explain the figures of the rounds."""
+    start = (
+        "**The figures.** Survivors are in colour, the dropped in grey, and a configuration has the same colour and "
+        "line in all figures. A run that is not complete is named with its state."
+    )
+    parts = [start]
+    if results.has_epochs:
+        parts.append(
+            "A curve shows one number by epoch. It is drawn twice: thin and pale as it is, strong as its running median, "
+            "dashed where the run is not complete. Replicates are one curve, their mean, in a band from the lowest to the "
+            "highest of them. The dot beside its end is the settled value, by which the rule decides; a line that ends in "
+            "a cross has none. The vertical axis fits the survivors and those within reach of them, and is logarithmic "
+            "where these are many times apart; the others leave it where an arrow says so."
+        )
+    if results.numbers:
+        parts.append(
+            "A value without epochs is a dot, the best on top, with the 95 % interval of its mean where replicates tell "
+            "it; the small dots below it are its runs, and a cross is not judged. The axis fits the survivors and those "
+            "within reach of them; an arrow at its edge is further away."
+        )
+    return " ".join(parts)
+
+
+def what_to_be_careful_of(results: Results) -> str:
+    """Explain what the notes on candidates warn of."""
+    parts = []
+    if results.halving is None:
+        parts.append(
+            "The candidates of a round are those that the study file names: what the rule drops may come again in a "
+            "later one. One that differs from the best in two parameters or more is marked: its difference cannot be put "
+            "down to one of them."
+        )
+    if has_original(results.rounds):
+        parts.append(
+            '"The original" is the elimination that the study file records. A candidate that it had dropped in an '
+            "earlier round is marked as brought back. Where it dropped none in its first round, that round is an "
+            "overview, in which all are in colour."
+        )
+    if any(run.environment_changes for run in results.runs.values()):
+        parts.append(
+            "Some runs were resumed with other libraries or on another processor than they had begun with, as the table "
+            "of all runs notes: a difference as small as that between replicates may come from this."
+        )
+    if not parts:
+        return ""
+    return " ".join(["**What to be careful of.**", *parts])

@@ -1,0 +1,93 @@
+"""What load_results gives to anybody's own notebook."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nbstudy
+from nbstudy.checks import StudyError
+from nbstudy.files import write_json
+from nbstudy.records.results import Results, load_results
+from planted import ROOT, Planted, half_filled, without_replicates
+
+TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    """A half-filled study with replicates; tests only read it."""
+    return half_filled(tmp_path_factory.mktemp("planted"))
+
+
+@pytest.fixture(scope="module")
+def results(planted: Planted) -> Results:
+    """What the half-filled study left."""
+    return planted.load()
+
+
+def test_study_says_its_test_set_and_whether_it_is_a_quick_look(results: Results, tmp_path: Path) -> None:
+    assert (results.test, results.overrides) == ("fashion_mnist", {})
+    study = Planted(tmp_path, TWO, overrides=[("epochs", "3")])
+    assert (study.load().test, study.load().overrides) == (None, {"epochs": 3})
+
+
+def test_whole_numbers_and_fractions_are_values_of_one_parameter(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    configurations = study.record["configurations"]
+    configurations["a"] |= {"l2": 1, "units": 8}
+    configurations["b"] |= {"l2": 1.0}
+    write_json(study.outputs / "study.json", study.record)
+    results = study.load()
+    assert (
+        results.parameters.differing("a", "b", results.parameters.factors) == []
+        and results.parameters.first["b"] == "a"
+    )
+
+
+def test_parameters_that_vary(results: Results) -> None:
+    assert results.parameters.varying == ["hidden_layers", "units", "l2", "dropout", "seed"]
+    assert results.parameters.factors == ["hidden_layers", "units", "l2", "dropout"]
+    assert results.parameters.differing("both", "good", results.parameters.factors) == ["l2", "dropout"]
+
+
+# --- models ---
+@pytest.mark.parametrize(("content", "complaint"), [(None, "is not here"), (b"PK", "cannot be loaded")])
+def test_model_that_cannot_be_loaded_is_refused_with_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, complaint: str
+) -> None:
+    study = without_replicates(tmp_path)
+    model = study.outputs / "all" / "model.keras"
+    if content is not None:
+        model.write_bytes(content)
+        monkeypatch.setitem(
+            sys.modules, "keras", None
+        )  # its import takes seconds; it fails like a damaged file
+    with pytest.raises(
+        StudyError, match=f"model.keras: {complaint}.*; remove .*/all/ and run the study again"
+    ):
+        study.load().load_model("all")
+
+
+# --- as a package ---
+def test_package_has_the_results_public_and_imports_nothing_heavy() -> None:
+    assert nbstudy.load_results is load_results
+    assert nbstudy.Results is Results
+    code = (
+        "import sys, nbstudy\n"
+        "assert not {'pandas', 'matplotlib', 'keras', 'tensorflow', 'papermill'} & sys.modules.keys()\n"
+        "nbstudy.load_results\n"
+        "assert not {'matplotlib', 'keras', 'tensorflow', 'papermill', 'scipy'} & sys.modules.keys()\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+def test_results_can_be_moved(planted: Planted, results: Results, tmp_path: Path) -> None:
+    shutil.copytree(planted.outputs, tmp_path / "a b")
+    assert load_results(str(tmp_path / "a b")).table.equals(results.table)

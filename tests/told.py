@@ -1,0 +1,61 @@
+"""What the page tells of a study, computed as its cells compute it."""
+
+from __future__ import annotations
+
+from nbstudy.records.results import Results
+from nbstudy.report import choice, criteria, original, rounds, together
+from nbstudy.report.answer import Answer, write_conclusion
+from nbstudy.report.choice import Chosen
+from nbstudy.report.criteria import Criteria
+from nbstudy.report.phrases import link
+from nbstudy.report.rounds import Judged
+from nbstudy.report.test_set import Opened, Tested, openings_of
+from nbstudy.report.together import Together
+from planted import rows
+
+
+def judged_in(results: Results) -> list[Judged]:
+    """Judge every round."""
+    return [rounds.compute(results, each) for each in results.rounds]
+
+
+def round_of(results: Results, number: int) -> tuple[dict[str, dict[str, str]], str]:
+    """Return the table of a round, by candidate, and what is said of it."""
+    judged = rounds.compute(results, results.rounds[number - 1])
+    return rows(rounds.table_of_round(judged)), rounds.after_round(judged)
+
+
+def together_in(results: Results) -> Together:
+    """Compare all rounds."""
+    return together.compute(results, judged_in(results))
+
+
+def chosen_in(results: Results) -> Chosen:
+    """Choose among the candidates of the last round."""
+    return choice.compute(results)
+
+
+def criteria_of(results: Results) -> Criteria:
+    """Rank by every criterion."""
+    return criteria.compute(results, results.choose())
+
+
+def opened_of(results: Results, shut: str | None = None, tested: Tested | None = None) -> Opened:
+    """Return what the test set says, or why it stays shut."""
+    return Opened(results, results.choose(), shut, openings_of(results), tested)
+
+
+def answer_of(results: Results, shut: str | None = None, tested: Tested | None = None) -> Answer:
+    """Return what the answer is made of."""
+    return Answer(chosen_in(results), criteria_of(results), opened_of(results, shut, tested))
+
+
+def concluded(results: Results, shut: str | None = None) -> str:
+    """Return the conclusion, without a test."""
+    unseen = original.compute(results, judged_in(results), opened_of(results, shut))
+    return write_conclusion(answer_of(results, shut), unseen)
+
+
+def linked(results: Results, name: str) -> str:
+    """Return a name as a link to its log."""
+    return link(results.runs[name])

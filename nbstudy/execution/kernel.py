@@ -111,7 +111,10 @@ def run_cells(
     progress: Progress,
 ) -> str | None:
     """Start a kernel and run a notebook's cells in it; return the error, None if all of them ran."""
-    import papermill
+    with without(
+        "rfc3987_syntax"
+    ):  # a grammar that jsonschema compiles for seconds, and no notebook is held against
+        import papermill
     from jupyter_core.utils import ensure_event_loop
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what fails is said by the runner
@@ -143,6 +146,19 @@ def run_cells(
     if progress.ended < progress.cells:
         return f"SystemExit: the notebook ended in code cell {progress.ended} of {progress.cells}, before its last"
     return None
+
+
+@contextmanager
+def without(library: str) -> Iterator[None]:
+    """Let imports go without a library that they can do without, unless it is there already."""
+    if library in sys.modules:
+        yield
+        return
+    sys.modules[library] = None  # type: ignore[assignment]  # which says that there is none
+    try:
+        yield
+    finally:
+        sys.modules.pop(library, None)
 
 
 @dataclass

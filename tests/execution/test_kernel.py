@@ -235,6 +235,14 @@ def test_all_outputs_of_a_cell_are_kept_however_slowly_they_are_read(
     assert "the end" in outputs_of(log_in(tmp_path))
 
 
+def test_library_that_is_not_needed_is_missing_for_a_moment() -> None:
+    with kernel.without("this"), pytest.raises(ModuleNotFoundError):
+        import this  # noqa: F401 - a library that nobody has imported
+    assert "this" not in sys.modules
+    with kernel.without("json"):
+        assert sys.modules["json"] is json
+
+
 # --- where they talk ---
 def test_kernels_use_private_sockets_and_leave_none(project: Project, temporary: Path) -> None:
     project.edit(

@@ -2,9 +2,9 @@
 # KMeans with a seed finds the same centres each time with one thread or two, and others each time with eight.
 #
 # scikit-learn 1.9.1, numpy 2.4.6, scipy 1.17.1; 30 fits of the digits, random_state=0, one number of threads at a time.
-# Expected: bits may depend on the number of threads, but for one number a fit repeats itself. Seen: each thread adds
-# its sums to the centres when it is done, in no fixed order. Of two sums the order does not matter (a + b = b + a); of
-# more it does. Here 30 fits with eight threads had 30 different centres (with three: 2, with four: 4 to 6), on one core
+# Expected: bits may depend on the number of threads, but for one number a fit repeats itself. Seen: with three
+# threads or more it does not, as if each thread added its sums to the centres when it is done, in no fixed order: of two
+# sums the order does not matter (a + b = b + a), of more it does. Here 30 fits with eight threads had 30 different centres (with three: 2, with four: 4 to 6), on one core
 # as on two. The labels were the same, so nothing is seen until somebody compares the centres.
 set -euo pipefail
 unset OMP_NUM_THREADS

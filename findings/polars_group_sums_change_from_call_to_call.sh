@@ -4,8 +4,8 @@
 # polars 2.1.0, numpy 2.4.6; a million float64, five groups, 100 calls in one process.
 # Expected: for one number of threads the rows are split in one way, so that a call repeats itself, as it does for the
 # sum of the column. Seen: with POLARS_MAX_THREADS=2, 30 calls gave 14 different sums by group, maintain_order=True 11;
-# with four threads as many, on one core, too. The standard deviation by group was always the same. Only one thread
-# makes it repeat itself; RAYON_NUM_THREADS is not read.
+# with four threads 14 and 10, pinned to one core 24 and 7. With one thread it repeats itself. RAYON_NUM_THREADS is not
+# read.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

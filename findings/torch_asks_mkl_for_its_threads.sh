@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # torch's own sums take their number of threads from MKL, which cuts OMP_NUM_THREADS to the cores of the machine.
 #
-# torch 2.13.0 (MKL 2024.2, libgomp), on the CPU, Linux on x86-64, two cores at least. `more` is twice the cores of the machine, and two.
+# torch 2.13.0 (MKL 2024.2), Linux on x86-64, two cores at least; on the CPU. `more` is twice the cores of the machine, and two.
 # Expected: OMP_NUM_THREADS decides about what OpenMP splits, such as torch.sum, and MKL_NUM_THREADS about matrices.
-# Seen: torch asks MKL how many threads there are and gives OpenMP that number. So MKL_NUM_THREADS beats
+# Seen: torch behaves as if it gave OpenMP the number of threads that MKL tells it. MKL_NUM_THREADS beats
 # OMP_NUM_THREADS in torch.sum too, and more threads than cores are cut without a word, unless MKL_DYNAMIC=FALSE:
 # OMP_NUM_THREADS=4 means other bits on a machine of two cores than on one of four.
 set -euo pipefail

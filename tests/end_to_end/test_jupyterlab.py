@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
-from playwright.sync_api import Page, TimeoutError, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from planted import Planted, flat
 from project import ROOT, wait_for
@@ -102,15 +102,22 @@ def answers(address: str) -> bool:
         return False
 
 
-@pytest.fixture
-def browser(lab: str) -> Iterator[Page]:
-    """A page of a browser at the size of a laptop's screen."""
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser, which takes a while to start."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        page = chromium.new_page(viewport={"width": 1280, "height": 800})
-        page.set_default_timeout(60_000)
-        yield page
+        yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def browser(lab: str, chromium: Browser) -> Iterator[Page]:
+    """A page of a browser at the size of a laptop's screen, in which nobody has been before."""
+    page = chromium.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(60_000)
+    yield page
+    page.close()
 
 
 def run_all(page: Page, lab: str, notebook: str, *texts: str) -> None:

@@ -49,7 +49,10 @@ def test_missing_study_is_said_with_the_cure(results: Results) -> None:
 def test_environments_that_the_runner_recorded_are_compared(tmp_path: Path) -> None:
     study = Planted(tmp_path, TWO)
     study.measure("a", {"auc": 0.5}, environment={"processor": "EPYC", "python": "3.12"})
-    assert environments(compute(study.load())) == "Runs were made with processor EPYC, python 3.12 and threads 1."
+    assert (
+        environments(compute(study.load()))
+        == "Runs were made with processor EPYC, python 3.12 and threads 1."
+    )
     study.measure("b", {"auc": 0.5}, environment={"processor": "Xeon", "python": "3.12", "XLA_FLAGS": "x"})
     text = environments(compute(study.load()))
     assert text.startswith("**Warning: runs differ") and "| 1 | EPYC |  | a |\n| 1 | Xeon | x | b |" in text

@@ -1,8 +1,9 @@
 """Eliminate candidates, and choose among those that are left: plain numbers in, a Verdict or a Choice out.
 
 The rule is a multiple comparison with the best (Hsu, 1981): the truly best of a round's candidates is dropped in at
-most 5 % of rounds. A stricter rule is a smaller ERROR_RATE; another rule is a change of `judge` alone. Figures, tables
-and sentences take what they say from the Verdict. SciPy is imported when there is something to decide.
+most ERROR_RATE of rounds, which figures and sentences name too. Another rule is a change of `judge`, and of what explains
+it: `report.rule` in words, `least_step` and `replicates_needed` below in numbers. Figures, tables and sentences of rounds
+take what they say from the Verdict. SciPy is imported when there is something to decide.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from nbstudy.decision.elimination import Noise, Verdict
+from nbstudy.report.colours import COLOURS
 from nbstudy.report.curves import Curve
-from nbstudy.report.looks import COLOURS, Look
+from nbstudy.report.looks import Look
 from planted import Planted, flat
 
 LOOKS = {name: Look(colour, "-", name) for name, colour in zip("abcdefgh", COLOURS, strict=True)}

@@ -14,7 +14,7 @@ from typing import Any
 
 import nbformat
 
-from nbstudy.decision.elimination import climb
+from nbstudy.decision.halving import climb
 from nbstudy.files import FORMAT, ROOT, hash_of, write_json
 from nbstudy.records.results import Results, load_results
 from nbstudy.study.study import load_study

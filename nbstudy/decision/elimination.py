@@ -1,8 +1,9 @@
 """Eliminate candidates, and choose among those that are left: plain numbers in, a Verdict or a Choice out.
 
 The rule is a multiple comparison with the best (Hsu, 1981): the truly best of a round's candidates is dropped in at
-most 5 % of rounds. A stricter rule is a smaller ERROR_RATE; another rule is a change of `judge` alone. Figures, tables
-and sentences take what they say from the Verdict. SciPy is imported when there is something to decide.
+most ERROR_RATE of rounds, which figures and sentences name too. Another rule is a change of `judge`, and of what explains
+it: `report.rule` in words, `least_step` and `replicates_needed` below in numbers. Figures, tables and sentences of rounds
+take what they say from the Verdict. SciPy is imported when there is something to decide.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Better, Metric
 
 ERROR_RATE = 0.05  # the share of rounds in which the truly best candidate may be dropped
@@ -180,40 +182,6 @@ class Choice:
     error: float  # the standard error of the best mean, NaN where chance is unknown
 
 
-@dataclass(frozen=True)
-class Rung:
-    """A stage of successive halving: how long its candidates train, and how many of them go on."""
-
-    epochs: int
-    keep: int | None  # None for the last one, where the rule decides
-    replicates: int = (
-        0  # new runs of each candidate by which alone it is judged here; 0: by those that brought it here
-    )
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A rung as it stands: decided when every candidate has its cost."""
-
-    rung: Rung
-    candidates: list[str]  # in the study's order
-    costs: dict[str, float]  # of those whose runs are complete, best first; infinite where one has diverged
-
-    @property
-    def waits_for(self) -> list[str]:
-        """The candidates that it takes to decide it."""
-        return [name for name in self.candidates if name not in self.costs]
-
-    @property
-    def survivors(self) -> list[str]:
-        """The candidates that go on, in the study's order: the best that did not diverge; none before it is decided."""
-        if self.waits_for:
-            return []
-        finite = [name for name, cost in self.costs.items() if math.isfinite(cost)]
-        best = set(finite[: self.rung.keep])
-        return [name for name in self.candidates if name in best]
-
-
 # --- values ---
 def settled_epochs(values: Sequence[float]) -> list[float]:
     """Return the last tenth of a curve, rounded up."""
@@ -370,32 +338,6 @@ def noise_of(scores: Mapping[str, Score], best: str | None) -> Noise:
 
 
 # --- halving ---
-def climb(
-    rungs: Sequence[Rung], candidates: Sequence[str], cost_of: Callable[[str, Rung], float | None]
-) -> list[Stage]:
-    """Let candidates climb rungs as far as these are decided; the last stage is the one that is under way, or the top.
-
-    `cost_of` says what a candidate has cost at a rung, so that lower is better: the mean over its runs, of their
-    settled values over the rung's epochs; infinite where one has diverged, None where one is not complete. Of equal
-    costs the first in the order of candidates is the better one. Nothing else counts: not when runs came, nor on
-    how many machines, nor what came of later rungs (Jamieson and Talwalkar, 2016).
-    """
-    stages: list[Stage] = []
-    left = list(candidates)
-    for rung in rungs:
-        costs = {}
-        for name in left:
-            cost = cost_of(name, rung)
-            if cost is not None:
-                costs[name] = cost
-        best_first = sorted(costs, key=costs.__getitem__)
-        stages.append(Stage(rung, left, {name: costs[name] for name in best_first}))
-        left = stages[-1].survivors
-        if not left:
-            break
-    return stages
-
-
 def keep_best(scores: Mapping[str, Score], stage: Stage) -> Verdict:
     """Return the verdict of a rung that keeps a number of candidates: what it drops, whatever chance explains.
 

@@ -2,5 +2,5 @@
 
 It may import `records`, `study` and `decision`. The command takes `unfolding.unfold`, what `plan` prints,
 `places.open_pool`, `running.run_all` and `summary.summarise`. What only runs need (`work` and the kernels) is imported
-when there is something to run, `cluster` for a cluster alone.
+when there is something to run, `dask_cluster` for a cluster alone.
 """

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from nbstudy.checks import NAMES_SHOWN, StudyError
-from nbstudy.decision.elimination import Stage
+from nbstudy.decision.halving import Stage
 from nbstudy.execution.host import Share, number_of_cores
 from nbstudy.files import OUTPUTS
 from nbstudy.records.lease import holder_of

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbstudy.decision.elimination import Stage
+from nbstudy.decision.halving import Stage
 from nbstudy.records.runs import Context, Finding, Task, find, tasks_of
 from nbstudy.study.study import Study
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nbstudy.decision.elimination import Choice, Stage, Verdict, choose, judge, keep_best
+from nbstudy.decision.elimination import Choice, Verdict, choose, judge, keep_best
+from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric, metric_called
 from nbstudy.records.outputs import Outputs, read_better, rounds_in
 from nbstudy.records.reading import field_of

@@ -10,7 +10,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from nbstudy.checks import fail
-from nbstudy.decision.elimination import Rung, Score, Stage, climb, settled, settled_epochs, spread
+from nbstudy.decision.elimination import Score, settled, settled_epochs, spread
+from nbstudy.decision.halving import Rung, Stage, climb
 from nbstudy.files import HISTORY
 from nbstudy.records.outputs import Outputs
 from nbstudy.records.reading import Run, field_of

@@ -19,7 +19,11 @@ THREADS = "number of threads"  # among changes by parameter or file, none of whi
 
 
 class State(StrEnum):
-    """What is on disk for a configuration; the first that fits."""
+    """What is on disk for a configuration; the first that fits.
+
+    Another one is a line here, its place in `decide`, and what it means for the next attempt in `runs.find`; the
+    sections of the page treat what is not complete alike, and name it by its text.
+    """
 
     COMPLETE = "complete"  # in its place, made with today's parameters and code
     UNFINISHED = "unfinished"  # attempts made with today's parameters and code: interrupted, or failed

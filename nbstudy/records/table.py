@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -11,10 +12,23 @@ from nbstudy.numbers import as_count
 from nbstudy.records.outputs import Outputs
 from nbstudy.records.reading import Run
 
-COLUMNS = {  # of the table, which a number of result.json cannot have as its name
-    *("state", "reason", "error", "attempts", "started", "minutes", "device", "environment_changes"),
-    *("weights", "epochs", "diverged", "ended", "gap", "configuration"),
+# What the table says of any run, a column each; `Results.table` tells its readers what they hold. A metric's columns
+# come after these.
+OF_ANY_RUN: dict[str, Callable[[Run], Any]] = {
+    "state": lambda run: str(run.state),
+    "reason": lambda run: run.reason,
+    "error": lambda run: run.error,
+    "attempts": lambda run: as_count(run.record.get("attempts")),
+    "started": lambda run: run.record.get("started"),
+    "minutes": lambda run: run.minutes,
+    "device": lambda run: run.own_environment.get("device") or run.recorded_environment.get("processor"),
+    "environment_changes": lambda run: "; ".join(run.environment_changes) or None,
+    "weights": lambda run: run.weights,
+    "epochs": lambda run: len(run.history),
+    "diverged": lambda run: run.diverged,
+    "ended": lambda run: run.ended,
 }
+NAMES = {"configuration", *OF_ANY_RUN, "gap"}  # which a number of result.json cannot have as its own
 
 
 def table_of(outputs: Outputs) -> pd.DataFrame:
@@ -33,20 +47,7 @@ def table_of(outputs: Outputs) -> pd.DataFrame:
 
 def row_of(outputs: Outputs, run: Run) -> dict[str, Any]:
     """Return a row of the table."""
-    row: dict[str, Any] = {
-        "state": str(run.state),
-        "reason": run.reason,
-        "error": run.error,
-        "attempts": as_count(run.record.get("attempts")),
-        "started": run.record.get("started"),
-        "minutes": run.minutes,
-        "device": run.own_environment.get("device") or run.recorded_environment.get("processor"),
-        "environment_changes": "; ".join(run.environment_changes) or None,
-        "weights": run.weights,
-        "epochs": len(run.history),
-        "diverged": run.diverged,
-        "ended": run.ended,
-    }
+    row = {column: tell(run) for column, tell in OF_ANY_RUN.items()}
     for name in outputs.curved:
         values = outputs.curve(run.name, name).tolist()
         row[f"settled_{name}"] = settled(values)
@@ -66,7 +67,7 @@ def column_of(outputs: Outputs, metric: str) -> str:
     """Return the column of the table that holds what runs came to by a metric."""
     if metric in outputs.curved:
         return f"settled_{metric}"
-    if metric in COLUMNS or metric.startswith(("settled_", "best_", "param_")):
+    if metric in NAMES or metric.startswith(("settled_", "best_", "param_")):
         return f"result_{metric}"
     return metric
 

@@ -13,7 +13,8 @@ from functools import cached_property
 
 import pandas as pd
 
-from nbstudy.decision.elimination import Stage, Verdict, runs_of_candidates, settled
+from nbstudy.decision.elimination import Verdict, runs_of_candidates, settled
+from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round

@@ -18,10 +18,10 @@ from nbstudy.decision.elimination import Verdict, least_step
 from nbstudy.decision.metrics import Better, Metric, written
 from nbstudy.records.results import Results
 from nbstudy.records.states import State
+from nbstudy.report.colours import GREY, SHADE, STRONG
 from nbstudy.report.curves import Scale, padded, within_reach
 from nbstudy.report.figures import WIDTH, axis_label, set_margins, show_figures
 from nbstudy.report.labels import (
-    GREY,
     SMALL,
     SMALLER,
     Label,
@@ -239,7 +239,7 @@ def noise_band(axes: Axes, values: Mapping[str, float], metric: Metric, noise: f
     if metric.better is Better.HIGHER:
         best = max(values.values())
         worse = best - noise
-    axes.axhspan(best, worse, color="0.92", zorder=0)
+    axes.axhspan(best, worse, color=SHADE, zorder=0)
 
 
 def draw_factor(axes: Axes, given: Factor, looks: Mapping[str, Look], both: bool) -> Axes:
@@ -311,9 +311,9 @@ def median_of_chains(axes: Axes, given: Factor) -> Label:
         for level, value in zip(chain.levels, chain.values, strict=True):
             at_level[level].append(value)
     medians = [statistics.median(values or [math.nan]) for values in at_level.values()]
-    axes.plot(medians, color="black", linewidth=2, zorder=3)
+    axes.plot(medians, color=STRONG, linewidth=2, zorder=3)
     _, at = fraction_of(axes, 0, medians[-1])
-    return Label(at, f"median of {len(given.chains):,}", "black")
+    return Label(at, f"median of {len(given.chains):,}", STRONG)
 
 
 # --- the sentences ---

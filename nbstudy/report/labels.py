@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
+from nbstudy.report.colours import FAINT, GREY
+
 SMALL, SMALLER = 9.0, 8.0  # sizes of letters, in points
-GREY = "0.5"
-FAINT = "0.75"
 DOT, COLUMN = 1.012, 1.035  # where dots and labels are to the right of axes, as shares of their width
 LABEL_HEIGHT = 0.16  # from one label to the next, in inches
 LONGEST_LABEL = 30  # letters; the middle of a longer one is left out

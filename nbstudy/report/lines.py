@@ -10,18 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from nbstudy.decision.metrics import Metric
+from nbstudy.report.colours import GREY
 from nbstudy.report.curves import Curve, Scale, scale_of
 from nbstudy.report.figures import WIDTH, apply, axis_label, set_margins
-from nbstudy.report.labels import (
-    DOT,
-    GREY,
-    LABEL_HEIGHT,
-    Label,
-    fraction_of,
-    label_edge,
-    label_right,
-    width_of,
-)
+from nbstudy.report.labels import DOT, LABEL_HEIGHT, Label, fraction_of, label_edge, label_right, width_of
 from nbstudy.report.looks import Look, dimmed
 
 

@@ -11,10 +11,9 @@ from typing import Literal
 from nbstudy.records.reading import Run
 from nbstudy.records.results import Results
 from nbstudy.records.states import State
-from nbstudy.report.labels import GREY, shortened
+from nbstudy.report.colours import COLOURS, GREY
+from nbstudy.report.labels import shortened
 
-# Okabe and Ito's colours, which colour-blind people can tell apart, but brown for their yellow
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31"]
 LineStyle = Literal["-", ":", "-.", "--"]
 STYLES: list[LineStyle] = ["-", ":", "-."]
 INCOMPLETE: LineStyle = "--"  # the style of runs that are not complete

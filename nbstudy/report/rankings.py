@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from nbstudy.decision.elimination import Score, Stage, Verdict, choose, judge
+from nbstudy.decision.elimination import Score, Verdict, choose, judge
+from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric, can_decide, data_of
 from nbstudy.records.results import Results
 from nbstudy.records.rungs import first_by_name, runs_at, scores_at

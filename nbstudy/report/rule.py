@@ -5,17 +5,17 @@ This is explanation; what the rounds come to is in rounds.py.
 
 from __future__ import annotations
 
-from nbstudy.decision.elimination import critical_value, judge, least_difference, noise_of
+from nbstudy.decision.elimination import ERROR_RATE, critical_value, judge, least_difference, noise_of
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import has_original
 from nbstudy.report.markdown import show_texts, source_of
 
-THE_RULE = """
+THE_RULE = f"""
 ## Elimination
 
 **The rule** is a multiple comparison with the best (Hsu, 1981). A configuration's value is the mean of what its runs came to: one run, or replicates, which are runs that are equal except for a parameter called `seed`. A candidate is dropped when it is worse than any other by more than `c * s * sqrt(1 / n + 1 / m)`. Here *s* is the standard deviation between replicates, pooled over all replicated configurations of the study; *n* and *m* are the numbers of runs of the two; and *c* is the critical value of Dunnett's comparison of this candidate with all others, which grows with the number of candidates.
 
-**What it promises:** the truly best candidate is dropped in at most 5 % of rounds. That holds for one round, not for many together, and it takes chance to be equally large for all configurations. A candidate of few runs is allowed more, since its mean is less sure; where only that kept it, its note says so. A run whose values are no longer finite is always dropped.
+**What it promises:** the truly best candidate is dropped in at most {100 * ERROR_RATE:g} % of rounds. That holds for one round, not for many together, and it takes chance to be equally large for all configurations. A candidate of few runs is allowed more, since its mean is less sure; where only that kept it, its note says so. A run whose values are no longer finite is always dropped.
 """
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nbstudy.decision.elimination import Noise, Stage, Verdict, least_step
+from nbstudy.decision.elimination import Noise, Verdict, least_step
+from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric, written
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round

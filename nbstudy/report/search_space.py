@@ -17,9 +17,9 @@ from nbstudy.numbers import is_number
 from nbstudy.records.reading import field_of
 from nbstudy.records.results import Results
 from nbstudy.records.rungs import is_decided, runs_at, stages_of
+from nbstudy.report.colours import COLOURS, GREY
 from nbstudy.report.figures import WIDTH, axis_label, number_by_magnitude, show_figures
-from nbstudy.report.labels import GREY, SMALL
-from nbstudy.report.looks import COLOURS
+from nbstudy.report.labels import SMALL
 from nbstudy.report.markdown import show_texts
 from nbstudy.report.rounds import Judged
 from nbstudy.words import counted

@@ -23,6 +23,7 @@ from nbstudy.decision.elimination import Choice, settled_epochs
 from nbstudy.decision.metrics import written
 from nbstudy.records.openings import Opening, read_openings
 from nbstudy.records.results import Results
+from nbstudy.report.colours import INK, SHARES
 from nbstudy.report.figures import WIDTH, show_figures
 from nbstudy.report.labels import SMALL
 from nbstudy.report.markdown import listed, show_texts, table
@@ -206,7 +207,7 @@ def draw_confusion(counts: pd.DataFrame) -> Axes:
     _, axes = plt.subplots(figsize=(7, 6), layout="constrained")
     axes.grid(visible=False)
     matrix = ConfusionMatrixDisplay(counts.to_numpy(), display_labels=counts.index)
-    matrix.plot(cmap="Blues", xticks_rotation=45, colorbar=False, ax=axes)
+    matrix.plot(cmap=SHARES, xticks_rotation=45, colorbar=False, ax=axes)
     return axes
 
 
@@ -221,7 +222,7 @@ def draw_mistakes(images: np.ndarray[Any, Any], worst: pd.DataFrame, classes: Se
     )
     for axes, (number, row) in zip(grid.flat, worst.iterrows(), strict=False):
         axes.grid(visible=False)
-        axes.imshow(images[number], cmap="gray_r")
+        axes.imshow(images[number], cmap=INK)
         true, said = classes[int(row["true"])], classes[int(row["said"])]
         axes.set_title(f"{true},\nsays {said}\n({row['certainty']:.1%})", loc="center", fontsize=SMALL)
     return figure

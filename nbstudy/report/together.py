@@ -19,9 +19,10 @@ from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.metrics import Better, Metric
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round
+from nbstudy.report.colours import GREY
 from nbstudy.report.curves import Curve, Scale, greyed, scale_of, within_reach
 from nbstudy.report.figures import WIDTH, axis_label, save, set_margins, show_figures
-from nbstudy.report.labels import GREY, SMALL, SMALLER, mark_exit, shortened, width_of
+from nbstudy.report.labels import SMALL, SMALLER, mark_exit, shortened, width_of
 from nbstudy.report.lines import draw_lines, way_out
 from nbstudy.report.looks import Look, dimmed
 from nbstudy.report.markdown import show_texts, table

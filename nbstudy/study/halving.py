@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from nbstudy.checks import Faults, check_known, fail, mapping, sequence, shorten
-from nbstudy.decision.elimination import Rung, Stage
+from nbstudy.decision.halving import Rung, Stage
 from nbstudy.decision.metrics import Better, Metric, metric_called
 from nbstudy.study.configurations import SEED, Named, replicate_of, resolve
 from nbstudy.study.parameters import TEXT, WHOLE_NUMBER, convert

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nbstudy.checks import Faults, StudyError, check_known
-from nbstudy.decision.elimination import Stage
+from nbstudy.decision.halving import Stage
 from nbstudy.files import CHECKPOINT, FORMAT
 from nbstudy.study.configurations import check_names, check_replicates_differ, read_configurations, resolve
 from nbstudy.study.halving import Configurations, Halving, check_halving, read_halving

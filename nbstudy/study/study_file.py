@@ -1,6 +1,7 @@
 """A study file, read: its keys, and the notebooks that it names.
 
-What a key means is checked where its subject is: see the comments of EMPTY.
+What a key means is checked where its subject is: see the comments of EMPTY. Another key is a line there, a field of
+`study.Study`, which `load_study` fills and `record` keeps in study.json, and a section of params/README.md.
 """
 
 from __future__ import annotations

@@ -11,12 +11,10 @@ import pytest
 from nbstudy.decision.elimination import (
     Choice,
     Noise,
-    Rung,
     Score,
     Verdict,
     best_epoch,
     choose,
-    climb,
     critical_value,
     judge,
     least_step,
@@ -27,6 +25,7 @@ from nbstudy.decision.elimination import (
     settled_epochs,
     spread,
 )
+from nbstudy.decision.halving import Rung, climb
 from nbstudy.decision.metrics import metric_called
 
 # Replicates of two networks: deviations of 0.02 in three runs and of 0.0141 in two, pooled

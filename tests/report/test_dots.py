@@ -9,9 +9,8 @@ from matplotlib.axes import Axes
 
 from drawn import LOOKS, check_texts, curve, judged, judged_twice, texts_of
 from nbstudy.decision.elimination import Verdict
+from nbstudy.report.colours import COLOURS, GREY
 from nbstudy.report.dots import draw_ranking, scale_of_ranking
-from nbstudy.report.labels import GREY
-from nbstudy.report.looks import COLOURS
 
 
 def ranked(costs: dict[str, float], verdict: Verdict) -> Axes:

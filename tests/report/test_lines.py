@@ -13,10 +13,11 @@ from matplotlib.colors import to_hex
 
 from drawn import LOOKS, check_texts, curve, strong, texts_of
 from nbstudy.decision.metrics import Metric, metric_called
+from nbstudy.report.colours import COLOURS, GREY
 from nbstudy.report.curves import Curve
-from nbstudy.report.labels import GREY, shortened
+from nbstudy.report.labels import shortened
 from nbstudy.report.lines import draw_with_labels, new_axes
-from nbstudy.report.looks import COLOURS, Look
+from nbstudy.report.looks import Look
 
 LOSS, ACCURACY = metric_called("loss"), metric_called("accuracy")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from nbstudy.records.results import Results
-from nbstudy.report.labels import GREY
-from nbstudy.report.looks import COLOURS, Look, dimmed, looks_of
+from nbstudy.report.colours import COLOURS, GREY
+from nbstudy.report.looks import Look, dimmed, looks_of
 from planted import Planted
 
 

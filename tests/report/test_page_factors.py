@@ -13,6 +13,7 @@ from drawn import LOOKS, check_texts, judged, judged_twice, texts_of
 from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.metrics import metric_called
 from nbstudy.records.results import Results
+from nbstudy.report.colours import COLOURS
 from nbstudy.report.factors import (
     Chain,
     Effects,
@@ -29,7 +30,7 @@ from nbstudy.report.factors import (
     summed_up,
 )
 from nbstudy.report.labels import Label
-from nbstudy.report.looks import COLOURS, Look
+from nbstudy.report.looks import Look
 from nbstudy.report.rankings import Ranking, ranking_of
 from planted import EPOCHS, Planted
 

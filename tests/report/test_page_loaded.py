@@ -7,6 +7,7 @@ from pathlib import Path
 from nbstudy.records.results import Results, load_results
 from nbstudy.report.loaded import accounts, compute, environments, recorded_environments, write
 from planted import Planted, column, rows, without_replicates
+from project import change
 
 TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
 
@@ -48,7 +49,10 @@ def test_missing_study_is_said_with_the_cure(results: Results) -> None:
 def test_environments_that_the_runner_recorded_are_compared(tmp_path: Path) -> None:
     study = Planted(tmp_path, TWO)
     study.measure("a", {"auc": 0.5}, environment={"processor": "EPYC", "python": "3.12"})
-    assert environments(compute(study.load())) == "Runs were made with processor EPYC and python 3.12."
+    assert (
+        environments(compute(study.load()))
+        == "Runs were made with processor EPYC, python 3.12 and threads 1."
+    )
     study.measure("b", {"auc": 0.5}, environment={"processor": "Xeon", "python": "3.12", "XLA_FLAGS": "x"})
     text = environments(compute(study.load()))
     assert text.startswith("**Warning: runs differ") and "| 1 | EPYC |  | a |\n| 1 | Xeon | x | b |" in text
@@ -58,10 +62,22 @@ def test_environment_is_that_which_the_runner_recorded_where_it_did_for_all(tmp_
     study = Planted(tmp_path, TWO)
     recorded = {"processor": "EPYC", "python": "3.12"}
     study.run("a", [0.5], environment=recorded)
-    assert recorded_environments(study.load().runs) == {"a": recorded}
+    assert recorded_environments(study.load().runs) == {"a": recorded | {"threads": "1"}}
     study.run("b", [0.5])  # as before there were records: all runs are compared by what they say themselves
     told = {"device": "x86_64", "python": "3.11", "keras": "3"}
     assert recorded_environments(study.load().runs) == {"a": told, "b": told}
+
+
+def test_threads_and_instructions_are_compared_where_they_are_known(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    recorded = {"processor": "EPYC"}
+    record = study.measure("a", {"auc": 0.5}, environment=recorded) / "run.json"
+    study.measure("b", {"auc": 0.5}, environment=recorded | {"instructions": "avx2"})
+    assert environments(compute(study.load())) == "Runs were made with processor EPYC and threads 1."
+    change(record, environment=recorded | {"instructions": "avx2 avx512f"})
+    assert "| 1 | avx2 avx512f | a |" in environments(compute(study.load()))
+    change(record, environment=recorded, accepted=["threads 2"])
+    assert "| 1 | 2, accepted | a |\n| 1 | 1 | b |" in environments(compute(study.load()))
 
 
 def test_environments_are_devices_and_versions(tmp_path: Path) -> None:

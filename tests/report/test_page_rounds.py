@@ -11,7 +11,7 @@ from drawn import check_texts, many
 from nbstudy.decision.metrics import metric_called
 from nbstudy.records.results import Results
 from nbstudy.report import choice, rounds
-from nbstudy.report.labels import GREY
+from nbstudy.report.colours import GREY
 from nbstudy.report.looks import looks_of
 from nbstudy.report.rounds import before_round
 from planted import Planted, column, flat

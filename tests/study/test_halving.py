@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nbstudy.checks import StudyError
-from nbstudy.decision.elimination import Stage
+from nbstudy.decision.halving import Stage
 from nbstudy.study.study import Study, load_study
 
 STUDY = """

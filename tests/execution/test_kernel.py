@@ -164,7 +164,7 @@ def test_run_is_the_same_on_everybodys_machine(tmp_path: Path, monkeypatch: pyte
     shown = outputs_of(log)
     assert "image/png" in shown and "seed 3" in shown
     (injected,) = [cell for cell in log.cells if "injected-parameters" in cell.metadata.get("tags", [])]
-    assert injected.source == "# 1 thread\n# Parameters\nseed = 3\n".strip()
+    assert injected.source.strip() == "# 1 thread\n# Parameters\nseed = 3"
     assert "PLANTED" not in shown and "unseen" not in shown
     assert list(temporary.iterdir()) == []
     assert left_by_this_process() == []

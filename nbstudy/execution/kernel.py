@@ -111,9 +111,8 @@ def run_cells(
     progress: Progress,
 ) -> str | None:
     """Start a kernel and run a notebook's cells in it; return the error, None if all of them ran."""
-    with without(
-        "rfc3987_syntax"
-    ):  # a grammar that jsonschema compiles for seconds, and no notebook is held against
+    # a grammar that jsonschema compiles for seconds where JupyterLab is installed; no notebook is held against it
+    with without("rfc3987_syntax"):
         import papermill
     from jupyter_core.utils import ensure_event_loop
 

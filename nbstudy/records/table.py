@@ -43,12 +43,12 @@ def row_of(outputs: Outputs, run: Run) -> dict[str, Any]:
         "device": run.own_environment.get("device") or run.recorded_environment.get("processor"),
         "environment_changes": "; ".join(run.environment_changes) or None,
         "weights": run.weights,
-        "epochs": len(run.history),
+        "epochs": run.epochs,
         "diverged": run.diverged,
         "ended": run.ended,
     }
     for name in outputs.curved:
-        values = outputs.curve(run.name, name).tolist()
+        values = outputs.values(run.name, name)
         row[f"settled_{name}"] = settled(values)
         metric = outputs.metric_called(name)
         if metric.better:
@@ -73,7 +73,7 @@ def column_of(outputs: Outputs, metric: str) -> str:
 
 def histories_of(outputs: Outputs) -> pd.DataFrame:
     """Return the histories as `Results.histories` describes them."""
-    histories = {name: run.history for name, run in outputs.runs.items() if len(run.history)}
+    histories = {name: run.history for name, run in outputs.runs.items() if run.epochs}
     if not histories:
         return pd.DataFrame({"configuration": pd.Series(dtype=str), "epoch": pd.Series(dtype=int)})
     return pd.concat(histories, names=["configuration"]).reset_index()

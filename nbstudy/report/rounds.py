@@ -227,7 +227,7 @@ def what_is_dropped(verdict: Verdict) -> str:
     if not verdict.dropped:
         return "**The rule keeps all that are judged.**"
     if not verdict.kept:
-        return "**The rule drops all that are judged**, which are not finite at their end, or have no value there."
+        return "**The rule drops all that are judged**, which are no longer finite."
     return f"**The rule drops {listed(verdict.dropped)}** and keeps {listed(verdict.kept)}."
 
 

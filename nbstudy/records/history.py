@@ -106,11 +106,14 @@ def decode(content: bytes) -> str:
     except UnicodeDecodeError as error:
         before, after = content[: error.start], content[error.start :]
         if b"\n" in after or b"\r" in after:
-            raise Unreadable(
-                before.count(b"\n") + 1, 'is not UTF-8; write it with encoding="utf-8"'
-            ) from None
+            raise not_utf_8(before.count(b"\n") + 1) from None
         text = before.decode(encoding)
     return text.replace(MARK, "")  # also where one file was appended to another
+
+
+def not_utf_8(line: int) -> Unreadable:
+    """Say that a file is encoded otherwise."""
+    return Unreadable(line, 'is not UTF-8; write it with encoding="utf-8"')
 
 
 def parse(text: str, is_whole: bool) -> History:
@@ -118,6 +121,8 @@ def parse(text: str, is_whole: bool) -> History:
     lines = text
     if not is_whole:
         lines = text[: max(text.rfind(end) for end in LINE_ENDS) + 1]
+    if "\0" in lines:  # of UTF-16 and UTF-32 without their mark
+        raise not_utf_8(lines.count("\n", 0, lines.index("\0")) + 1)
     rows = read_rows(lines, is_whole)
     if not rows:
         return History()
@@ -345,14 +350,16 @@ def of_training(places: list[int], columns: Mapping[str, list[Value]]) -> list[i
     """
     last = max(places)
     trained = max((place for place in places if place < last), default=0)
-    others = [name for name in columns if name not in INDICES and data_of(name) is not Data.TEST]
-    if not trained or not others:
+    if not trained:
         return places
-    for name in others:
-        if any(
-            value is not None for value, place in zip(columns[name], places, strict=True) if place == last
-        ):
-            return places
+    measured = set()
+    for name, values in columns.items():
+        if name in INDICES:
+            continue
+        if any(value is not None for value, place in zip(values, places, strict=True) if place == last):
+            measured.add(data_of(name))
+    if measured != {Data.TEST} or all(data_of(name) is Data.TEST for name in columns if name not in INDICES):
+        return places
     return [min(place, trained) for place in places]
 
 

@@ -93,6 +93,7 @@ def main(
         timeout,
         checkpoint=study.checkpoint,
         threads=study.threads,
+        metric=study.deciding,
     )
     if scheduler:
         context = replace(context, versions=installed_versions(required_libraries()))

@@ -31,7 +31,7 @@ def finite(value: float) -> float:
 
 
 def as_count(value: Any) -> int | None:
-    """Return a number of things in a JSON file, None where it is none."""
-    if isinstance(value, int) and 0 <= value < LARGEST:
-        return int(value)
-    return None
+    """Return a number of things in a JSON file, which may be written as 12.0; None where it is none."""
+    if not is_number(value) or not 0 <= value < LARGEST or value != int(value):
+        return None
+    return int(value)

@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from nbstudy.decision.elimination import Noise, Verdict
+from nbstudy.decision.elimination import Noise, Verdict, settled
 from nbstudy.report.colours import COLOURS
 from nbstudy.report.curves import Curve
 from nbstudy.report.looks import Look
@@ -29,7 +29,7 @@ def curve(name: str, *runs: list[float], value: float | None = None) -> Curve:
     lines = pd.DataFrame(columns, index=pd.RangeIndex(1, len(runs[0]) + 1, name="epoch"))
     if value is None:
         value = runs[0][-1]
-    return Curve(name, lines, value)
+    return Curve(name, lines, [settled(run) for run in runs], value)
 
 
 def falling(end: float, jumps: float = 0.0) -> list[float]:

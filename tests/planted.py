@@ -15,7 +15,7 @@ from typing import Any
 import nbformat
 
 from nbstudy.decision.halving import climb
-from nbstudy.files import FORMAT, ROOT, hash_of, write_json
+from nbstudy.files import FORMAT, ROOT, hash_of, read_record, write_json
 from nbstudy.records.results import Results, load_results
 from nbstudy.study.study import load_study
 
@@ -97,9 +97,14 @@ class Planted:
             "finished": not attempt,
             "error": None,
         }
-        if not attempt:
-            record["files"] = {file.name: hash_of(file.read_bytes()) for file in place.iterdir()}
         write_json(place / "run.json", record | run)
+
+    def seal(self, name: str) -> None:
+        """Put the hashes of a complete run's files on record, so that a change of one is damage."""
+        place = self.outputs / name
+        others = [file for file in place.iterdir() if file.name != "run.json"]
+        hashes = {file.name: hash_of(file.read_bytes()) for file in others}
+        write_json(place / "run.json", read_record(place / "run.json") | {"files": hashes})
 
     def load(self) -> Results:
         """Return what load_results finds."""

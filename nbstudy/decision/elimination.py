@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -28,7 +28,7 @@ NODES = 80  # of each quadrature
 class Score:
     """What a run is judged by."""
 
-    cost: float  # its settled value, so that lower is better; infinite where it is no longer finite
+    cost: float  # its settled value, so that lower is better; infinite where that is not finite, or not there
     configuration: str  # the first of its replicates: runs that are equal but for their seed
     spread: float = math.nan  # standard deviation within its settled epochs, NaN for a single epoch
     settled_epochs: int = 1
@@ -183,22 +183,55 @@ class Choice:
 
 
 # --- values ---
-def settled_epochs(values: Sequence[float]) -> list[float]:
-    """Return the last tenth of a curve, rounded up."""
+# A curve is a value an epoch: None where nothing was measured, which is not the same as a value that is not finite.
+def settled_epochs(values: Sequence[float | None]) -> list[float]:
+    """Return what was measured in the last tenth of a curve, rounded up, or last of all where nothing was there.
+
+    Nothing where it has no value at its end.
+    """
+    if lost_after(values) is not None:
+        return []
     length = math.ceil(len(values) / 10)
-    return list(values[len(values) - length :])
+    last = measured(values[len(values) - length :])
+    return last or measured(values)[-1:]
 
 
-def settled(values: Sequence[float]) -> float:
-    """Return the mean of the last tenth of a curve; NaN where one of these is not finite, or none is there."""
+def settled(values: Sequence[float | None]) -> float:
+    """Return the mean of a curve's settled epochs; NaN where one of these is not finite, or none is there."""
     last = settled_epochs(values)
     if not last or not all(map(math.isfinite, last)):
         return math.nan
     return statistics.fmean(last)
 
 
-def spread(values: Sequence[float]) -> float:
-    """Return the standard deviation within the last tenth of a curve; NaN where it cannot be known."""
+def lost_after(values: Sequence[float | None]) -> int | None:
+    """Return the epoch, from 1, after which a curve has no value though it should have; None where there is none.
+
+    It should have one when its end is empty for longer than it ever was before: what is measured every n-th epoch
+    may be empty there, and a loss of which the writer left out what is not a number is not.
+    """
+    longest = 0
+    empty = 0
+    last: int | None = None
+    for epoch, value in enumerate(values, 1):
+        if value is None:
+            empty += 1
+            continue
+        longest = max(longest, empty)
+        empty = 0
+        last = epoch
+    if empty > longest:
+        return last
+    return None
+
+
+def measured(values: Iterable[float | None]) -> list[float]:
+    """Return the values that were measured, finite or not."""
+    return [value for value in values if value is not None]
+
+
+def spread(values: Sequence[float | None]) -> float:
+    """Return the standard deviation within a curve's settled epochs; NaN where it cannot be known."""
     last = settled_epochs(values)
     if len(last) < 2 or not all(map(math.isfinite, last)):
         return math.nan
@@ -207,9 +240,9 @@ def spread(values: Sequence[float]) -> float:
     return math.sqrt(squares / (len(last) - 1))
 
 
-def best_epoch(values: Sequence[float], metric: Metric) -> tuple[float, int | None]:
+def best_epoch(values: Sequence[float | None], metric: Metric) -> tuple[float, int | None]:
     """Return the best value of a curve and the first epoch that has it, from 1; NaN and None of nothing finite."""
-    finite = [value for value in values if math.isfinite(value)]
+    finite = [value for value in measured(values) if math.isfinite(value)]
     if not finite:
         return math.nan, None
     best = min(finite)

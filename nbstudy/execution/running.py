@@ -16,7 +16,7 @@ from nbstudy.execution.host import Slots
 from nbstudy.execution.pools import Hosts, Pool
 from nbstudy.execution.work import run_attempt
 from nbstudy.records.attempts import promote, record_error
-from nbstudy.records.runs import Finding, Task, describe_progress, read_history, read_run, why_incomplete
+from nbstudy.records.runs import Finding, Task, describe_progress, history_of, read_run, why_incomplete
 
 
 def run_all(
@@ -113,9 +113,10 @@ class Execution:
 
     def came_to(self, submission: Submission) -> list[str]:
         """Say what a run came to, in what time, and what had changed around it when it resumed."""
-        place = submission.task.place
+        task = submission.task
+        place = task.place
         words = [self.minutes(submission), *read_run(place).get("environment_changes", [])]
-        progress = describe_progress(place)
+        progress = describe_progress(place, task.context.metric)
         if progress:
             words.insert(0, progress)
         return words
@@ -194,8 +195,8 @@ class Display:
         for task in tasks:
             attempts = task.attempts()
             if attempts:
-                epochs = len(read_history(attempts[-1]))
-                at = describe_progress(attempts[-1])
+                epochs = history_of(attempts[-1]).epochs
+                at = describe_progress(attempts[-1], task.context.metric)
                 self.progress.update(self.bars[task.name], completed=epochs, at=at)
 
     def end(self, task: Task, outcome: str | None = None) -> None:

@@ -18,8 +18,8 @@ from nbstudy.records.runs import (
     Task,
     changed_code,
     differences,
+    history_of,
     made_in,
-    read_history,
     read_run,
     resume_point,
     usable_directories,
@@ -118,7 +118,7 @@ def environment_changes(start: Path, environment: dict[str, str]) -> list[str]:
     if "environment" not in run:  # an earlier version made it
         return changes
     when = "when it resumed"
-    epochs = len(read_history(start))
+    epochs = history_of(start).epochs
     if epochs:
         when = f"after epoch {epochs}"
     # what earlier versions did not record is not known to have changed

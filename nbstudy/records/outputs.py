@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Outputs:
         """Return what runs left in a directory of what a study.json asks for."""
         halving = halving_in(record)
         runs = find_runs(directory, record, halving)
-        names = [name for run in runs.values() for name in [*run.history, *run.numbers]]
+        names = [name for run in runs.values() for name in [*run.curves, *run.numbers]]
         name = field_of(record, "metric", str) or deciding(names)
         directions = read_directions(record, name)
         if halving is not None:
@@ -111,7 +112,7 @@ class Outputs:
         """The metrics of the histories, in the order of their columns."""
         metrics: dict[str, None] = {}
         for run in self.runs.values():
-            metrics.update(dict.fromkeys(run.history))
+            metrics.update(dict.fromkeys(run.curves))
         return list(metrics)
 
     @cached_property
@@ -134,7 +135,7 @@ class Outputs:
     @property
     def has_epochs(self) -> bool:
         """Whether any run was watched epoch by epoch."""
-        return any(len(run.history) > 1 for run in self.runs.values())
+        return any(run.epochs > 1 for run in self.runs.values())
 
     def is_by_epoch(self, metric: Metric) -> bool:
         """Tell whether a metric was watched epoch by epoch, so that there is something to settle."""
@@ -150,17 +151,24 @@ class Outputs:
         """Return a metric of a run by epoch, from 1: over the first epochs, all where that is not said.
 
         Without a metric it is the one that decides. A number of result.json is a curve of one point, however many
-        epochs are asked for. Empty where the run does not have the metric.
+        epochs are asked for. Empty where the run does not have the metric; NaN where it was not measured or is not
+        finite, which `values` tells apart.
         """
-        check_known([name], self.runs, f"{self.directory}: configuration")
-        run = self.runs[name]
         if metric is None:
             metric = self.metric.name
-        if metric in run.history:
-            return run.history[metric].iloc[:epochs]
+        curve = pd.Series(self.values(name, metric, epochs), name=metric, dtype=float)
+        curve.index = pd.RangeIndex(1, len(curve) + 1, name="epoch")
+        return curve.where(curve.abs() < math.inf)
+
+    def values(self, name: str, metric: str, epochs: int | None = None) -> list[float | None]:
+        """Return a metric of a run as `curve` does, but None where it was not measured, and what is not finite as it is."""
+        check_known([name], self.runs, f"{self.directory}: configuration")
+        run = self.runs[name]
+        if metric in run.curves:
+            return run.curves[metric][:epochs]
         if metric in run.numbers and metric not in self.curved:
-            return pd.Series([float(run.numbers[metric])], pd.RangeIndex(1, 2, name="epoch"), name=metric)
-        return pd.Series(dtype=float, name=metric)
+            return [run.numbers[metric]]
+        return []
 
 
 # --- reading ---

@@ -5,11 +5,8 @@ Files of runs may be damaged in any way: what cannot be read counts as missing.
 
 from __future__ import annotations
 
-import csv
 import math
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +16,12 @@ import pandas as pd
 
 from nbstudy.files import HISTORY, read_json
 from nbstudy.numbers import as_count, finite, is_number
-from nbstudy.records.runs import attempts_in, read_run
+from nbstudy.records.history import History, read_history
+from nbstudy.records.runs import attempts_in, is_intact, read_run
 from nbstudy.records.states import Asked, Made, State, compare, decide, threads_of
 
+READ = (HISTORY, "result.json")  # the files of a run that numbers are read from
 NO_NUMBERS = {"weights", "diverged", "epochs"}  # of result.json: what it says of the run, not what it came to
-# what is no metric among the columns of a history: indices, as pandas writes them
-NO_CURVES = re.compile(r"(epoch|configuration|Unnamed: \d+)?")
 Kind = TypeVar("Kind")
 
 
@@ -39,10 +36,34 @@ class Run:
     parameters: dict[str, Any]  # those that the study asks for
     record: dict[str, Any]  # run.json
     result: dict[str, Any]  # result.json
-    history: pd.DataFrame  # index: epoch, from 1; a column a metric, NaN where it is not finite
+    written: History  # history.csv, which tells what was not measured from what is not finite
     earlier: Run | None = (
         None  # of an attempt: the complete run that it will replace, as asked but for its length
     )
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """The history, a row an epoch, from 1, and a column a metric; NaN where it was not measured or is not finite."""
+        index = pd.RangeIndex(1, self.epochs + 1, name="epoch")
+        history = pd.DataFrame(self.written.metrics, index=index, dtype=float)
+        return history.where(history.abs() < math.inf)
+
+    @property
+    def epochs(self) -> int:
+        """How many it has, as its history tells."""
+        return self.written.epochs
+
+    @property
+    def curves(self) -> dict[str, list[float | None]]:
+        """The metrics of the history: a value an epoch, None where it was not measured."""
+        return self.written.metrics
+
+    @property
+    def fault_of_history(self) -> str | None:
+        """What is wrong with its history, once it has ended: one that is still written may be cut short."""
+        if self.state is State.UNFINISHED:
+            return None
+        return self.written.fault or None
 
     @property
     def error(self) -> str | None:
@@ -64,7 +85,7 @@ class Run:
         if self.state is State.STALE:
             return ", ".join(self.changes.values())
         if self.state is State.UNFINISHED:
-            return self.error or f"interrupted at epoch {len(self.history)}"
+            return self.error or f"interrupted at epoch {self.epochs}"
         return None
 
     @property
@@ -131,7 +152,7 @@ class Run:
 def find_run(name: str, outputs: Path, asked: Asked, record: dict[str, Any]) -> Run:
     """Return the first that there is: the complete run, the newest usable attempt, the stale run, or nothing.
 
-    That is what `runs.find` tells the runner, but read by study.json alone. Damage is not looked for.
+    That is what `runs.find` tells the runner, but read by study.json alone. Damage is looked for in READ alone.
     """
     place = made_in(outputs / name, asked, record)
     state, decisive = decide(place, made_in_attempts(outputs / "incomplete" / name, asked, record))
@@ -144,7 +165,9 @@ def find_run(name: str, outputs: Path, asked: Asked, record: dict[str, Any]) -> 
 def made_in(directory: Path, asked: Asked, record: dict[str, Any]) -> Made:
     """Return what lies in a directory of a configuration, beside what a study.json asks for."""
     run = read_run(directory)
-    return compare(asked, directory, run, changed_code(run, record))
+    hashes = field_of(run, "files", dict)
+    damaged = [file for file in READ if file in hashes and not is_intact(directory / file, hashes[file])]
+    return compare(asked, directory, run, changed_code(run, record), damaged)
 
 
 def made_in_attempts(incomplete: Path, asked: Asked, record: dict[str, Any]) -> Iterator[Made]:
@@ -176,41 +199,13 @@ def read_all(made: Made, name: str, state: State, asked: Asked, earlier: Run | N
         name=name,
         directory=made.directory,
         state=state,
-        changes=made.outdated,
+        changes=made.outdated | {file: f"{file} is damaged" for file in made.damaged},
         parameters=asked.parameters,
         record=made.run,
         result=read_json(made.directory / "result.json"),
-        history=read_curves(made.directory / HISTORY),
+        written=read_history(made.directory, made.run),
         earlier=earlier,
     )
-
-
-def read_curves(file: Path) -> pd.DataFrame:
-    """Return a history.csv: a row an epoch, a column a metric; no indices, no texts, no row that was cut short."""
-    try:
-        with file.open(encoding="utf-8", newline="") as lines:
-            head, *rows = csv.reader(lines)
-    except (OSError, ValueError, csv.Error):
-        head, rows = [], []
-    whole = [row for row in rows if row and len(row) == len(head) and "" not in row]
-    columns = {}
-    for place, name in enumerate(head):
-        values = as_numbers([row[place] for row in whole])
-        if values is not None and not NO_CURVES.fullmatch(name):
-            columns[name] = values
-    index = pd.RangeIndex(1, len(whole) + 1, name="epoch")
-    history = pd.DataFrame(columns, index=index, dtype=float)
-    return history.mask(history.abs() == math.inf)
-
-
-def as_numbers(texts: Sequence[str]) -> list[float] | None:
-    """Return texts as numbers, NaN where one is none; None where all are something else."""
-    with suppress(ValueError):
-        return [float(text) for text in texts]
-    found = pd.to_numeric(pd.Series(texts), errors="coerce")
-    if found.isna().all():
-        return None
-    return list(found)
 
 
 def field_of(content: dict[str, Any], name: str, kind: type[Kind]) -> Kind:

@@ -97,15 +97,15 @@ def named_rounds(outputs: Outputs) -> list[Round]:
 
 def round_of_all(outputs: Outputs) -> list[dict[str, Any]]:
     """Return the one round of a study that names none, as study.json would have it; none where there is no candidate."""
-    everyone = []
-    taken = set()
-    for name, first in outputs.parameters.first.items():
-        if name != outputs.final and first not in taken:
-            everyone.append(name)
-            taken.add(first)
+    everyone = candidates_of_all(outputs)
     if not everyone:
         return []
     return [{"title": "All configurations", "candidates": everyone}]
+
+
+def candidates_of_all(outputs: Outputs) -> list[str]:
+    """Return the first of the replicates of each configuration, but of the final one's none."""
+    return [name for name in dict.fromkeys(outputs.parameters.first.values()) if name != outputs.final]
 
 
 def known(content: dict[str, Any], name: str, names: Collection[str]) -> tuple[str, ...]:

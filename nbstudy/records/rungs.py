@@ -10,12 +10,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from nbstudy.checks import fail
-from nbstudy.decision.elimination import Score, settled, settled_epochs, spread
+from nbstudy.decision.elimination import Score, measured, settled, settled_epochs, spread
 from nbstudy.decision.halving import Rung, Stage, climb
 from nbstudy.files import HISTORY
 from nbstudy.records.outputs import Outputs
 from nbstudy.records.reading import Run, field_of
 from nbstudy.records.states import State, is_fewer
+from nbstudy.words import counted
 
 
 def stages_of(outputs: Outputs) -> list[Stage]:
@@ -89,17 +90,20 @@ def has_climbed(outputs: Outputs, run: Run, rung: Rung) -> bool:
 
     What is asked for now plays no part: a rung that is decided stays so.
     """
-    if outputs.halving is None or outputs.halving.metric.name not in run.history:
+    if outputs.halving is None or not has_column(run, outputs.halving.metric.name):
         return False
     asked = field_of(run.record, "parameters", dict).get(outputs.lengthens)
     has_ended = bool(run.diverged or run.ended) and not is_fewer(asked, rung.epochs)
-    return len(run.history) >= rung.epochs or has_ended
+    return run.epochs >= rung.epochs or has_ended
 
 
 def score_on_rung(outputs: Outputs, run: Run, candidate: str, rung: Rung) -> Score:
-    """Return what a run of a candidate is judged by on a rung: its first epochs; infinite if it diverged in them."""
+    """Return what a run of a candidate is judged by on a rung: its first epochs.
+
+    It is infinite if it diverged in them, or has no value at their end.
+    """
     metric = outputs.metric  # which is that of the rungs
-    values = run.history[metric.name].iloc[: rung.epochs].tolist()
+    values = run.curves.get(metric.name, [])[: rung.epochs]
     cost = metric.cost(settled(values))
     if run.diverged and run.diverged <= rung.epochs:
         cost = math.inf
@@ -112,15 +116,29 @@ def score_on_rung(outputs: Outputs, run: Run, candidate: str, rung: Rung) -> Sco
 
 
 def check_rungs_can_be_decided(outputs: Outputs) -> None:
-    """Raise StudyError where a candidate was trained that does not have the metric by which the rungs decide."""
+    """Raise StudyError where a candidate was trained that does not have the metric by which the rungs decide.
+
+    That is also where none of them has it in the epochs of the lowest rung.
+    """
     if outputs.halving is None:
         return
-    for name in sorted(outputs.halving.first_runs):
-        run = completed(outputs, name)
-        if run and not run.history.empty and outputs.halving.metric.name not in run.history:
-            known = ", ".join(run.history)
+    metric, epochs = outputs.halving.metric.name, outputs.halving.rungs[0].epochs
+    runs = [completed(outputs, name) for name in sorted(outputs.halving.first_runs)]
+    trained = [run for run in runs if run is not None and run.epochs]
+    for run in trained:
+        if not has_column(run, metric):
+            known = ", ".join(run.curves)
             place = f"{run.directory / HISTORY}: halving: metric"
-            fail(place, f"there is no column {outputs.halving.metric}; the columns are {known}")
+            fail(place, f"there is no column {metric}; the columns are {known}")
+    if trained and not any(measured(run.curves.get(metric, [])[:epochs]) for run in trained):
+        place = f"{trained[0].directory / HISTORY}: halving: metric"
+        cure = "measure it there, or write longer rungs"
+        fail(place, f"{metric} is empty in the {counted(epochs, 'epoch')} of the lowest rung; {cure}")
+
+
+def has_column(run: Run, metric: str) -> bool:
+    """Tell whether a run's history has a column, also where nothing was ever measured in it."""
+    return metric in run.curves or metric in run.written.empty
 
 
 def is_decided(outputs: Outputs, stages: Sequence[Stage]) -> bool:

@@ -7,10 +7,9 @@ Nothing is written here; attempts.py does that.
 
 from __future__ import annotations
 
-import csv
 import os
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,11 @@ from typing import Any
 import click
 
 from nbstudy.checks import fail
+from nbstudy.decision.elimination import lost_after, measured
+from nbstudy.decision.metrics import deciding
 from nbstudy.files import CHECKPOINT, HISTORY, hash_of, read_json, read_object, read_record
-from nbstudy.numbers import is_number
+from nbstudy.numbers import as_count, is_number
+from nbstudy.records.history import History, read_history
 from nbstudy.records.lease import Lease
 from nbstudy.records.states import Asked, Made, State, compare, decide
 from nbstudy.study.study import Study
@@ -83,6 +85,7 @@ class Context:
     versions: dict[str, str] | None = None  # of the libraries that another host must have
     checkpoint: str = CHECKPOINT  # the file that a run resumes from
     threads: int = 1  # that a run computes with
+    metric: str | None = None  # that decides, where the study file says it
 
 
 @dataclass(frozen=True)
@@ -163,11 +166,9 @@ def read_run(directory: Path) -> dict[str, Any]:
     return run
 
 
-def read_history(directory: Path) -> list[dict[str, str]]:
-    """Return the rows of a run's history, one an epoch; none where there is no history."""
-    with suppress(OSError, csv.Error, ValueError):
-        return list(csv.DictReader((directory / HISTORY).read_text(encoding="utf-8").splitlines()))
-    return []
+def history_of(directory: Path) -> History:
+    """Return what the history.csv of a run or an attempt says."""
+    return read_history(directory, read_run(directory))
 
 
 def damaged_files(directory: Path, run: dict[str, Any]) -> list[str]:
@@ -198,16 +199,26 @@ def is_whole(checkpoint: Path) -> bool:
     return False
 
 
-def describe_progress(directory: Path) -> str:
-    """Say how many epochs a run has, its last loss, and why it ended early; its first numbers if it has no history."""
-    history = read_history(directory)
+def describe_progress(directory: Path, metric: str | None = None) -> str:
+    """Say how many epochs a run has, what it has come to by a metric, and why it ended early.
+
+    Without a metric it is the one that decides where nobody says. Without a history it is the first numbers of the
+    result.
+    """
+    run = read_run(directory)
+    history = read_history(directory, run)
     result = read_json(directory / "result.json")
     words = []
-    if history:
-        words.append(counted(len(history), "epoch"))
-        words += described_loss(history[-1])
+    if history.epochs:
+        words.append(counted(history.epochs, "epoch"))
+    if metric in history.metrics or (history.metrics and metric not in result):
+        if metric not in history.metrics:
+            metric = deciding(history.metrics)
+        words += described_values(
+            metric, history.metrics.get(metric, []), has_ended=bool(run.get("finished"))
+        )
     else:
-        words += described_numbers(result)[:NUMBERS_SHOWN]
+        words += described_numbers(result, metric)[:NUMBERS_SHOWN]
     early_end = describe_early_end(result)
     if early_end:
         words.append(early_end)
@@ -216,48 +227,51 @@ def describe_progress(directory: Path) -> str:
 
 def describe_early_end(result: dict[str, Any]) -> str:
     """Say why a run ended before its last epoch, as its result does; empty where that says nothing."""
-    if result.get("diverged"):
-        return f"diverged at epoch {result['diverged']}"
+    diverged = as_count(result.get("diverged"))
+    if diverged:
+        return f"diverged at epoch {diverged}"
     ended = result.get("ended")
     if isinstance(ended, str) and ended.strip():
         return f"ended early: {' '.join(ended.split())}"
     return ""
 
 
-def described_loss(row: dict[str, str]) -> list[str]:
-    """Name the loss in a row of a history, that of the validation data if it has one."""
-    for metric in ("val_loss", "loss"):
-        with suppress(KeyError, TypeError, ValueError):  # TypeError: of a row that was cut short
-            return [f"{metric} {float(row[metric]):.5g}"]
-    return []
+def described_values(metric: str, values: Sequence[float | None], has_ended: bool) -> list[str]:
+    """Say what was measured last of a metric, or after which epoch it no longer was, in a run that has ended."""
+    lost = lost_after(values)
+    if has_ended and lost is not None:
+        return [f"no {metric} after epoch {lost}"]
+    return [f"{metric} {value:.5g}" for value in measured(values)[-1:]]
 
 
-def described_numbers(result: dict[str, Any]) -> list[str]:
-    """Name the numbers of a result."""
+def described_numbers(result: dict[str, Any], metric: str | None) -> list[str]:
+    """Name the numbers of a result, a metric first."""
     words = []
     for name, value in result.items():
         if is_number(value):
             words.append(f"{name} {value:.4g}")
+            if name == metric:
+                words.insert(0, words.pop())
     return words
 
 
 def why_incomplete(task: Task, attempt: Path) -> str | None:
     """Say what an attempt lacks that ran to its end without an error, None if it is complete.
 
-    result.json, where there is one, holds a JSON object. A history is as long as it was asked to be, or result.json
-    says why it is not.
+    result.json, where there is one, holds a JSON object. A history, where there is one, can be read; it is as long as
+    it was asked to be, or result.json says why it is not.
     """
     file = attempt / "result.json"
     result = read_object(file)
     if result is None and file.exists():
         return "result.json is not a JSON object; write one with json.dump({...})"
-    if task.epochs is None:
-        return None
-    epochs = len(read_history(attempt))
-    if epochs >= task.epochs or describe_early_end(result or {}):
+    history = history_of(attempt)
+    if history.fault:
+        return history.fault
+    if task.epochs is None or history.epochs >= task.epochs or describe_early_end(result or {}):
         return None
     return (
-        f"{HISTORY} has {epochs} of {task.epochs} epochs, and result.json does not say why "
+        f"{HISTORY} has {history.epochs} of {task.epochs} epochs, and result.json does not say why "
         "(`diverged` or `ended`)"
     )
 
@@ -282,7 +296,7 @@ def find(task: Task) -> Finding:
     left = 1.0
     beginning = starting_over(task, usable)
     if start is not None:
-        finished = len(read_history(start))
+        finished = history_of(start).epochs
         beginning = f"resumes after epoch {finished}"
         if task.epochs:
             left = max(0.0, 1 - finished / task.epochs)
@@ -327,7 +341,7 @@ def resume_point(task: Task, usable: list[Path]) -> Path | None:
 
 def interrupt(attempt: Path) -> str:
     """Say how far an attempt came that did not end by itself."""
-    epochs = len(read_history(attempt))
+    epochs = history_of(attempt).epochs
     if epochs:
         return f"interrupted at epoch {epochs}"
     return "interrupted"

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from nbstudy.decision.elimination import Score, best_epoch, settled, settled_epochs, spread
+from collections.abc import Sequence
+
+from nbstudy.decision.elimination import (
+    Score,
+    best_epoch,
+    lost_after,
+    measured,
+    settled,
+    settled_epochs,
+    spread,
+)
 from nbstudy.decision.metrics import Metric
 from nbstudy.records.outputs import Outputs
 from nbstudy.records.parameters import as_key
@@ -26,8 +36,8 @@ def scores_of(
     scores: dict[str, Score] = {}
     keys = set()
     for name, run in outputs.runs.items():
-        values = outputs.curve(name, metric.name, epochs).tolist()
-        if name == outputs.made or not can_be_judged(run, len(values), epochs):
+        values = outputs.values(name, metric.name, epochs)
+        if name == outputs.made or not can_be_judged(run, values, epochs):
             continue
         value = settled(values)
         if by_best_epoch:
@@ -44,10 +54,15 @@ def scores_of(
     return scores
 
 
-def can_be_judged(run: Run, length: int, epochs: int | None) -> bool:
-    """Tell whether a run is judged by so many of its epochs, where so many are looked at."""
+def can_be_judged(run: Run, values: Sequence[float | None], epochs: int | None) -> bool:
+    """Tell whether a run is judged by what was measured in its first epochs, or in all.
+
+    One that is not complete is judged by so many epochs alone, and where the last of them may still be written, not yet.
+    """
+    if not measured(values):
+        return False
     if run.state.is_done:
-        return length > 0
+        return True
     if run.state is State.UNFINISHED and not run.error:
-        return epochs is not None and length >= epochs
+        return epochs is not None and len(values) >= epochs and lost_after(values) is None
     return False

@@ -24,7 +24,7 @@ OF_ANY_RUN: dict[str, Callable[[Run], Any]] = {
     "device": lambda run: run.own_environment.get("device") or run.recorded_environment.get("processor"),
     "environment_changes": lambda run: "; ".join(run.environment_changes) or None,
     "weights": lambda run: run.weights,
-    "epochs": lambda run: len(run.history),
+    "epochs": lambda run: run.epochs,
     "diverged": lambda run: run.diverged,
     "ended": lambda run: run.ended,
 }
@@ -49,7 +49,7 @@ def row_of(outputs: Outputs, run: Run) -> dict[str, Any]:
     """Return a row of the table."""
     row = {column: tell(run) for column, tell in OF_ANY_RUN.items()}
     for name in outputs.curved:
-        values = outputs.curve(run.name, name).tolist()
+        values = outputs.values(run.name, name)
         row[f"settled_{name}"] = settled(values)
         metric = outputs.metric_called(name)
         if metric.better:
@@ -74,7 +74,7 @@ def column_of(outputs: Outputs, metric: str) -> str:
 
 def histories_of(outputs: Outputs) -> pd.DataFrame:
     """Return the histories as `Results.histories` describes them."""
-    histories = {name: run.history for name, run in outputs.runs.items() if len(run.history)}
+    histories = {name: run.history for name, run in outputs.runs.items() if run.epochs}
     if not histories:
         return pd.DataFrame({"configuration": pd.Series(dtype=str), "epoch": pd.Series(dtype=int)})
     return pd.concat(histories, names=["configuration"]).reset_index()

@@ -90,7 +90,7 @@ def stopping_time(results: Results, rankings: Sequence[Ranking]) -> Stopping | N
         return None
     name = max(rises, key=rises.__getitem__)
     metric = by_settled.metric
-    best, epoch = best_epoch(results.curve(name, metric.name).tolist(), metric)
+    best, epoch = best_epoch(results.values(name, metric.name), metric)
     return Stopping(name, metric, best, epoch, by_settled.values[name])
 
 

@@ -36,11 +36,12 @@ class Curve:
 
     name: str
     runs: pd.DataFrame  # a row an epoch, a column a run: the configuration's replicates
+    settled: list[float]  # what each run comes to; NaN where its last values are not finite
     value: float = math.nan  # that decides; NaN where it is not judged, or not finite
 
     @cached_property
     def raw(self) -> pd.Series:
-        """The mean over the runs, up to where one of them is no longer finite."""
+        """The mean over the runs where all were measured and are finite; lines skip the other epochs."""
         return self.runs.mean(axis=1, skipna=False).dropna()
 
     @cached_property
@@ -59,11 +60,6 @@ class Curve:
         if math.isnan(self.value):
             return float(self.median.iloc[-1])
         return self.value
-
-    @property
-    def settled(self) -> list[float]:
-        """What each run comes to; NaN where its last values are not finite."""
-        return [settled(run.loc[: run.last_valid_index()].tolist()) for _, run in self.runs.items()]
 
 
 def running_median(curves: pd.DataFrame) -> pd.DataFrame:
@@ -97,8 +93,13 @@ def curves_of(
             names.append(name)
     given = []
     for name in names[:MOST_CURVES]:
-        lines = results.curves(runs.get(name, [name]), metric.name, epochs)
-        curve = Curve(name, lines, metric.value(verdict.costs.get(name, math.inf)))
+        own = runs.get(name, [name])
+        curve = Curve(
+            name,
+            results.curves(own, metric.name, epochs),
+            [settled(results.values(run, metric.name, epochs)) for run in own],
+            metric.value(verdict.costs.get(name, math.inf)),
+        )
         if len(curve.raw):
             given.append(curve)
     return given

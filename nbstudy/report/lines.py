@@ -73,7 +73,8 @@ def draw_lines(
             path_effects=[withStroke(linewidth=3 * weight, foreground="white")],
         )
         if len(curve.runs.columns) > 1:
-            low, high = curve.medians.min(axis=1), curve.medians.max(axis=1)
+            measured = curve.medians.dropna(how="all")
+            low, high = measured.min(axis=1), measured.max(axis=1)
             axes.fill_between(low.index, low, high, color=look.colour, alpha=0.15, linewidth=0)
     axes.locator_params(axis="x", integer=True)
     axes.margins(x=0.01)

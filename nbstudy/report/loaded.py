@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbstudy.decision.elimination import lost_after
 from nbstudy.records.reading import Run
 from nbstudy.records.results import Results, beside
 from nbstudy.records.states import State
 from nbstudy.report.markdown import SHOWN, listed, on_a_line, show_texts, table, with_arrows
-from nbstudy.report.phrases import link, progress
+from nbstudy.report.phrases import link, no_value_after, progress
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def compute(results: Results) -> Loaded:
         directory=results.directory,
         runs=results.runs,
         complete=len(results.complete),
-        oddities={name: oddities_of(run) for name, run in results.runs.items()},
+        oddities={name: oddities_of(results, run) for name, run in results.runs.items()},
         extras=results.extras,
         environments=list(alike.values()),
     )
@@ -92,9 +93,14 @@ def because(run: Run) -> str:
     return ""
 
 
-def oddities_of(run: Run) -> list[str]:
-    """Say what is not usual in what a run left: that it ended early, or went on under other circumstances."""
+def oddities_of(results: Results, run: Run) -> list[str]:
+    """Say what is not usual in what a run left: no history, an early end, a resumption under other circumstances."""
     oddities = []
+    if run.fault_of_history:
+        oddities.append(on_a_line(run.fault_of_history))
+    lost = lost_after(results.values(run.name, results.metric.name))
+    if lost is not None and run.state is not State.UNFINISHED:
+        oddities.append(no_value_after(results.metric.name, lost))
     if run.diverged:
         oddities.append(f"its loss was no longer finite at epoch {run.diverged}, and training ended there")
     if run.ended:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from nbstudy.decision.elimination import Noise, Verdict
-from nbstudy.decision.metrics import Metric, written
+from nbstudy.decision.metrics import Better, Metric, written
 from nbstudy.records.reading import Run
 from nbstudy.records.results import Results
 from nbstudy.records.states import State
@@ -27,9 +27,14 @@ def progress(run: Run) -> str:
     """Say in which state a run is, and how far it has come."""
     if run.state is State.MISSING:
         return "missing"
-    if run.history.empty:
+    if not run.epochs:
         return run.word
-    return f"{run.word} at epoch {len(run.history)}"
+    return f"{run.word} at epoch {run.epochs}"
+
+
+def no_value_after(metric: str, epoch: int) -> str:
+    """Say that a metric has no value at the end of a run, which counts as one that is not finite."""
+    return f"no {metric} after epoch {epoch}, which counts as not finite"
 
 
 def duration(minutes: float, digits: int = 1) -> str:
@@ -97,9 +102,15 @@ def decision(name: str, verdict: Verdict) -> str:
 
 
 def interval(verdict: Verdict, name: str, metric: Metric) -> str:
-    """Return the 95 % interval of a candidate's mean, empty where chance is unknown."""
+    """Return the 95 % interval of a candidate's mean, empty where chance is unknown.
+
+    It is as wide to both sides, and so may reach to losses below zero, which it says is due to the runs.
+    """
     half = verdict.half_width(name)
     if math.isnan(half):
         return ""
     value = metric.value(verdict.costs[name])
-    return f"{written(value - half)} to {written(value + half)}"
+    text = f"{written(value - half)} to {written(value + half)}"
+    if metric.better is Better.LOWER and value - half < 0 < value:
+        text += " (below zero because the runs are few)"
+    return text

@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from nbstudy.decision.elimination import Verdict, settled
+from nbstudy.decision.elimination import Verdict, lost_after, measured, settled
 from nbstudy.decision.metrics import Better
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round, has_original
@@ -24,6 +24,7 @@ from nbstudy.report.phrases import (
     comparison_cells,
     decision,
     link,
+    no_value_after,
     noise_in_words,
     progress,
     why_nothing_decides,
@@ -93,7 +94,7 @@ def show(judged: Judged, looks: Mapping[str, Look]) -> None:
 def value_in_round(results: Results, each: Round, name: str, verdict: Verdict) -> float:
     """Return what a candidate is judged by; where nothing decides, what it comes to."""
     if each.metric.better is None:
-        return settled(results.curve(name, each.metric.name, each.epochs).tolist())
+        return settled(results.values(name, each.metric.name, each.epochs))
     return each.metric.value(verdict.costs.get(name, math.inf))
 
 
@@ -122,8 +123,11 @@ def notes_on(
         notes.append(progress(run))
     elif name not in verdict.costs and stands_for_it in verdict.costs:
         notes.append(f"a replicate of {stands_for_it}")
-    elif results.curve(name, each.metric.name).empty:
+    elif not measured(results.values(name, each.metric.name, each.epochs)):
         notes.append(f"has no {each.metric}")
+    lost = lost_after(results.values(name, each.metric.name, each.epochs))
+    if lost is not None:
+        notes.append(no_value_after(each.metric.name, lost))
     return notes
 
 

@@ -25,6 +25,7 @@ from nbstudy.report.rounds import Judged
 from nbstudy.words import counted
 
 MOST_TICKS = 6  # an axis of so few values has a tick at each
+LEAST_TFLOP = 10  # below which a cost without decimals says little
 MOST_PARAMETERS = 9  # of a search space
 LOOK_FOR = (
     "What each candidate came to on the first rung, by each parameter that varies. The larger and more coloured a "
@@ -87,7 +88,7 @@ def show(space: SearchSpace | None) -> None:
 
 # --- what it costs ---
 def cost_of_halving(results: Results) -> Cost | None:
-    """Return what the rungs cost; None before the end of the last one, or where no run says its FLOPs."""
+    """Return what the rungs cost; None before the end of the last one, or where a run does not say its FLOPs."""
     halving = results.halving
     stages = stages_of(results)
     if halving is None or not is_decided(results, stages):
@@ -97,13 +98,13 @@ def cost_of_halving(results: Results) -> Cost | None:
     whole = 0.0
     for name, runs in halving.candidates.items():
         costs = [cost_of_run(results, run) for run in runs]
-        spent += sum(flops for flops, _ in costs)
-        if top.replicates and name in stages[-1].candidates:
-            spent += sum(cost_of_run(results, run)[0] for run in runs_at(results, name, top))
         _, an_epoch = costs[0]
+        if top.replicates and name in stages[-1].candidates:
+            costs += [cost_of_run(results, run) for run in runs_at(results, name, top)]
+        if not all(flops for flops, _ in costs):
+            return None
+        spent += sum(flops for flops, _ in costs)
         whole += an_epoch * top.epochs * (top.replicates or len(runs))
-    if not whole:
-        return None
     return Cost(spent, whole)
 
 
@@ -119,9 +120,13 @@ def what_halving_saved(cost: Cost | None) -> str:
     """Say what the rungs cost, beside training every candidate as the last rung trains its own."""
     if cost is None:
         return ""
+    spent, whole = cost.spent / 1e12, cost.whole / 1e12
+    digits = ".0f"
+    if spent < LEAST_TFLOP:
+        digits = ".3g"
     return (
-        f"**Cost to the decision:** the rungs took {cost.spent / 1e12:.0f} TFLOP. To train every candidate as the last rung "
-        f"trains its own takes {cost.whole / 1e12:.0f}: the share is **{cost.spent / cost.whole:.2f}**."
+        f"**Cost to the decision:** the rungs took {spent:{digits}} TFLOP. To train every candidate as the last rung "
+        f"trains its own takes {whole:{digits}}: the share is **{cost.spent / cost.whole:.2f}**."
     )
 
 

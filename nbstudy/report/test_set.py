@@ -94,7 +94,7 @@ class Opened:
     @cached_property
     def last_epochs(self) -> list[float]:
         """The val_accuracy of the settled epochs of that one, where it is known."""
-        return settled_epochs(self.results.curve(self.nearest.name, "val_accuracy").tolist())
+        return settled_epochs(self.results.values(self.nearest.name, "val_accuracy"))
 
     @cached_property
     def mistakes(self) -> pd.DataFrame:

@@ -64,6 +64,16 @@ class Study:
         return self.halving is not None or self.changes_of_final is not None
 
     @property
+    def deciding(self) -> str | None:
+        """The metric by which the choice is made; None where the study file does not say."""
+        if self.halving is not None:
+            return self.halving.metric.name
+        last: dict[str, Any] = {}
+        if self.rounds:
+            last = self.rounds[-1]
+        return last.get("metric") or self.metric
+
+    @property
     def prepare(self) -> tuple[str, str] | None:
         """The file and the text of the notebook that a host executes before its first run."""
         if "prepare" not in self.notebooks:

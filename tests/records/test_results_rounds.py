@@ -102,13 +102,17 @@ def test_study_without_rounds_has_one_of_all_configurations(tmp_path: Path) -> N
     assert (only.title, only.candidates, only.metric) == ("All configurations", ("a", "b"), LOSS)
 
 
-def test_round_of_all_configurations_leaves_out_replicates_and_the_final_one(tmp_path: Path) -> None:
-    configurations = "final: {units: 8}, a: {replicates: 2}, b: {units: 8, seed: 4}, c: {units: 8}"
+@pytest.mark.parametrize(("final", "candidates"), [("b", ("a", "c")), ("final", ("a", "b", "c"))])
+def test_round_of_all_configurations_leaves_out_replicates_and_the_final_one(
+    tmp_path: Path, final: str, candidates: tuple[str, ...]
+) -> None:
+    configurations = "a: {replicates: 2}, b: {units: 8, replicates: 3}, c: {units: 4}, final: {units: 2}"
     study = Planted(
-        tmp_path, f"notebooks: {{run: train.ipynb}}\nconfigurations: {{{configurations}}}\nfinal: final\n"
+        tmp_path, f"notebooks: {{run: train.ipynb}}\nconfigurations: {{{configurations}}}\nfinal: {final}\n"
     )
     (only,) = study.load().rounds
-    assert only.candidates == ("a", "b")
+    assert only.candidates[: len(candidates)] == candidates
+    assert not [name for name in only.candidates if "seed" in name or name == final]
 
 
 def test_metric_of_other_templates_decides(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_round_of_all_configurations_by_a_metric_of_another_template(tmp_path: P
     )
     for name, score in [("a", 0.5), ("b", 0.7), ("c", 0.7)]:
         place = study.run(name, [])
-        (place / "history.csv").write_text("epoch,my_accuracy\n" + f"1,{score - 0.1}\n" + f"2,{score}\n" * 18)
+        (place / "history.csv").write_text("my_accuracy\n" + f"{score - 0.1}\n" + f"{score}\n" * 18)
         (place / "result.json").unlink()
     results = study.load()
     assert before_round(results, results.rounds[0]) == (

@@ -42,14 +42,30 @@ PERSONAL = re.compile(
 SAID = "stderr"
 SAID_BELOW = "stderr-below"
 
-# What runs in a kernel before its first cell. ZeroMQ drops what a cell puts out, and the news that it has ended, where
+THE_END = "nbstudy_end"  # the type of a kernel's last message
+
+# What runs in a kernel before its first cell.
+#
+# ZeroMQ drops what a cell puts out, and the news that it has ended, where
 # more than 1000 messages wait to be fetched: it must not. ipykernel fetches what is written to descriptor 2 from a
 # pipe, but not in time when it dies: a file stands in for the pipe. OpenBLAS, whatever it is told, begins with no more
 # threads than the process has cores: it is told again as soon as it is loaded.
+#
+# ipykernel 7.4 calls `str` on an exception, for the log (zmqshell.py, _showtraceback) and for its reply (ipkernel.py,
+# do_execute); where that raises, what it raised is taken for the error of the cell, whose own is named nowhere.
+#
+# A kernel that is asked to end waits for its threads and runs its exit handlers, as any Python does, `end` last of all:
+# the tenth of a second in which Python then takes itself apart is spared where there is no file left open that it would
+# flush. (It does not promise that a `__del__` is called then.) ipykernel 7.4 ends children before: with SIGTERM those
+# that multiprocessing would wait for, and then it waits 14 seconds, twice, for such as have ended but were never asked
+# for their status (kernelbase.py, _progressively_terminate_all_children). It is told not to: whoever started the
+# kernel ends what it leaves.
 STARTUP = """
 def set_up():
-    import os, sys, threading, time
+    import atexit, fcntl, logging, os, stat, sys, threading, time, weakref
+    from contextlib import suppress
     from functools import partial
+    from ipykernel.kernelapp import IPKernelApp
     from zmq import XPUB_NODROP
 
     shell = get_ipython()
@@ -90,6 +106,56 @@ def set_up():
 
         ExtensionFileLoader.exec_module = execute_and_tell_again
         threadpool_limits(threads)  # what was loaded before this kernel was forked
+
+    show_traceback = shell._showtraceback
+
+    def with_text(error):
+        try:
+            str(error)
+        except Exception:
+            return type(type(error).__name__, (Exception,), dict())("<exception str() failed>")  # as Python says
+        return error
+
+    def give_text(result):
+        result.error_in_exec = with_text(result.error_in_exec)
+
+    shell._showtraceback = lambda kind, error, lines: show_traceback(kind, with_text(error), lines)
+    shell.events.register("post_run_cell", give_text)
+
+    kernel, application = shell.kernel, IPKernelApp.instance()
+
+    async def leave_children():
+        pass
+
+    kernel._progressively_terminate_all_children = leave_children
+
+    def files_being_written():
+        found = set()
+        for descriptor in map(int, os.listdir("/dev/fd")):
+            with suppress(OSError):  # it was that of the directory itself
+                status = os.fstat(descriptor)
+                is_file = stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)
+                access = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
+                if is_file and access != os.O_RDONLY:
+                    found.add((descriptor, status.st_dev, status.st_ino))
+        return found
+
+    def end():
+        weakref.finalize._exitfunc()  # three that Python had before this one, so that they would come after it
+        if "multiprocessing.util" in sys.modules:
+            sys.modules["multiprocessing.util"]._exit_function()
+        logging.shutdown()
+        pass_on()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        kernel.session.send(kernel.iopub_socket, {the_end!r})
+        atexit.unregister(application.close)
+        application.close()  # which waits until all is sent
+        if files_being_written() <= known:
+            os._exit(0)
+
+    known = files_being_written()
+    atexit.register(end)
 
 
 set_up()
@@ -133,7 +199,7 @@ def ipython_directory(private: Path) -> Path:
     directory = private / "ipython"
     startup = directory / "profile_default" / "startup"
     startup.mkdir(parents=True)
-    source = STARTUP.format(said=str(private / SAID), said_below=str(private / SAID_BELOW))
+    source = STARTUP.format(said=str(private / SAID), said_below=str(private / SAID_BELOW), the_end=THE_END)
     (startup / "nbstudy.py").write_text(source, encoding="utf-8")
     return directory
 

@@ -112,9 +112,12 @@ class Execution:
             self.display.end(task, outcome)
 
     def came_to(self, submission: Submission) -> list[str]:
-        """Say what a run came to, in what time, and what had changed around it when it resumed."""
+        """Say what a run came to, in what time, what had changed around it when it resumed, how its kernel ended."""
         place = submission.task.place
-        words = [self.minutes(submission), *read_run(place).get("environment_changes", [])]
+        run = read_run(place)
+        words = [self.minutes(submission), *run.get("environment_changes", [])]
+        if run["ending"]:
+            words.append(run["ending"])
         progress = describe_progress(place)
         if progress:
             words.insert(0, progress)

@@ -46,23 +46,27 @@ THE_END = "nbstudy_end"  # the type of a kernel's last message
 
 # What runs in a kernel before its first cell.
 #
-# ZeroMQ drops what a cell puts out, and the news that it has ended, where
-# more than 1000 messages wait to be fetched: it must not. ipykernel fetches what is written to descriptor 2 from a
-# pipe, but not in time when it dies: a file stands in for the pipe. OpenBLAS, whatever it is told, begins with no more
+# ZeroMQ drops what a cell puts out, and the news that it has ended, where more than 1000 messages wait to be fetched:
+# it must not. ipykernel fetches what is written to descriptor 2 from a pipe, but not in time when it dies: a file
+# stands in for the pipe. OpenBLAS, whatever it is told, begins with no more
 # threads than the process has cores: it is told again as soon as it is loaded.
 #
-# ipykernel 7.4 calls `str` on an exception, for the log (zmqshell.py, _showtraceback) and for its reply (ipkernel.py,
-# do_execute); where that raises, what it raised is taken for the error of the cell, whose own is named nowhere.
+# IPython 9.18 (interactiveshell.py, _format_exception_for_storage) and ipykernel 7.4 (zmqshell.py, _showtraceback;
+# ipkernel.py, do_execute) call `str` on the exception of a cell. Where that raises, what it raised is taken for the
+# error of the cell, whose own name is lost: it is given the text that Python gives it.
 #
-# A kernel that is asked to end waits for its threads and runs its exit handlers, as any Python does, `end` last of all:
-# the tenth of a second in which Python then takes itself apart is spared where there is no file left open that it would
-# flush. (It does not promise that a `__del__` is called then.) ipykernel 7.4 ends children before: with SIGTERM those
-# that multiprocessing would wait for, and then it waits 14 seconds, twice, for such as have ended but were never asked
-# for their status (kernelbase.py, _progressively_terminate_all_children). It is told not to: whoever started the
-# kernel ends what it leaves.
+# A kernel that is asked to end waits for its threads and runs its exit handlers, as any Python does, with `end` as the
+# last of them: what was registered before belongs to the process that forked this kernel, and may remove what others
+# still use. Then Python would take itself apart, for a tenth of a second, and with h5py, without the handler that it
+# registers when it is imported, to a segmentation fault. What a run can lose are files that it has left open: they are
+# finished here, if there are any. (No Python promises that a `__del__` is called at its end.)
+#
+# ipykernel 7.4 ends children first (kernelbase.py, _progressively_terminate_all_children): with SIGTERM such as
+# multiprocessing waits for, and then it waits 14 seconds, twice, for all that nobody has asked for their status since.
+# It is told not to; whoever started the kernel ends what it leaves.
 STARTUP = """
 def set_up():
-    import atexit, fcntl, logging, os, stat, sys, threading, time, weakref
+    import atexit, fcntl, gc, io, logging, os, stat, sys, threading, time, weakref
     from contextlib import suppress
     from functools import partial
     from ipykernel.kernelapp import IPKernelApp
@@ -107,20 +111,19 @@ def set_up():
         ExtensionFileLoader.exec_module = execute_and_tell_again
         threadpool_limits(threads)  # what was loaded before this kernel was forked
 
-    show_traceback = shell._showtraceback
+    show_traceback = shell.showtraceback
 
-    def with_text(error):
+    def show_any_traceback(*arguments, **options):
+        error = sys.exc_info()[1]
         try:
             str(error)
         except Exception:
-            return type(type(error).__name__, (Exception,), dict())("<exception str() failed>")  # as Python says
-        return error
+            kind = type(error)
+            with suppress(TypeError):  # where it is not a class of Python
+                error.__class__ = type(kind.__name__, (kind,), dict(__str__=lambda _: "<exception str() failed>"))
+        show_traceback(*arguments, **options)
 
-    def give_text(result):
-        result.error_in_exec = with_text(result.error_in_exec)
-
-    shell._showtraceback = lambda kind, error, lines: show_traceback(kind, with_text(error), lines)
-    shell.events.register("post_run_cell", give_text)
+    shell.showtraceback = show_any_traceback
 
     kernel, application = shell.kernel, IPKernelApp.instance()
 
@@ -137,23 +140,39 @@ def set_up():
                 is_file = stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)
                 access = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
                 if is_file and access != os.O_RDONLY:
-                    found.add((descriptor, status.st_dev, status.st_ino))
+                    found.add((status.st_dev, status.st_ino))
         return found
 
-    def end():
-        weakref.finalize._exitfunc()  # three that Python had before this one, so that they would come after it
+    def finish_files():
+        shell.reset(new_session=False)  # closes, or finishes in its own way, what only the notebook held
+        gc.collect()
+        left = [each for each in gc.get_objects() if isinstance(each, (io.TextIOBase, io.BufferedIOBase))]
+        left.sort(key=lambda each: isinstance(each, (io.BufferedWriter, io.BufferedRandom)))  # into which others write
+        for each in left:
+            with suppress(Exception):  # it is closed, or cannot be written
+                each.flush()
+
+    def finish():
+        weakref.finalize._exitfunc()  # three that Python registered before `end`, so that they would come after it
         if "multiprocessing.util" in sys.modules:
             sys.modules["multiprocessing.util"]._exit_function()
         logging.shutdown()
+        if files_being_written() - known:
+            finish_files()
         pass_on()
         sys.stdout.flush()
         sys.stderr.flush()
         kernel.session.send(kernel.iopub_socket, {the_end!r})
-        atexit.unregister(application.close)
         application.close()  # which waits until all is sent
-        if files_being_written() <= known:
+
+    def end():
+        try:
+            finish()
+        finally:
             os._exit(0)
 
+    for each in list(weakref.finalize._registry):  # of what was imported before this kernel was forked
+        each.atexit = False
     known = files_being_written()
     atexit.register(end)
 

@@ -8,7 +8,6 @@ the study, or when it has had nothing to do for a while; its kernels live on, fo
 from __future__ import annotations
 
 import ast
-import atexit
 import builtins
 import fcntl
 import gc
@@ -25,7 +24,6 @@ import threading
 import time
 import traceback
 import warnings
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -359,7 +357,6 @@ def fork(
     os.set_inheritable(report, False)  # by what the kernel starts
     number = os.fork()
     if number == 0:
-        forget_exit_handlers()
         channel.close()
         for other in others.values():
             os.close(other.process)
@@ -386,7 +383,7 @@ def report_end(kernel: Kernel) -> None:
 def be_kernel(
     request: dict[str, Any], imported: Imported, parent: int, output: int, error: int, report: int
 ) -> None:
-    """Be a kernel until it is asked to end, and end this process as any Python ends."""
+    """Be a kernel until it is asked to end, and then end this process, by its exit handlers."""
     try:
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -399,16 +396,6 @@ def be_kernel(
         os.write(2, traceback.format_exc().encode())
         os._exit(1)
     sys.exit()
-
-
-def forget_exit_handlers() -> None:
-    """Leave out what imports have registered for the end of the process that they were done in.
-
-    It may remove what all kernels share. Python's own registries are called by the kernel's start-up file.
-    """
-    atexit._clear()  # as multiprocessing does in a child that it forks, in newer versions of Python
-    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
-        finalizer.atexit = False
 
 
 def become_anew(request: dict[str, Any], imported: Imported) -> None:

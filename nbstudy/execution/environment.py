@@ -42,14 +42,34 @@ PERSONAL = re.compile(
 SAID = "stderr"
 SAID_BELOW = "stderr-below"
 
-# What runs in a kernel before its first cell. ZeroMQ drops what a cell puts out, and the news that it has ended, where
-# more than 1000 messages wait to be fetched: it must not. ipykernel fetches what is written to descriptor 2 from a
-# pipe, but not in time when it dies: a file stands in for the pipe. OpenBLAS, whatever it is told, begins with no more
+THE_END = "nbstudy_end"  # the type of a kernel's last message
+
+# What runs in a kernel before its first cell.
+#
+# ZeroMQ drops what a cell puts out, and the news that it has ended, where more than 1000 messages wait to be fetched:
+# it must not. ipykernel fetches what is written to descriptor 2 from a pipe, but not in time when it dies: a file
+# stands in for the pipe. OpenBLAS, whatever it is told, begins with no more
 # threads than the process has cores: it is told again as soon as it is loaded.
+#
+# IPython 9.18 (interactiveshell.py, _format_exception_for_storage) and ipykernel 7.4 (zmqshell.py, _showtraceback;
+# ipkernel.py, do_execute) call `str` on the exception of a cell. Where that raises, what it raised is taken for the
+# error of the cell, whose own name is lost: it is given the text that Python gives it.
+#
+# A kernel that is asked to end waits for its threads and runs its exit handlers, as any Python does, with `end` as the
+# last of them: what was registered before belongs to the process that forked this kernel, and may remove what others
+# still use. Then Python would take itself apart, for a tenth of a second, and with h5py, without the handler that it
+# registers when it is imported, to a segmentation fault. What a run can lose are files that it has left open: they are
+# finished here, if there are any. (No Python promises that a `__del__` is called at its end.)
+#
+# ipykernel 7.4 ends children first (kernelbase.py, _progressively_terminate_all_children): with SIGTERM such as
+# multiprocessing waits for, and then it waits 14 seconds, twice, for all that nobody has asked for their status since.
+# It is told not to; whoever started the kernel ends what it leaves.
 STARTUP = """
 def set_up():
-    import os, sys, threading, time
+    import atexit, fcntl, gc, io, logging, os, stat, sys, threading, time, weakref
+    from contextlib import suppress
     from functools import partial
+    from ipykernel.kernelapp import IPKernelApp
     from zmq import XPUB_NODROP
 
     shell = get_ipython()
@@ -90,6 +110,71 @@ def set_up():
 
         ExtensionFileLoader.exec_module = execute_and_tell_again
         threadpool_limits(threads)  # what was loaded before this kernel was forked
+
+    show_traceback = shell.showtraceback
+
+    def show_any_traceback(*arguments, **options):
+        error = sys.exc_info()[1]
+        try:
+            str(error)
+        except Exception:
+            kind = type(error)
+            with suppress(TypeError):  # where it is not a class of Python
+                error.__class__ = type(kind.__name__, (kind,), dict(__str__=lambda _: "<exception str() failed>"))
+        show_traceback(*arguments, **options)
+
+    shell.showtraceback = show_any_traceback
+
+    kernel, application = shell.kernel, IPKernelApp.instance()
+
+    async def leave_children():
+        pass
+
+    kernel._progressively_terminate_all_children = leave_children
+
+    def files_being_written():
+        found = set()
+        for descriptor in map(int, os.listdir("/dev/fd")):
+            with suppress(OSError):  # it was that of the directory itself
+                status = os.fstat(descriptor)
+                is_file = stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)
+                access = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
+                if is_file and access != os.O_RDONLY:
+                    found.add((status.st_dev, status.st_ino))
+        return found
+
+    def finish_files():
+        shell.reset(new_session=False)  # closes, or finishes in its own way, what only the notebook held
+        gc.collect()
+        left = [each for each in gc.get_objects() if isinstance(each, (io.TextIOBase, io.BufferedIOBase))]
+        left.sort(key=lambda each: isinstance(each, (io.BufferedWriter, io.BufferedRandom)))  # into which others write
+        for each in left:
+            with suppress(Exception):  # it is closed, or cannot be written
+                each.flush()
+
+    def finish():
+        weakref.finalize._exitfunc()  # three that Python registered before `end`, so that they would come after it
+        if "multiprocessing.util" in sys.modules:
+            sys.modules["multiprocessing.util"]._exit_function()
+        logging.shutdown()
+        if files_being_written() - known:
+            finish_files()
+        pass_on()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        kernel.session.send(kernel.iopub_socket, {the_end!r})
+        application.close()  # which waits until all is sent
+
+    def end():
+        try:
+            finish()
+        finally:
+            os._exit(0)
+
+    for each in list(weakref.finalize._registry):  # of what was imported before this kernel was forked
+        each.atexit = False
+    known = files_being_written()
+    atexit.register(end)
 
 
 set_up()
@@ -133,7 +218,7 @@ def ipython_directory(private: Path) -> Path:
     directory = private / "ipython"
     startup = directory / "profile_default" / "startup"
     startup.mkdir(parents=True)
-    source = STARTUP.format(said=str(private / SAID), said_below=str(private / SAID_BELOW))
+    source = STARTUP.format(said=str(private / SAID), said_below=str(private / SAID_BELOW), the_end=THE_END)
     (startup / "nbstudy.py").write_text(source, encoding="utf-8")
     return directory
 

@@ -29,15 +29,24 @@ import psutil
 
 from nbstudy.execution.environment import SAID_BELOW, kernel_environment
 from nbstudy.execution.host import Share
-from nbstudy.execution.last_words import Stderr, plain, why_it_died
+from nbstudy.execution.last_words import Stderr, how_it_ended, plain, why_it_died
+from nbstudy.execution.log import ENGINE, finish_log, register_engine
 from nbstudy.execution.warm import WarmProcess, forking_provisioner, warm_process
-from nbstudy.files import hash_of, read_json, write_json
+from nbstudy.files import hash_of
 from nbstudy.records.lease import Lease
-from nbstudy.words import counted
 
 TRIES = 3  # of a kernel that does not even start
 START = 600  # seconds that one may take: network file systems are slow when many runs begin at once
+END = 10  # seconds in which one must have ended that was asked to
 NEVER = 10**9  # seconds
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a notebook."""
+
+    error: str | None = None  # in one line
+    ending: str | None = None  # how its kernel ended after that, where it did not as it was asked to
 
 
 def execute(
@@ -49,12 +58,12 @@ def execute(
     timeout: float | None = None,
     modules: Mapping[str, str] | None = None,
     warm: WarmProcess | None = None,
-) -> str | None:
-    """Execute a notebook in place, working in a directory; return its error in one line, None if it has none.
+) -> Outcome:
+    """Execute a notebook in place, working in a directory; return what became of it, once its kernel has ended.
 
     It gets a share of this host. It is killed as soon as `is_awaited` says no, or after
     `timeout` minutes. `modules` are files by path, which the notebook can import before all others. The kernel is
-    forked from a warm process if there is one. That its last cell did not run is an error, too.
+    forked from a warm process if there is one. An exit is an error, in any cell.
     """
     started = time.monotonic()
     deadline = float("inf")
@@ -65,15 +74,17 @@ def execute(
         return time.monotonic() <= deadline and is_awaited()
 
     for _ in range(TRIES):
-        error, has_begun = execute_once(
+        outcome, has_begun = execute_once(
             notebook, directory, parameters, share, is_wanted, modules or {}, warm
         )
-        if has_begun or not error or not is_awaited():
+        if has_begun or not outcome.error or not is_awaited():
             break
-    if error and time.monotonic() > deadline:
-        error = f"TimeoutError: took longer than {timeout:g} minutes"
-    finish_log(notebook, share.threads)
-    return error
+    if outcome != Outcome() and time.monotonic() > deadline:
+        outcome = Outcome(f"TimeoutError: took longer than {timeout:g} minutes")
+    if outcome != Outcome() and not is_awaited():
+        outcome = Outcome("interrupted: nobody waits for this run any more")
+    finish_log(notebook, share.threads, outcome.error)
+    return outcome
 
 
 def execute_once(
@@ -84,8 +95,8 @@ def execute_once(
     is_wanted: Callable[[], bool],
     modules: Mapping[str, str],
     warm: WarmProcess | None,
-) -> tuple[str | None, bool]:
-    """Execute a notebook in a new kernel; return its error, and whether its cells had begun."""
+) -> tuple[Outcome, bool]:
+    """Execute a notebook in a new kernel; return what became of it, and whether its cells had begun."""
     progress = Progress()
     try:
         with (
@@ -97,9 +108,10 @@ def execute_once(
             stderr = Stderr(private)
             with private_kernel(sockets, environment, private / SAID_BELOW, is_wanted, warm) as kernel:
                 error = run_cells(notebook, directory, parameters, kernel, stderr, progress)
+                outcome = Outcome(error, kernel.ending)
     except OSError as failure:  # directories that cannot be made
-        error = in_one_line(type(failure).__name__, str(failure))
-    return error, progress.begun
+        outcome = Outcome(in_one_line(type(failure).__name__, str(failure)))
+    return outcome, progress.begun
 
 
 def run_cells(
@@ -117,13 +129,15 @@ def run_cells(
     from jupyter_core.utils import ensure_event_loop
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what fails is said by the runner
+    register_engine()
     # papermill formats the paths that it is given, so braces in them are doubled
     path = str(notebook).replace("{", "{{").replace("}", "}}")
     try:
-        papermill.execute_notebook(
+        log = papermill.execute_notebook(
             path,
             path,
             parameters,
+            engine_name=ENGINE,
             kernel_name="python3",
             language="python",
             progress_bar=False,
@@ -142,8 +156,8 @@ def run_cells(
             return in_one_line(type(failure).__name__, str(failure))
         status = ensure_event_loop().run_until_complete(kernel.provisioner.poll())
         return why_it_died(status, stderr.read())
-    if progress.ended < progress.cells:
-        return f"SystemExit: the notebook ended in code cell {progress.ended} of {progress.cells}, before its last"
+    if log.metadata.papermill.exception:  # which papermill does not raise where it is sys.exit(0)
+        return f"SystemExit: the notebook ended in code cell {progress.ended} of {progress.cells} by an exit"
     return None
 
 
@@ -269,6 +283,8 @@ def manager_class() -> type[Any]:
             self.is_wanted = is_wanted
             self.warm = warm
             self.clients: list[Any] = []
+            self.latest_end = float("inf")
+            self.ending: str | None = None  # how it ended, where it did not as it was asked to
 
         @property
         def kernel_spec(self) -> KernelSpec:
@@ -303,6 +319,22 @@ def manager_class() -> type[Any]:
 
         async def _async_wait(self, pollinterval: float = 0.1) -> None:  # for its end, once it was killed
             await super()._async_wait(pollinterval / 10)
+
+        async def ask_to_end(self) -> None:
+            self.latest_end = time.monotonic() + END
+            await self._async_request_shutdown()
+
+        async def is_ending(self) -> bool:
+            """Tell whether it has not ended yet that was asked to; kill it where that takes too long."""
+            if not await self._async_is_alive():
+                status = await self.provisioner.poll()
+                if status is not None and status < 0:
+                    self.ending = f"after its last cell, its kernel {how_it_ended(status)}"
+                return False
+            if time.monotonic() < self.latest_end:
+                return True
+            self.ending = f"its kernel did not end within {END} seconds of its last cell, and was killed"
+            return False
 
         async def end(self) -> None:
             """End the process and all sockets, which garbage collection could wait for without an end."""
@@ -378,16 +410,3 @@ def remove_dead_sockets() -> None:
 def directory_prefix() -> str:
     """Return how the names of kernels' directories begin on this host: others may use the same place."""
     return f"kernel-{hash_of(platform.node())[:4]}-"
-
-
-def finish_log(notebook: Path, threads: int) -> None:
-    """Remove the paths of this machine from a log, and say beside its parameters how many threads computed it."""
-    log = read_json(notebook)
-    if not log:
-        return
-    for key in ("input_path", "output_path"):
-        log.get("metadata", {}).get("papermill", {}).pop(key, None)
-    for cell in log.get("cells", []):
-        if "injected-parameters" in cell["metadata"].get("tags", []):
-            cell["source"] = [f"# {counted(threads, 'thread')}\n", *cell["source"]]
-    write_json(notebook, log)

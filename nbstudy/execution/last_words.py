@@ -40,10 +40,14 @@ def why_it_died(status: int, words: str) -> str:
     """Return the error of a kernel that ended by itself, from its exit status and what it wrote last."""
     if status == -signal.SIGKILL:  # which leaves no time for last words
         return "DeadKernelError: the kernel was killed, as systems do when memory runs out"
-    how = f"ended with status {status}"
+    return with_last_words(f"DeadKernelError: the kernel {how_it_ended(status)}", words)
+
+
+def how_it_ended(status: int) -> str:
+    """Say how a process ended, from its exit status as `subprocess` has it."""
     if status < 0:
-        how = f"was ended by {signal.strsignal(-status)}"
-    return with_last_words(f"DeadKernelError: the kernel {how}", words)
+        return f"was ended by {signal.strsignal(-status)}"
+    return f"ended with status {status}"
 
 
 def with_last_words(what: str, words: str) -> str:

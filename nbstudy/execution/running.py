@@ -112,11 +112,13 @@ class Execution:
             self.display.end(task, outcome)
 
     def came_to(self, submission: Submission) -> list[str]:
-        """Say what a run came to, in what time, and what had changed around it when it resumed."""
+        """Say what a run came to, in what time, what had changed around it when it resumed, how its kernel ended."""
         task = submission.task
-        place = task.place
-        words = [self.minutes(submission), *read_run(place).get("environment_changes", [])]
-        progress = describe_progress(place, task.context.metric)
+        run = read_run(task.place)
+        words = [self.minutes(submission), *run.get("environment_changes", [])]
+        if run.get("ending"):
+            words.append(run["ending"])
+        progress = describe_progress(task.place, task.context.metric)
         if progress:
             words.insert(0, progress)
         return words

@@ -383,7 +383,7 @@ def report_end(kernel: Kernel) -> None:
 def be_kernel(
     request: dict[str, Any], imported: Imported, parent: int, output: int, error: int, report: int
 ) -> None:
-    """Be a kernel until it ends, and end this process with it."""
+    """Be a kernel until it is asked to end, and then end this process, by its exit handlers."""
     try:
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -394,7 +394,8 @@ def be_kernel(
         start_kernel(request["arguments"], imported, parent, report)
     except BaseException:  # noqa: BLE001 - there is nobody else to tell
         os.write(2, traceback.format_exc().encode())
-    os._exit(1)
+        os._exit(1)
+    sys.exit()
 
 
 def become_anew(request: dict[str, Any], imported: Imported) -> None:

@@ -44,7 +44,7 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
 
     warm = warm_up_for(task.context, share)
     with ThreadPoolExecutor(1) as apart:  # Dask's profiler keeps the stacks of a worker's own threads
-        error = apart.submit(
+        outcome = apart.submit(
             execute,
             attempt / f"{task.name}.ipynb",
             attempt,
@@ -57,8 +57,8 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
         ).result()
     if not is_awaited():
         return attempt.name, "interrupted", None
-    finish_attempt(attempt, time.monotonic() - started, error)
-    return attempt.name, error, news_of(warm, host)
+    finish_attempt(attempt, time.monotonic() - started, outcome.error, outcome.ending)
+    return attempt.name, outcome.error, news_of(warm, host)
 
 
 def warm_up_for(context: Context, share: Share) -> WarmProcess | None:
@@ -98,7 +98,7 @@ def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> s
     log = outputs / "incomplete" / f"{host} {name}".strip()
     log.parent.mkdir(exist_ok=True)
     log.write_text(text, encoding="utf-8")
-    error = execute(log, outputs, {}, share_of_host(jobs), context.lease.is_held)
+    error = execute(log, outputs, {}, share_of_host(jobs), context.lease.is_held).error
     if error:
         return f"{name}: {error} ({log})"
     if (outputs / name).exists():  # the log of an earlier preparation says the same
@@ -112,7 +112,8 @@ def run_summary(
     notebook: Path, outputs: Path, is_awaited: Callable[[], bool], modules: Mapping[str, str]
 ) -> str | None:
     """Execute a summary in the outputs that it tells of; return its error. It has this host for itself."""
-    return execute(notebook, outputs, {"outputs": "."}, share_of_host(jobs=1), is_awaited, modules=modules)
+    share = share_of_host(jobs=1)
+    return execute(notebook, outputs, {"outputs": "."}, share, is_awaited, modules=modules).error
 
 
 def why_unfit(lease: Lease, versions: dict[str, str]) -> str | None:

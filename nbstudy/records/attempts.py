@@ -130,11 +130,15 @@ def environment_changes(start: Path, environment: dict[str, str]) -> list[str]:
     return changes
 
 
-def finish_attempt(attempt: Path, seconds: float, error: str | None) -> None:
-    """Record that an attempt ran to its end, how long it took, and with which error if any."""
+def finish_attempt(attempt: Path, seconds: float, error: str | None, ending: str | None) -> None:
+    """Record that an attempt ran to its end, how long it took, and with which error if any.
+
+    `ending` says how its kernel ended, where it did not as it was asked to: then something may be lost.
+    """
     run = read_run(attempt)
     seconds = round(run["seconds"] + seconds, 1)
-    write_json(attempt / "run.json", run | {"seconds": seconds, "finished": True, "error": error})
+    end = {"seconds": seconds, "finished": True, "error": error, "ending": ending}
+    write_json(attempt / "run.json", run | end)
 
 
 def record_error(attempt: Path, error: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from nbstudy.execution import kernel
 from nbstudy.execution.environment import kernel_environment
 from nbstudy.execution.host import share_of_host
+from nbstudy.records.lease import Lease
 from project import (
     PATIENCE,
     ROOT,
@@ -45,10 +48,15 @@ def execute(
     directory: Path, *cells: str, metadata: Mapping[str, Any] | None = None, **parameters: Any
 ) -> str | None:
     """Execute code cells in a directory, which keeps the log; return their error."""
-    notebook = new_notebook(metadata=dict(metadata or {}), cells=[new_code_cell(source) for source in cells])
     log = directory / "log.ipynb"
-    nbformat.write(notebook, log)
-    return kernel.execute(log, directory, parameters, share_of_host(jobs=1), lambda: True, PATIENCE / 60)
+    nbformat.write(notebook_of(*cells, metadata=metadata), log)
+    share = share_of_host(jobs=1)
+    return kernel.execute(log, directory, parameters, share, lambda: True, PATIENCE / 60).error
+
+
+def notebook_of(*cells: str, metadata: Mapping[str, Any] | None = None) -> nbformat.NotebookNode:
+    """Return a notebook of code cells."""
+    return new_notebook(metadata=dict(metadata or {}), cells=[new_code_cell(source) for source in cells])
 
 
 def log_in(directory: Path) -> nbformat.NotebookNode:
@@ -340,13 +348,14 @@ FAULTS = {
         "DeadKernelError: .* go on",
     ),
     "memory": ("x = bytearray(2**62)", "MemoryError"),
-    "leave": (
-        "import sys; sys.exit(0)",
-        "SystemExit: the notebook ended in code cell 5 of 6, before its last",
-    ),
+    "leave": ("import sys; sys.exit(0)", "SystemExit: the notebook ended in code cell 5 of 6 by an exit"),
     "magic": ("%nonesuch", "UsageError: Line magic function `%nonesuch` not found"),
     "handler": (f"{HANDLER}\n1 / 0", "ZeroDivisionError: division by zero"),
     "bare": ("x = 2\nassert x == 1", "AssertionError: assert x == 1"),
+    "unprintable": (
+        "class Strange(Exception):\n    def __str__(self): raise TypeError('no text')\nraise Strange",
+        r"Strange: <exception str\(\) failed>",
+    ),
     "blank": ("raise ValueError('\\n\\n  second line')", "ValueError: second line"),
 }
 
@@ -355,8 +364,21 @@ def assert_is_kept_and_named(project: Project, name: str, error: str, printed: s
     """Check that a failed attempt's log and record are there, and that the runner said so."""
     log = project.attempt(name) / f"{name}.ipynb"
     assert re.search(rf"  {name}: {error}.*\({log.relative_to(project.root)}\)", printed), printed
-    nbformat.validate(nbformat.read(log, as_version=4))
     assert re.match(error, read_run(log.parent)["error"])
+    assert_is_marked(nbformat.read(log, as_version=4), read_run(log.parent)["error"])
+
+
+def assert_is_marked(log: nbformat.NotebookNode, error: str) -> None:
+    """Check that a log says at its top and in one cell, which failed, what ended it, and that no other came after."""
+    nbformat.validate(log)
+    assert "An Exception was encountered" in log.cells[0].source
+    states = [cell.metadata.papermill.status for cell in log.cells if cell.cell_type == "code"]
+    failed = states.index("failed")
+    assert states == ["completed"] * failed + ["failed"] + ["pending"] * (len(states) - failed - 1)
+    (cell,) = (cell for cell in log.cells if cell.metadata.get("papermill", {}).get("exception"))
+    assert log.metadata.papermill.exception
+    shown = outputs_of(new_notebook(cells=[cell]))
+    assert error.partition(":")[0] in shown or "handled" in shown
 
 
 def test_faults_are_kept_and_named_and_the_others_go_on(project: Project) -> None:
@@ -434,3 +456,117 @@ def test_failed_start_leaves_nothing_and_does_not_hang(
     gc.collect()  # waits for the sockets of what it removes
     assert set(psutil.Process().children()) <= before
     assert list(place.iterdir()) == []
+
+
+def test_exit_is_an_error_in_the_last_cell_too(tmp_path: Path) -> None:
+    error = "SystemExit: the notebook ended in code cell 2 of 2 by an exit"
+    assert execute(tmp_path, "import sys", "sys.exit(0)") == error
+    assert_is_marked(log_in(tmp_path), error)
+
+
+# --- how they end ---
+# what a run still has in its hands when its last cell ends
+UNFINISHED = """
+import atexit, gzip, multiprocessing, os, subprocess, sys, threading, time, types, weakref
+from pathlib import Path
+
+def write(name):
+    time.sleep(1)
+    Path(name).write_text(name)
+
+rows = open("rows", "w")
+print(*range(600), sep="\\n", file=rows)
+packed = gzip.open("packed", "wt")
+packed.write("packed")
+sys.modules["own"] = types.ModuleType("own")  # a module holds a file that the notebook does not
+sys.modules["own"].file = open("of a module", "w")
+sys.modules["own"].file.write("of a module")
+atexit.register(write, "at exit")
+atexit.register(print, "printed at exit")
+weakref.finalize(write, write, "finalized")
+threading.Thread(target=write, args=["by a thread"]).start()
+multiprocessing.get_context("fork").Process(target=write, args=["by a process"]).start()
+ended = subprocess.Popen(["true"])  # and nobody asks for its status
+left = subprocess.Popen(["sleep", "1000"])
+Path("left").write_text(str(left.pid))
+"""
+
+
+@pytest.mark.parametrize("is_forked", [False, True])
+def test_nothing_is_lost_that_a_run_has_unfinished(tmp_path: Path, is_forked: bool) -> None:
+    log = tmp_path / "log.ipynb"
+    nbformat.write(notebook_of(UNFINISHED, "'the last'"), log)
+    share = share_of_host(jobs=1)
+    lease = Lease(tmp_path, "the runner")
+    lease.lock.write_text("the runner")
+    warm = kernel.warm_up(log.read_text(), set(), share, lease) if is_forked else None
+    outcome = kernel.execute(log, tmp_path, {}, share, lambda: True, warm=warm)
+    lease.lock.unlink()
+    assert outcome == kernel.Outcome()
+    assert (tmp_path / "rows").read_text().split() == [str(row) for row in range(600)]
+    assert gzip.decompress((tmp_path / "packed").read_bytes()) == b"packed"
+    for name in ("of a module", "at exit", "finalized", "by a thread", "by a process"):
+        assert (tmp_path / name).read_text() == name
+    assert "printed at exit" in outputs_of(log_in(tmp_path))
+    assert not psutil.pid_exists(int((tmp_path / "left").read_text()))
+
+
+def test_kernel_that_does_not_end_is_killed_and_that_is_said(project: Project) -> None:
+    hang = "import threading\nthreading.Thread(target=time.sleep, args=[10**6]).start()"
+    project.edit("tiny.ipynb", "rows = [", f"{hang}\nrows = [")
+    printed = project.run(project.study(TINY_STUDY), "--only", "short")
+    ending = "its kernel did not end within 10 seconds of its last cell, and was killed"
+    assert re.search(f"^short: 2 epochs, .*, {ending}$", printed, re.MULTILINE), printed
+    assert read_run(project.outputs("mine", "short"))["ending"] == ending
+
+
+def test_kernel_that_ends_and_that_nobody_wants_any_more_is_killed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "END", PATIENCE)
+    cells = [
+        "import atexit, time\nfrom pathlib import Path",
+        "atexit.register(time.sleep, 10**6); atexit.register(Path('ending').touch)",
+    ]
+    log = tmp_path / "log.ipynb"
+    nbformat.write(notebook_of(*cells), log)
+    began = time.monotonic()
+    outcome = kernel.execute(
+        log, tmp_path, {}, share_of_host(jobs=1), lambda: not (tmp_path / "ending").exists()
+    )
+    assert outcome.error == "interrupted: nobody waits for this run any more"
+    assert time.monotonic() - began < PATIENCE
+
+
+# --- what comes late ---
+LATE = """
+import asyncio, atexit
+from IPython.display import clear_output, display
+
+async def count():
+    for number in range(3):
+        await asyncio.sleep(0.2)
+        print("late", number)
+    clear_output(wait=True)
+    display("shown late")
+
+task = asyncio.create_task(count())
+asyncio.get_running_loop().call_later(0.2, print, "called late")
+"""
+
+
+def test_output_of_a_task_is_of_the_cell_that_started_it(tmp_path: Path) -> None:
+    wait = "print('before')\nwhile not task.done(): await asyncio.sleep(0.1)\nprint('after')"
+    assert execute(tmp_path, LATE.replace("clear_output(wait=True)", ""), "'between'", wait) is None
+    first, second, third = (json.dumps(cell.outputs) for cell in log_in(tmp_path).cells)
+    for text in ("late 0", "late 1", "late 2", "called late", "shown late"):
+        assert text in first and text not in second + third
+    assert "before" in third and "after" in third
+
+
+def test_task_clears_the_output_of_its_own_cell_alone(tmp_path: Path) -> None:
+    wait = "print('before')\nwhile not task.done(): await asyncio.sleep(0.1)\nprint('after')"
+    assert execute(tmp_path, LATE, wait) is None
+    first, second = (json.dumps(cell.outputs) for cell in log_in(tmp_path).cells)
+    assert "shown late" in first and "late 2" not in first
+    assert "before" in second and "after" in second

@@ -159,6 +159,21 @@ def test_kernels_share_what_was_imported_once_and_nothing_else(project: Project,
     assert facts["short"]["imported by"] == facts["long"]["imported by"]
 
 
+def test_what_a_library_would_do_at_the_end_of_its_process_is_not_done_by_kernels(
+    project: Project, library: Path
+) -> None:
+    library.write_text(
+        "import atexit, pathlib, tempfile\n"
+        "shared = pathlib.Path(tempfile.mkdtemp(dir=pathlib.Path(__file__).parent))\n"
+        "kept = tempfile.TemporaryDirectory(dir=shared)\n"
+        "atexit.register(shared.joinpath('ended').touch)\n"
+    )
+    import_library(project)
+    project.run(project.study(TINY_STUDY), "--jobs", "1")
+    (kept,) = library.parent.glob("tmp*/*")
+    assert kept.name.startswith("tmp")
+
+
 # --- what is not forked ---
 class Start:
     """Starts warm processes for a lease and a directory of their own, and kernels as a kernel manager would."""

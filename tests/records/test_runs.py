@@ -89,7 +89,7 @@ def begin(
 def complete_run(task: Task) -> Path:
     """Run a task to its end; return the place of its result."""
     attempt = begin(task, task.parameters["steps"])
-    attempts.finish_attempt(attempt, 5.0, None)
+    attempts.finish_attempt(attempt, 5.0, None, None)
     attempts.promote(task, attempt)
     return task.place
 
@@ -223,7 +223,7 @@ def test_whole_checkpoint_carries_over_with_what_lies_beside_it(task: Task, erro
     (first / "state" / "sampler.bin").write_bytes(b"7")
     (first / "other.ipynb").write_text("{}")  # logs do not
     if error:
-        attempts.finish_attempt(first, 5.0, error)
+        attempts.finish_attempt(first, 5.0, error, None)
     assert runs.find(task).left == 0.25
     second = attempts.begin_attempt(task, cores=1, environment={})
     assert names_in(second) == BEGUN | LEFT
@@ -332,7 +332,7 @@ def test_history_is_as_long_as_asked_or_says_why_not(
 ) -> None:
     attempt = begin(task, epochs)
     (attempt / "result.json").write_text(json.dumps(result))
-    attempts.finish_attempt(attempt, 5.0, None)
+    attempts.finish_attempt(attempt, 5.0, None, None)
     attempts.finish_promotion(task)  # as after a runner that was killed here
     assert task.place.exists() is (expected is None)
     if expected:

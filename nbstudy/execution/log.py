@@ -1,0 +1,147 @@
+"""The log of a run: the notebook that papermill executes, with what papermill leaves out of it.
+
+Output goes into the cell that caused it, also when that has ended; an error that no cell could show is shown where it
+happened; paths of this machine are removed.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from nbstudy.execution.environment import THE_END
+from nbstudy.files import read_json, write_json
+from nbstudy.words import counted
+
+ENGINE = "nbstudy"  # the name by which papermill finds what executes notebooks here
+POLL = 0.005  # seconds between two looks at whether a kernel has ended
+OUTPUT = {"stream", "display_data", "update_display_data", "execute_result", "error", "clear_output"}
+GRACE = 0.2  # seconds in which the last output arrives of a kernel that could not say that it was the last
+
+
+# --- while it is executed ---
+def register_engine() -> None:
+    """Tell papermill how notebooks are executed here."""
+    from jupyter_core.utils import ensure_event_loop
+    from nbclient.exceptions import CellExecutionComplete
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import Engine, papermill_engines
+
+    class Client(PapermillNotebookClient):  # type: ignore[misc]
+        """Puts each output into the cell that caused it, and ends the kernel when all cells have ended."""
+
+        def __init__(self, manager: Any, **options: Any) -> None:
+            super().__init__(manager, **options)
+            self.places: dict[str, tuple[Any, int]] = {}  # cells and their indices, by their requests
+            self.to_be_cleared: dict[int, bool] = {}  # when the next output comes, by the index of the cell
+            self.has_said_all = False  # the kernel, at its end
+
+        def execute(self, **options: Any) -> Any:
+            notebook = super().execute(**options)
+            ensure_event_loop().run_until_complete(self.end_kernel())
+            return notebook
+
+        async def _async_poll_output_msg(self, request: str, cell: Any, index: int) -> None:
+            # that of nbclient 0.11 (client.py) drops what another cell than the one that runs has caused
+            self.places[request] = (cell, index)
+            self.to_be_cleared[index] = False
+            while True:
+                message = await self.kc.iopub_channel.get_msg()
+                try:
+                    self.put_into_its_cell(message)
+                except CellExecutionComplete:
+                    if message["parent_header"]["msg_id"] == request:
+                        return
+
+        def put_into_its_cell(self, message: Any) -> None:
+            """Process what a cell has caused; raise CellExecutionComplete where that says that it has ended."""
+            request = message["parent_header"].get("msg_id")
+            if request in self.places:
+                self.put(message, *self.places[request])
+
+        def put(self, message: Any, cell: Any, index: int) -> None:
+            """Process a message, for which nbclient does not keep apart which cell waits to be cleared."""
+            self.clear_before_next_output = self.to_be_cleared[index]
+            try:
+                self.process_message(message, cell, index)
+            finally:
+                self.to_be_cleared[index] = self.clear_before_next_output
+
+        async def end_kernel(self) -> None:
+            """Ask the kernel to end, and keep what it puts out until it has."""
+            await self.km.ask_to_end()
+            while await self.km.is_ending():
+                await self.take_output(timeout=POLL)
+            while not self.has_said_all and await self.take_output(timeout=GRACE):
+                pass
+
+        async def take_output(self, timeout: float) -> bool:
+            """Keep what an ending kernel puts out next; tell whether anything came in so many seconds.
+
+            What threads and exit handlers put out is of no cell any more: it goes into the last one.
+            """
+            try:
+                message = await self.kc.iopub_channel.get_msg(timeout)
+            except Empty:
+                return False
+            self.has_said_all = message["msg_type"] == THE_END
+            if message["msg_type"] in OUTPUT and self.places:
+                last = list(self.places.values())[-1]
+                self.put(message, *self.places.get(message["parent_header"].get("msg_id"), last))
+            return True
+
+    class OurEngine(Engine):  # type: ignore[misc]
+        @classmethod
+        def execute_managed_notebook(
+            cls, manager: Any, kernel_name: str, input_path: str, start_timeout: float, **options: Any
+        ) -> None:
+            Client(manager, kernel_name=kernel_name, startup_timeout=start_timeout, **options).execute()
+
+    papermill_engines.register(ENGINE, OurEngine)
+
+
+# --- when it has been executed ---
+def finish_log(notebook: Path, threads: int, error: str | None) -> None:
+    """Complete a log: mark where an error ended it, say how many threads computed it, remove this machine's paths."""
+    if error:
+        mark_error(notebook, error)
+    log = read_json(notebook)
+    if not log:
+        return
+    for key in ("input_path", "output_path"):
+        log.get("metadata", {}).get("papermill", {}).pop(key, None)
+    for cell in log.get("cells", []):
+        if "injected-parameters" in cell["metadata"].get("tags", []):
+            cell["source"] = [f"# {counted(threads, 'thread')}\n", *cell["source"]]
+    write_json(notebook, log)
+
+
+def mark_error(notebook: Path, error: str) -> None:
+    """Mark the cell that was the last to run as failed, as papermill does, unless it has; those after it as pending.
+
+    papermill 2.7 (engines.py, notebook_complete) calls all cells completed when the kernel has died.
+    """
+    import nbformat
+    from papermill.exceptions import PapermillExecutionError
+    from papermill.execute import ERROR_MARKER_TAG, raise_for_execution_errors
+
+    log = nbformat.read(notebook, as_version=4)
+    cells = [cell for cell in log.cells if cell.cell_type == "code"]
+    is_marked = any(ERROR_MARKER_TAG in cell.metadata.get("tags", []) for cell in log.cells)
+    if is_marked or not cells:
+        return
+    failed = cells[0]  # where the kernel did not even start
+    for cell in cells:
+        status = cell.metadata.setdefault("papermill", {})
+        if status.get("start_time"):
+            failed = cell
+        else:
+            status["status"] = "pending"
+    failed.metadata.papermill.update(status="failed", exception=True)
+    log.metadata.setdefault("papermill", {})["exception"] = True
+    name, _, message = error.partition(": ")
+    failed.outputs.append(nbformat.v4.new_output("error", ename=name, evalue=message, traceback=[error]))
+    with suppress(PapermillExecutionError):
+        raise_for_execution_errors(log, str(notebook))  # marks it, and writes the log

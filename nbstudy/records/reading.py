@@ -19,7 +19,7 @@ import pandas as pd
 
 from nbstudy.files import HISTORY, read_json
 from nbstudy.numbers import as_count, finite, is_number
-from nbstudy.records.runs import attempts_in, read_run
+from nbstudy.records.runs import attempts_in, ended_after, read_run
 from nbstudy.records.states import Asked, Made, State, compare, decide, threads_of
 
 NO_NUMBERS = {"weights", "diverged", "epochs"}  # of result.json: what it says of the run, not what it came to
@@ -144,7 +144,7 @@ def find_run(name: str, outputs: Path, asked: Asked, record: dict[str, Any]) -> 
 def made_in(directory: Path, asked: Asked, record: dict[str, Any]) -> Made:
     """Return what lies in a directory of a configuration, beside what a study.json asks for."""
     run = read_run(directory)
-    return compare(asked, directory, run, changed_code(run, record))
+    return compare(asked, directory, run, changed_code(run, record), ended_after=ended_after(directory))
 
 
 def made_in_attempts(incomplete: Path, asked: Asked, record: dict[str, Any]) -> Iterator[Made]:

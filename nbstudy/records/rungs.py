@@ -13,8 +13,9 @@ from nbstudy.checks import fail
 from nbstudy.decision.elimination import Rung, Score, Stage, climb, settled, settled_epochs, spread
 from nbstudy.files import HISTORY
 from nbstudy.records.outputs import Outputs
-from nbstudy.records.reading import Run, field_of
-from nbstudy.records.states import State, is_fewer
+from nbstudy.records.reading import Run
+from nbstudy.records.runs import describe_early_end
+from nbstudy.records.states import State
 
 
 def stages_of(outputs: Outputs) -> list[Stage]:
@@ -84,15 +85,13 @@ def completed(outputs: Outputs, name: str) -> Run | None:
 
 
 def has_climbed(outputs: Outputs, run: Run, rung: Rung) -> bool:
-    """Tell whether a complete run has the epochs of a rung, or ended before them when it was asked for as many.
+    """Tell whether a complete run has the epochs of a rung, or ended before them by itself.
 
     What is asked for now plays no part: a rung that is decided stays so.
     """
     if outputs.halving is None or outputs.halving.metric.name not in run.history:
         return False
-    asked = field_of(run.record, "parameters", dict).get(outputs.lengthens)
-    has_ended = bool(run.diverged or run.ended) and not is_fewer(asked, rung.epochs)
-    return len(run.history) >= rung.epochs or has_ended
+    return len(run.history) >= rung.epochs or bool(describe_early_end(run.result))
 
 
 def score_on_rung(outputs: Outputs, run: Run, candidate: str, rung: Rung) -> Score:

@@ -224,6 +224,16 @@ def describe_early_end(result: dict[str, Any]) -> str:
     return ""
 
 
+def ended_after(directory: Path) -> int | None:
+    """Return the number of epochs after which a run ended by itself, None where its result does not say that it did.
+
+    However many it is asked for, it ends there: what it computes with is the same.
+    """
+    if describe_early_end(read_json(directory / "result.json")):
+        return len(read_history(directory))
+    return None
+
+
 def described_loss(row: dict[str, str]) -> list[str]:
     """Name the loss in a row of a history, that of the validation data if it has one."""
     for metric in ("val_loss", "loss"):
@@ -302,7 +312,14 @@ def find(task: Task) -> Finding:
 def made_in(task: Task, directory: Path) -> Made:
     """Return what lies in a directory of a configuration, beside what is asked for now."""
     run = read_run(directory)
-    return compare(task.asked, directory, run, changed_code(task, directory), damaged_files(directory, run))
+    return compare(
+        task.asked,
+        directory,
+        run,
+        changed_code(task, directory),
+        damaged_files(directory, run),
+        ended_after(directory),
+    )
 
 
 def made_in_attempts(task: Task) -> Iterator[Made]:
@@ -344,8 +361,8 @@ def starting_over(task: Task, usable: list[Path]) -> str:
 
 
 def differences(task: Task, directory: Path) -> list[str]:
-    """Say what a run was made with that is not today's."""
-    return [*made_in(task, directory).changes.values()]
+    """Say what a run was made with that is not today's, so that it is stale."""
+    return [*made_in(task, directory).outdated.values()]
 
 
 def changed_code(task: Task, directory: Path) -> dict[str, str]:

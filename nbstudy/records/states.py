@@ -50,7 +50,9 @@ class Made:
     directory: Path
     run: dict[str, Any]  # run.json, empty where it is missing or damaged
     changes: dict[str, str]  # what is not as asked, by parameter or file, as in "l2 0.001 -> 0.005"
-    outdated: dict[str, str]  # of these what makes it stale: not its length, where it may be longer
+    outdated: dict[
+        str, str
+    ]  # of these what makes it stale: not its length, where it may be longer or ended early
     damaged: Collection[str]  # files that are not as they were, as far as that was looked for
     is_usable: bool  # as asked, but perhaps shorter
 
@@ -66,8 +68,12 @@ def compare(
     run: dict[str, Any],
     changed_code: dict[str, str],
     damaged: Collection[str] = (),
+    ended_after: int | None = None,
 ) -> Made:
-    """Compare a run or an attempt with what is asked for now; `changed_code` says which files are not today's."""
+    """Compare a run or an attempt with what is asked for now; `changed_code` says which files are not today's.
+
+    `ended_after` is the number of epochs after which it ended by itself, and would end again however many are asked for.
+    """
     if not run:
         changes = {}
         if directory.exists():
@@ -80,7 +86,9 @@ def compare(
     if asked.lengthens is not None and asked.lengthens in changes:
         epochs, epochs_asked = made_with.get(asked.lengthens), asked.parameters.get(asked.lengthens)
         is_usable = len(changes) == 1 and is_fewer(epochs, epochs_asked)
-        if asked.may_be_longer and is_fewer(epochs_asked, epochs):
+        is_longer = asked.may_be_longer and is_fewer(epochs_asked, epochs)
+        has_ended = ended_after is not None and is_number(epochs_asked) and epochs_asked >= ended_after
+        if is_longer or has_ended:
             del outdated[asked.lengthens]
     return Made(directory, run, changes, outdated, damaged, is_usable and HISTORY not in damaged)
 

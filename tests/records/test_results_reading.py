@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -81,6 +82,19 @@ def test_attempt_counts_where_it_differs_only_in_what_lengthens_it(tmp_path: Pat
     study.run("a", [0.5] * 4, attempt=2, parameters=asked | {"units": 3})
     run = study.load().runs["a"]
     assert (run.state, run.directory.name) == (State.UNFINISHED, "1")
+
+
+@pytest.mark.parametrize("result", [{"ended": "no better for two epochs"}, {"diverged": 3}])
+def test_run_that_ended_early_counts_as_complete_for_any_larger_number(
+    tmp_path: Path, result: dict[str, Any]
+) -> None:
+    study = Planted(tmp_path, TWO)
+    for name, epochs in [("a", 5), ("b", 2)]:
+        asked = study.record["configurations"][name]
+        study.run(
+            name, [0.5] * epochs, parameters=asked | {"epochs": 5}, result=result if name == "a" else {}
+        )
+    assert study.load().table["state"].tolist() == ["complete", "stale"]
 
 
 def test_attempt_counts_before_a_stale_run(tmp_path: Path) -> None:

@@ -340,6 +340,41 @@ def test_history_is_as_long_as_asked_or_says_why_not(
         assert why == f"{expected}, and result.json does not say why (`diverged` or `ended`)"
 
 
+ENDED = [{"ended": "val_loss has not fallen for two epochs"}, {"diverged": 3}]
+
+
+@pytest.mark.parametrize("result", ENDED)
+@pytest.mark.parametrize(
+    ("steps", "state"), [(3, State.COMPLETE), (5, State.COMPLETE), (99, State.COMPLETE), (2, State.STALE)]
+)
+def test_run_that_ended_early_is_complete_for_any_larger_number(
+    task: Task, result: dict[str, Any], steps: int, state: State
+) -> None:
+    attempt = begin(task, 3)
+    write_json(attempt / "result.json", result)
+    attempts.finish_attempt(attempt, 5.0, None)
+    attempts.promote(task, attempt)
+    assert runs.find(with_steps(task, steps)).state is state
+
+
+def test_run_that_ended_early_is_not_complete_with_another_parameter(task: Task) -> None:
+    attempt = begin(task, 3)
+    write_json(attempt / "result.json", ENDED[0])
+    attempts.finish_attempt(attempt, 5.0, None)
+    attempts.promote(task, attempt)
+    other = replace(task, parameters=task.parameters | {"steps": 9, "text": "new"})
+    assert runs.find(other).reason == "text  -> new, starts over"
+
+
+def test_attempt_that_ended_early_is_promoted_where_more_are_asked_for_meanwhile(task: Task) -> None:
+    attempt = begin(task, 3)
+    write_json(attempt / "result.json", ENDED[0])
+    attempts.finish_attempt(attempt, 5.0, None)  # the runner was killed here
+    longer = with_steps(task, 9)
+    attempts.finish_promotion(longer)
+    assert runs.find(longer).state is State.COMPLETE
+
+
 @pytest.mark.parametrize(
     ("text", "is_complete"),
     [

@@ -299,6 +299,46 @@ def test_list_in_the_grid_that_could_mean_two_things_is_refused(
     assert f"mine.yaml: grid row 1: {expected}" in refusal.value.message
 
 
+OPTIONS = 'rate: Any = 0.1\nlimit = None\noptions = {"rate": 0.1, "clip": {"min": 0, "max": 1}}\nclip: dict | None = None'
+OR_A_MAPPING = "If a mapping is meant"
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "asks"),
+    [
+        ("configurations: {a: {rate: {min: 1, max: 9}}}", "configuration a: rate", False),
+        ("configurations: {a: {rate: {from: 1, to: 9}}}", "configuration a: rate", False),
+        ("defaults: {limit: {from: 1, to: 9}}\nconfigurations: {a: }", "defaults: limit", True),
+        ("grid: [{name: a, limit: {min: 1, max: 9}}]", "grid row 1: limit", True),
+        ("grid: [{name: a, limit: [{from: 1, to: 9}, 4]}]", "grid row 1: limit", True),
+        ("grid: [{name: a, limit: {rate: {from: 1, to: 9}}}]", "grid row 1: limit: rate", True),
+        ("configurations: {a: {options: {rate: {low: 1, high: 9}}}}", "options: rate", False),
+        ("configurations: {a: {options: {more: [{low: 1, high: 9}]}}}", "options: more: item 1", True),
+    ],
+)
+def test_range_from_which_nothing_would_be_drawn_is_asked_about(
+    make_study: MakeStudy, text: str, place: str, asks: bool
+) -> None:
+    with pytest.raises(StudyError) as refusal:
+        make_study(text, parameters=OPTIONS)
+    assert f"{place}: " in refusal.value.message
+    assert "did you mean a field {from: 1, to: 9} of a row of `grid`" in refusal.value.message
+    assert (OR_A_MAPPING in refusal.value.message) is asks
+
+
+def test_mapping_that_looks_like_a_range_is_taken_where_the_template_has_a_mapping(
+    make_study: MakeStudy,
+) -> None:
+    text = "configurations: {a: {clip: {min: 1, max: 9}, options: {clip: {min: 2, max: 3}}}}"
+    parameters = make_study(text, parameters=OPTIONS).configurations["a"]
+    assert parameters["clip"] == {"min": 1, "max": 9}
+    assert parameters["options"] == {"clip": {"min": 2, "max": 3}}
+    # as the cure says
+    declared = "limit: dict = {}\noptions: dict[str, dict] = {}"
+    text = "configurations: {a: {limit: {min: 1, max: 9}, options: {rate: {min: 2, max: 3}}}}"
+    assert make_study(text, parameters=declared).configurations["a"]["options"]["rate"]["max"] == 3
+
+
 def test_preflight_that_changes_a_list_changes_no_other_configuration(make_study: MakeStudy) -> None:
     study = make_study("configurations: {a: , b: }", preflight="hidden.append(1)\nflops = len(hidden)")
     assert study.flops == {"a": 2, "b": 2}

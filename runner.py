@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -51,12 +52,7 @@ from nbstudy.words import counted
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time; default: one per GPU or core.")
 @click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster, one run per worker thread.")
 @click.option("--outputs", "directory", metavar="DIR", help="Instead of outputs/<study>.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, min_open=True),
-    metavar="MINUTES",
-    help="End an attempt that takes longer.",
-)
+@click.option("--timeout", type=float, metavar="MINUTES", help="End an attempt that takes longer.")
 @click.option(
     "--accept", is_flag=True, help="Take runs of changed code or threads as current, and record it."
 )
@@ -77,6 +73,10 @@ def main(
     exit_when_told_to()
     if jobs and scheduler:
         fail("--jobs", "cannot be combined with --scheduler, where each worker thread takes one run")
+    if timeout is not None and not 0 < timeout < math.inf:
+        fail(
+            "--timeout", f"must be a number of minutes above 0, not {timeout:g}; without it nothing is ended"
+        )
     study = load_study(from_here(study_file), overrides)
     share = share_of_host(jobs or default_jobs(study.threads), study.threads)
     for note in study.notes:

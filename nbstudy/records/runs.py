@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shlex
 import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -19,7 +20,16 @@ from typing import Any
 import click
 
 from nbstudy.checks import fail
-from nbstudy.files import CHECKPOINT, HISTORY, hash_of, read_json, read_object, read_record
+from nbstudy.files import (
+    CHECKPOINT,
+    HISTORY,
+    has_hash,
+    hash_of,
+    is_in_git,
+    read_json,
+    read_object,
+    read_record,
+)
 from nbstudy.numbers import is_number
 from nbstudy.records.lease import Lease
 from nbstudy.records.states import Asked, Made, State, compare, decide
@@ -171,14 +181,17 @@ def read_history(directory: Path) -> list[dict[str, str]]:
 
 
 def damaged_files(directory: Path, run: dict[str, Any]) -> list[str]:
-    """Return the files of a complete run that are not as they were; a log may have been saved again."""
+    """Return the files of a complete run that are not as they were; a log may have been saved again.
+
+    What git and editors do to line ends is no damage.
+    """
     return [name for name, digest in run.get("files", {}).items() if not is_intact(directory / name, digest)]
 
 
 def is_intact(file: Path, digest: str) -> bool:
     """Tell whether a file is as its hash says, or is a notebook with cells."""
     with suppress(OSError):
-        return hash_of(file.read_bytes()) == digest or bool(read_json(file).get("cells"))
+        return has_hash(file.read_bytes(), digest) or bool(read_json(file).get("cells"))
     return False
 
 
@@ -303,10 +316,21 @@ def find(task: Task) -> Finding:
             reason += f", {beginning}"
         return Finding(state, reason, left, start is not None)
     if not place.run:
-        return Finding(state, ", ".join(place.outdated.values()))
+        return Finding(state, ", ".join([*place.outdated.values(), *cure_of_damage(place)]))
     damages = [f"{name} is damaged" for name in place.damaged]
-    reason = ", ".join([*place.outdated.values(), *damages, beginning])
+    reason = ", ".join([*place.outdated.values(), *damages, *cure_of_damage(place), beginning])
     return Finding(state, reason, left, start is not None)
+
+
+def cure_of_damage(place: Made) -> list[str]:
+    """Say how git brings back what is damaged of a run, as far as it was committed; nothing outside of a work tree."""
+    damaged = [*place.damaged]
+    if not place.run and place.directory.exists():
+        damaged = ["run.json"]
+    if not damaged or not is_in_git(place.directory):
+        return []
+    files = " ".join(shlex.quote((place.directory / name).as_posix()) for name in damaged)
+    return [f"if it was committed `git restore {files}` brings it back"]
 
 
 def made_in(task: Task, directory: Path) -> Made:
@@ -393,11 +417,13 @@ def is_same_module(template: Template, path: str, digest: str, directory: Path) 
         return True
     known = template.same_code
     key = f"{path} {digest}"
+    if key not in known and has_hash(source.encode(), digest):
+        known[key] = True
     if key not in known:
         with suppress(OSError, UnicodeDecodeError):
-            was = (directory / MODULES / path).read_bytes().decode()
-            if hash_of(was) == digest:
-                known[key] = says_the_same([was], [source])
+            was = (directory / MODULES / path).read_bytes()
+            if has_hash(was, digest):
+                known[key] = says_the_same([was.decode()], [source])
     return known.get(key, False)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import time
 import zipfile
 from collections.abc import Callable
@@ -411,6 +412,96 @@ def test_run_that_ends_early_is_complete_only_if_it_says_why(project: Project) -
     printed = project.run(study, "--dry-run")
     assert re.search(r"told +complete", printed), printed
     assert re.search(r"long +unfinished .*history.csv has 3 of 4 epochs", printed), printed
+
+
+# --- what git and editors do to files ---
+EDITS: dict[str, Callable[[bytes], bytes]] = {
+    "CRLF for LF": lambda content: content.replace(b"\n", b"\r\n"),
+    "LF for CRLF": lambda content: content.replace(b"\r\n", b"\n"),
+    "newline added": lambda content: content + b"\n",
+    "newline and CRLF": lambda content: (content + b"\n").replace(b"\n", b"\r\n"),
+    "newline removed": lambda content: content.removesuffix(b"\n").removesuffix(b"\r"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])  # csv.writer of Python ends lines by CRLF
+def test_line_ends_are_no_damage(task: Task, edit: str, line_end: str) -> None:
+    attempt = begin(task, 4)
+    history = attempt / "history.csv"
+    history.write_bytes(history.read_bytes().replace(b"\n", line_end.encode()))
+    (attempt / "notes.txt").write_text("no newline at the end")
+    (attempt / "image.bin").write_bytes(b"\x89PNG\r\n\x00\n")
+    attempts.finish_attempt(attempt, 5.0, None)
+    attempts.promote(task, attempt)
+    for name in ("history.csv", "notes.txt"):
+        (task.place / name).write_bytes(EDITS[edit]((task.place / name).read_bytes()))
+    assert runs.find(task).state is State.COMPLETE
+    (task.place / "image.bin").write_bytes(
+        b"\x89PNG\n\x00\n"
+    )  # as git would, where it is told that this is text
+    assert runs.find(task).reason.startswith("image.bin is damaged")
+
+
+@pytest.mark.parametrize("damage", [b"", b"epoch,val_loss\n1,1.0\n", b"epoch,val_loss\n1,1.0\r2,0.5\n\n\n\n"])
+def test_what_is_lost_is_damage_whatever_its_line_ends(task: Task, damage: bytes) -> None:
+    (complete_run(task) / "history.csv").write_bytes(damage)
+    assert runs.find(task).reason == "history.csv is damaged, starts over"
+
+
+@pytest.mark.parametrize("edit", ["CRLF for LF", "newline added"])
+def test_line_ends_of_a_module_are_no_change(task: Task, edit: str) -> None:
+    was = with_modules(task, {"helper.py": "x = 1\ny = 2\n"})
+    today = with_modules(task, {"helper.py": "x  =  1\ny = 2\n"})
+    copy = complete_run(was) / "modules" / "helper.py"
+    source = EDITS[edit](copy.read_bytes())
+    copy.write_bytes(source)
+    assert runs.find(was).state is runs.find(today).state is State.COMPLETE
+    copy.unlink()  # the one beside the template says enough
+    edited = with_modules(task, {"helper.py": source.decode()})
+    assert runs.find(edited).state is State.COMPLETE
+    assert list(edited.context.template.same_code.values()) == [True, True]  # which study.json tells the page
+
+
+def git(place: Path, *arguments: str) -> None:
+    """Run git in a directory."""
+    who = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
+    subprocess.run(["git", *who, *arguments], cwd=place, check=True, capture_output=True)
+
+
+def test_run_that_git_checks_out_with_other_line_ends_is_complete(task: Task) -> None:
+    root = complete_run(task).parent.parent
+    git(root, "init")
+    git(root, "-c", "core.autocrlf=true", "add", ".")
+    git(root, "commit", "-m", "Keep a run")
+    shutil.rmtree(task.place)
+    git(root, "-c", "core.autocrlf=true", "checkout", ".")
+    assert b"\r\n" in (task.place / "history.csv").read_bytes()
+    assert runs.find(task).state is State.COMPLETE
+
+
+@pytest.mark.parametrize("file", ["history.csv", "run.json", "two words.txt"])
+def test_damage_says_what_brings_it_back_from_git(
+    task: Task, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    root = task.context.lease.outputs.parent
+    monkeypatch.chdir(root)
+    task = replace(task, context=replace(task.context, lease=Lease(Path("mine"), "nobody")))
+    attempt = begin(task, 4)
+    (attempt / "two words.txt").write_text("kept as it is")
+    attempts.finish_attempt(attempt, 5.0, None)
+    attempts.promote(task, attempt)
+    intact = (task.place / file).read_bytes()
+    (task.place / file).write_text("damaged")
+    assert "git" not in runs.find(task).reason
+    (task.place / file).write_bytes(intact)
+    git(root, "init")
+    git(root, "add", ".")
+    git(root, "commit", "-m", "Keep a run")
+    (task.place / file).write_text("damaged")
+    (command,) = re.findall(r"`(git restore .+)`", runs.find(task).reason)
+    subprocess.run(command, shell=True, check=True)  # as a person who follows it
+    assert runs.find(task).state is State.COMPLETE
 
 
 # --- what a run came to, in a line ---

@@ -12,6 +12,7 @@ from nbstudy.records.results import Results
 from nbstudy.records.states import State
 from nbstudy.report.markdown import listed
 from nbstudy.study.configurations import SEED
+from nbstudy.study.study_file import as_yaml
 from nbstudy.words import counted
 
 
@@ -57,7 +58,7 @@ def say_better(results: Results, metric: Metric) -> str:
     """Say which line the study file needs for a metric of which nobody knows what is better."""
     lines = "`better: lower` or `better: higher`"
     if metric.name == results.metric.name:
-        return f"write `metric: {metric}` and {lines} into the study file, and run it again"
+        return f"write `metric: {as_yaml(metric.name)}` and {lines} into the study file, and run it again"
     return f"write {lines} beside it into the round of the study file, and run it again"
 
 

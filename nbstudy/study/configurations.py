@@ -42,6 +42,7 @@ class Named:
     dispensable: dict[str, str]  # the row of each that is left out where the template refuses it
     notes: list[str]  # what a person should know of how they came about
     is_whole: bool  # no name is missing because of a row or of replicates that are wrong
+    replicable: dict[str, int]  # those that can say `replicates` in the file, and how many runs each has now
 
     def runs(self) -> dict[str, list[str]]:
         """Return the runs of each configuration that is no replicate of another: itself and its replicates."""
@@ -65,6 +66,7 @@ def read_configurations(document: Mapping[str, Any], template: Template, file: s
             own[name] = None
             with faults:
                 own[name] = read_own(given, template, f"{file}: configuration {name}")
+    names = [*own]  # those that have a line of their own
     unknown = Faults()  # what leaves names of configurations unknown
     with unknown:
         for number, given in enumerate(sequence(document["grid"], f"{file}: grid"), 1):
@@ -82,13 +84,21 @@ def read_configurations(document: Mapping[str, Any], template: Template, file: s
                     )
     if not own and not unknown.found and not faults.found:
         fail(file, "has no configuration; name some under `configurations` or `grid`")
+    replicable = [name for name in names if SEED not in (own[name] or {})]
     own, replicates = add_replicates(own, template, file, unknown)
     for name, number in replicates.items():
         if name in dispensable:
             dispensable |= {replicate_of(name, seed): dispensable[name] for seed in range(1, number)}
     with faults:
         unknown.end()
-    return Named(own, replicates, dispensable, notes, is_whole=not unknown.found)
+    return Named(
+        own,
+        replicates,
+        dispensable,
+        notes,
+        is_whole=not unknown.found,
+        replicable={name: replicates.get(name, 1) for name in replicable},
+    )
 
 
 def read_own(given: Any, template: Template, place: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ What a key means is checked where its subject is: see the comments of EMPTY.
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ EMPTY: dict[str, Any] = {  # a study file that says nothing
     "threads": 1,  # threads.py
 }
 LARGEST_FILE = 1_000_000  # bytes
+PLAIN = re.compile(
+    r"[A-Za-z0-9_][\w.=-]*"
+)  # what needs no quotes in YAML, unless it is a number, a date, true or null
 
 
 def read_document(file: Path, faults: Faults) -> dict[str, Any]:
@@ -91,6 +95,13 @@ def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         raise ValueError("a key stands twice")
     return members
+
+
+def as_yaml(text: str) -> str:
+    """Return a text as it stands in a study file, in quotes where YAML would take it for anything else."""
+    if PLAIN.fullmatch(text) and read_text(text) == text:
+        return text
+    return json.dumps(text, ensure_ascii=False)
 
 
 def check_tab(error: MarkedYAMLError, text: str, place: str) -> None:

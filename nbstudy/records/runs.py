@@ -33,6 +33,7 @@ from nbstudy.files import (
 from nbstudy.numbers import is_number
 from nbstudy.records.lease import Lease
 from nbstudy.records.states import Asked, Made, State, compare, decide
+from nbstudy.study.configurations import NAME
 from nbstudy.study.study import Study
 from nbstudy.study.template import Template, says_the_same
 from nbstudy.words import counted
@@ -178,6 +179,14 @@ def read_history(directory: Path) -> list[dict[str, str]]:
     with suppress(OSError, csv.Error, ValueError):
         return list(csv.DictReader((directory / HISTORY).read_text(encoding="utf-8").splitlines()))
     return []
+
+
+def log_of(name: str, directory: Path, run: dict[str, Any]) -> Path:
+    """Return the log of a run by its run.json: a directory that was renamed keeps it under the earlier name."""
+    earlier = run.get("configuration")
+    if isinstance(earlier, str) and NAME.fullmatch(earlier):
+        name = earlier
+    return directory / f"{name}.ipynb"
 
 
 def damaged_files(directory: Path, run: dict[str, Any]) -> list[str]:
@@ -396,7 +405,7 @@ def changed_code(task: Task, directory: Path) -> dict[str, str]:
         return {}
     template = task.context.template
     changes = {}
-    if not template.is_same_code(run["code"], directory / f"{task.name}.ipynb"):
+    if not template.is_same_code(run["code"], log_of(task.name, directory, run)):
         changes[template.file] = f"{template.file} changed"
     hashes = run.get("modules", {})
     for path in sorted(template.modules.keys() | hashes.keys()):

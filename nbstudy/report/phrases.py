@@ -9,6 +9,7 @@ from nbstudy.decision.elimination import Noise, Verdict
 from nbstudy.decision.metrics import Metric, written
 from nbstudy.records.reading import Run
 from nbstudy.records.results import Results
+from nbstudy.records.runs import log_of
 from nbstudy.records.states import State
 from nbstudy.report.markdown import listed
 from nbstudy.study.configurations import SEED
@@ -21,7 +22,8 @@ def link(run: Run) -> str:
     """Return the name of a run, as a link to its log where there is one."""
     if run.state is State.MISSING:
         return run.name
-    return f"[{run.name}]({run.directory.as_posix().replace(' ', '%20')}/{run.name}.ipynb)"
+    log = log_of(run.name, run.directory, run.record)
+    return f"[{run.name}]({log.as_posix().replace(' ', '%20')})"
 
 
 def progress(run: Run) -> str:

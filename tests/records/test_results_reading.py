@@ -157,7 +157,10 @@ def test_directory_without_a_study_is_refused_with_the_cure(planted: Planted) ->
         load_results(planted.outputs.parent / "nine")
     message = str(refusal.value)
     assert "nine: there is no study here" in message
-    assert f"beside it: {planted.outputs.as_posix()}" in message and "`python runner.py` makes one" in message
+    assert (
+        f"beside it: {planted.outputs.as_posix()}" in message
+        and "`python runner.py params/NAME.yaml` makes" in message
+    )
 
 
 @pytest.mark.parametrize("content", [None, b"", b'{"configurations": {"a"', b"[]"])

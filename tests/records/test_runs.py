@@ -21,8 +21,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 from nbstudy.files import read_json, write_json
 from nbstudy.records import attempts, runs
 from nbstudy.records.lease import Lease
+from nbstudy.records.results import load_results
 from nbstudy.records.runs import Context, Task
 from nbstudy.records.states import State
+from nbstudy.report import phrases
 from nbstudy.study.template import Template, hash_of_code, read_template
 from project import TINY_STUDY, Once, Project, begun, change, content_of, read, read_run, rows
 
@@ -193,6 +195,52 @@ def test_extra_run_is_named_and_left_alone(complete: Project) -> None:
     complete.outputs("mine", "short").rename(complete.outputs("mine", "gone"))
     assert "extra, not in the study: gone" in complete.run("params/mine.yaml")
     assert read_run(complete.outputs("mine", "gone"))["configuration"] == "short"
+
+
+def rename(project: Project, printed: str) -> None:
+    """Rename a directory as a command advises, and remove what it says to remove."""
+    (paths,) = re.findall(r"rename (\S+) to (\S+?),? and", printed)
+    (project.root / paths[0]).rename(project.root / paths[1])
+    for file in re.findall(r" and remove (\S+), and they count", printed):
+        (project.root / file).unlink()
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_renamed_configuration_says_what_to_rename(complete: Project, edited: bool) -> None:
+    if edited:  # only the log tells then that the code is the same
+        complete.edit("tiny.ipynb", "import json, time", "import  json, time  # as ever")
+    study = complete.study(TINY_STUDY.replace("short:", "brief:"))
+    printed = complete.run(study, "--dry-run")
+    assert "extra, not in the study: short; it is as brief is asked for: rename " in printed
+    rename(complete, printed)
+    printed = complete.run(study)
+    assert "2 of 2 complete" in printed and begun(printed) == [] and "extra" not in printed
+    link = phrases.link(load_results(complete.outputs("mine")).runs["brief"])
+    assert re.search(r"\((.*)\)", link)[1] == str(complete.outputs("mine", "brief", "short.ipynb"))
+    longer = complete.run(complete.study(TINY_STUDY.replace("short: {steps: 2", "brief: {steps: 3")))
+    assert begun(longer) == ["brief"] and complete.outputs("mine", "brief", "brief.ipynb").exists()
+
+
+@pytest.mark.parametrize("difference", ["steps: 3", "steps: 2, text: new"])
+def test_extra_run_that_would_not_be_complete_under_another_name_is_not_to_be_renamed(
+    complete: Project, difference: str
+) -> None:
+    study = complete.study(TINY_STUDY.replace("short: {steps: 2", f"brief: {{{difference}"))
+    printed = complete.run(study, "--dry-run")
+    assert "extra, not in the study: short\n" in printed and "rename" not in printed
+
+
+def test_renamed_study_says_what_to_rename(complete: Project) -> None:
+    study = complete.study(TINY_STUDY, "ours")
+    assert "rename" not in complete.run(study, "--dry-run")  # a copy is another study
+    (complete.root / "params" / "mine.yaml").unlink()
+    printed = complete.run(study, "--dry-run")
+    assert "outputs/mine holds runs of this study, and its params/mine.yaml is gone: rename " in printed
+    assert "rename" not in complete.run(study, "--dry-run", "-p", "steps", "1")
+    rename(complete, printed)
+    printed = complete.run(study)
+    assert "2 of 2 complete" in printed and begun(printed) == [] and "rename" not in printed
+    assert read(complete.outputs("ours", "study.json"))["name"] == "ours"
 
 
 def test_directory_in_the_way_that_is_no_run_is_refused_and_left_alone(project: Project) -> None:

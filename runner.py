@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -31,7 +32,9 @@ from nbstudy.execution.unfolding import Unfolded, unfold
 from nbstudy.files import OUTPUTS, ROOT, write_json
 from nbstudy.records.attempts import accept_run, finish_promotion
 from nbstudy.records.lease import Lease, hold
-from nbstudy.records.runs import Context, Task, check_outputs, check_place, extras, find
+from nbstudy.records.renamed import renamed_runs, renamed_study
+from nbstudy.records.runs import Context, Task, check_outputs, check_place, extras, find, tasks_of
+from nbstudy.records.states import State
 from nbstudy.study.study import Study, load_study
 from nbstudy.words import counted
 
@@ -51,12 +54,7 @@ from nbstudy.words import counted
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time; default: one per GPU or core.")
 @click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster, one run per worker thread.")
 @click.option("--outputs", "directory", metavar="DIR", help="Instead of outputs/<study>.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, min_open=True),
-    metavar="MINUTES",
-    help="End an attempt that takes longer.",
-)
+@click.option("--timeout", type=float, metavar="MINUTES", help="End an attempt that takes longer.")
 @click.option(
     "--accept", is_flag=True, help="Take runs of changed code or threads as current, and record it."
 )
@@ -77,6 +75,10 @@ def main(
     exit_when_told_to()
     if jobs and scheduler:
         fail("--jobs", "cannot be combined with --scheduler, where each worker thread takes one run")
+    if timeout is not None and not 0 < timeout < math.inf:
+        fail(
+            "--timeout", f"must be a number of minutes above 0, not {timeout:g}; without it nothing is ended"
+        )
     study = load_study(from_here(study_file), overrides)
     share = share_of_host(jobs or default_jobs(study.threads), study.threads)
     for note in study.notes:
@@ -101,8 +103,11 @@ def main(
     for name in selected:
         check_place(outputs, name)
 
+    if directory is None:
+        show_earlier_name(study, from_here(study_file), context)
     if dry_run:
         unfolded = unfold(study, context)
+        show_extras(unfolded)
         show_plan(unfolded.tasks, unfolded.among(selected), share)
         show_rungs(unfolded.study, unfolded.stages, unfolded.tasks, share)
         return
@@ -171,8 +176,36 @@ def show_what_is_there(unfolded: Unfolded, selected: Collection[str]) -> None:
     findings = unfolded.among(selected)
     left = to_do(unfolded.tasks.values(), findings)
     click.echo(f"{len(findings) - len(left)} of {len(findings)} complete")
-    for name in extras(unfolded.study.names, unfolded.outputs):
-        click.echo(f"extra, not in the study: {name}")
+    show_extras(unfolded)
+
+
+def show_extras(unfolded: Unfolded) -> None:
+    """Print what lies there and is not in the study, and which of that has only another name."""
+    found = extras(unfolded.study.names, unfolded.outputs)
+    missing = [
+        task for name, task in unfolded.tasks.items() if unfolded.findings[name].state is State.MISSING
+    ]
+    renamed = renamed_runs(missing, found, unfolded.outputs)
+    for name in found:
+        news = f"extra, not in the study: {name}"
+        if name in renamed:
+            there, here = unfolded.outputs / name, unfolded.outputs / renamed[name]
+            news += (
+                f"; it is as {renamed[name]} is asked for: rename {there} to {here}, and it counts as that"
+            )
+        click.echo(news)
+
+
+def show_earlier_name(study: Study, file: Path, context: Context) -> None:
+    """Print which outputs hold the runs of this study under the name that it had before, if any do."""
+    outputs = context.lease.outputs
+    found = renamed_study(tasks_of(study, context).values(), outputs, file, study.overrides)
+    if found:
+        there, earlier = found
+        click.echo(
+            f"{there} holds runs of this study, and its {earlier} is gone: rename {there} to {outputs} and remove "
+            f"{outputs / 'study.json'}, and they count"
+        )
 
 
 def run_what_is_left(left: list[Task], unfolded: Unfolded, hosts: Hosts) -> list[str]:

@@ -55,6 +55,29 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     partial.replace(path)
 
 
+def has_hash(content: bytes, digest: str) -> bool:
+    """Tell whether a file had this hash, but for what git and editors do to the line ends of a text.
+
+    Git writes CRLF for LF or LF for CRLF, as it is set up; editors see to a newline at the end. What holds a zero byte is
+    no text to git, and none here.
+    """
+    if hash_of(content) == digest:
+        return True
+    if b"\0" in content:
+        return False
+    body = content.replace(b"\r\n", b"\n").rstrip(b"\n")
+    for end in (b"\n", b"", b"\n\n"):
+        text = body + end
+        if digest in (hash_of(text), hash_of(text.replace(b"\n", b"\r\n"))):
+            return True
+    return False
+
+
+def is_in_git(path: Path) -> bool:
+    """Tell whether a path lies in a git work tree."""
+    return any((parent / ".git").exists() for parent in path.absolute().parents)
+
+
 def hash_of(content: str | bytes) -> str:
     """Return a short hash of a text or of a file's bytes."""
     if isinstance(content, str):

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -263,8 +264,6 @@ def required_libraries() -> list[str]:
 def installed_versions(names: Iterable[str]) -> dict[str, str]:
     """Return the versions of libraries on this host."""
     # takes a while to import, and a command that runs nothing does not ask
-
-    # takes a while to import, and a command that runs nothing does not ask
     from importlib.metadata import PackageNotFoundError, version
 
     versions = dict.fromkeys(names, "missing")
@@ -280,13 +279,6 @@ VECTOR_INSTRUCTIONS = (
     *("asimd", "asimdhp", "bf16", "i8mm", "sve", "sve2", "sme"),
 )
 BASE = {"numpy", "scipy"}  # what other libraries compute with
-# Packages that are installed under another name than they are imported by.
-INSTALLED_AS = {
-    "PIL": "pillow",
-    "cv2": "opencv-python",
-    "skimage": "scikit-image",
-    "sklearn": "scikit-learn",
-}
 # Variables of libraries that a kernel inherits. Most it does not: see environment.py.
 CHANGES_NUMBERS = re.compile(
     r"XLA_FLAGS|GLIBC_TUNABLES|(ONEDNN|DNNL|MKL|OPENBLAS|BLIS|OMP|KMP|GOMP|NPY|CUBLAS|CUDNN)_"
@@ -298,13 +290,12 @@ CHANGES_NUMBERS = re.compile(
 def describe_environment(imports: Iterable[str]) -> dict[str, str]:
     """Return what can change the numbers of a run on this host: processor, versions, variables; no paths.
 
-    The versions are those of what it imports, by the names under which that is installed.
+    The versions are those of the libraries that it imports, by their names.
     """
     found = {"processor": processor(), "python": platform.python_version()}
     if instructions():
         found["instructions"] = " ".join(instructions())
-    libraries = sorted(INSTALLED_AS.get(name, name) for name in BASE.union(imports))
-    for name, installed in installed_versions(libraries).items():
+    for name, installed in installed_versions(libraries_of(BASE.union(imports))).items():
         if installed != "missing":
             found[name] = installed
     for name, value in sorted(os.environ.items()):
@@ -312,6 +303,44 @@ def describe_environment(imports: Iterable[str]) -> dict[str, str]:
         if words and CHANGES_NUMBERS.fullmatch(name):
             found[name] = " ".join(words)
     return found
+
+
+def libraries_of(imports: Iterable[str]) -> list[str]:
+    """Return the names of the libraries that are imported by these names, as "scikit-learn" by "sklearn".
+
+    Where it is no other name than that of the import, it stays as that is written: "IPython", "jupyter_client".
+    """
+    providers = providers_of_packages()
+    libraries = set()
+    for name in imports:
+        for provider in providers.get(
+            name, [name]
+        ):  # one installed with `pip install -e` may list no package
+            if normalized(provider) == normalized(name):
+                libraries.add(name)
+            else:
+                libraries.add(normalized(provider))
+    return sorted(libraries)
+
+
+def normalized(library: str) -> str:
+    """Return a library's name as package indexes compare it (PEP 503), since releases spell it otherwise: Pillow, pillow."""
+    return re.sub(r"[-_.]+", "-", library).lower()
+
+
+def providers_of_packages() -> dict[str, list[str]]:
+    """Return the libraries on this host that provide each package, by the name that it is imported by."""
+    # Read once a process: that takes half a second. Not a global of this room: what travels by value to a worker has
+    # others each time.
+    lock, known = vars(sys).setdefault("nbstudy_providers", (threading.Lock(), {}))
+    with lock:
+        if not known:
+            from importlib.metadata import packages_distributions
+
+            for name, providers in packages_distributions().items():
+                known[name] = [provider for provider in providers if provider]  # None of damaged metadata
+        found: dict[str, list[str]] = known
+        return found
 
 
 def instructions() -> list[str]:

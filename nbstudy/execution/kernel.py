@@ -327,7 +327,8 @@ def manager_class() -> type[Any]:
         async def is_ending(self) -> bool:
             """Tell whether it has not ended yet that was asked to; kill it where that takes too long."""
             if not await self._async_is_alive():
-                status = await self.provisioner.poll()
+                provisioner: Any = self.provisioner
+                status = await provisioner.poll()
                 if status is not None and status < 0:
                     self.ending = f"after its last cell, its kernel {how_it_ended(status)}"
                 return False

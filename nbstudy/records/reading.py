@@ -17,7 +17,7 @@ import pandas as pd
 from nbstudy.files import HISTORY, read_json
 from nbstudy.numbers import as_count, finite, is_number
 from nbstudy.records.history import History, read_history
-from nbstudy.records.runs import attempts_in, is_intact, read_run
+from nbstudy.records.runs import attempts_in, ended_after, is_intact, read_run
 from nbstudy.records.states import Asked, Made, State, compare, decide, threads_of
 
 READ = (HISTORY, "result.json")  # the files of a run that numbers are read from
@@ -167,7 +167,7 @@ def made_in(directory: Path, asked: Asked, record: dict[str, Any]) -> Made:
     run = read_run(directory)
     hashes = field_of(run, "files", dict)
     damaged = [file for file in READ if file in hashes and not is_intact(directory / file, hashes[file])]
-    return compare(asked, directory, run, changed_code(run, record), damaged)
+    return compare(asked, directory, run, changed_code(run, record), damaged, ended_after)
 
 
 def made_in_attempts(incomplete: Path, asked: Asked, record: dict[str, Any]) -> Iterator[Made]:

@@ -24,8 +24,13 @@ from nbstudy.checks import check_known, fail
 from nbstudy.decision.elimination import Choice, Verdict
 from nbstudy.files import CHECKPOINT, read_record
 from nbstudy.records.outputs import Outputs
+from nbstudy.records.reading import Run, field_of
 from nbstudy.records.rounds import Round, choose_in, judge_round, rounds_of
+from nbstudy.records.runs import log_of
+from nbstudy.records.states import State
 from nbstudy.records.table import histories_of, table_of
+
+HOW_TO_MAKE_ONE = "`python runner.py params/NAME.yaml` makes that of outputs/NAME"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +88,9 @@ class Results(Outputs):
         """
         check_known([name], self.runs, f"{self.directory}: configuration")
         file = self.runs[name].directory / CHECKPOINT
-        cure = f"remove {file.parent.as_posix()}/ and run the study again, which trains it anew"
+        cure = how_to_get_a_model(self.runs[name], self.record)
         if not file.exists():
-            fail(file.as_posix(), f"is not here, as most models are not in git; {cure}")
+            fail(file.as_posix(), f"is not here; {cure}")
         with quiet_stderr():
             try:
                 import keras
@@ -123,7 +128,7 @@ def load_results(outputs: str | Path, missing_ok: bool = False) -> Results:
     directory = Path(outputs)
     record = read_record(directory / "study.json")
     if not record and not missing_ok:
-        fail(f"{directory}", f"there is no study here{beside(directory)}; `python runner.py` makes one")
+        fail(f"{directory}", f"there is no study here{beside(directory)}; {HOW_TO_MAKE_ONE}")
     return Results.read(directory, record)
 
 
@@ -133,6 +138,20 @@ def beside(directory: Path) -> str:
     if not studies:
         return ""
     return f" (beside it: {', '.join(studies)})"
+
+
+def how_to_get_a_model(run: Run, record: dict[str, Any]) -> str:
+    """Say how a run comes to a model that can be loaded here, by the study.json of its study."""
+    checkpoint = field_of(record, "checkpoint", str) or CHECKPOINT
+    if checkpoint != CHECKPOINT:
+        return f"what belongs to this run is {(run.directory / checkpoint).as_posix()}: load that as its template does"
+    if not field_of(record, "lengthens", str):
+        log = log_of(run.name, run.directory, run.record).as_posix()
+        return f"nothing says that its template leaves one: see {log}"
+    if run.state in (State.MISSING, State.UNFINISHED):
+        return "run the study again, which trains it"
+    place = run.directory.as_posix()
+    return f"unless git has it, remove {place}/ and run the study again, which trains it anew"
 
 
 @contextmanager

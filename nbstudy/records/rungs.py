@@ -14,8 +14,9 @@ from nbstudy.decision.elimination import Score, measured, settled, settled_epoch
 from nbstudy.decision.halving import Rung, Stage, climb
 from nbstudy.files import HISTORY
 from nbstudy.records.outputs import Outputs
-from nbstudy.records.reading import Run, field_of
-from nbstudy.records.states import State, is_fewer
+from nbstudy.records.reading import Run
+from nbstudy.records.runs import describe_early_end
+from nbstudy.records.states import State
 from nbstudy.words import counted
 
 
@@ -86,15 +87,13 @@ def completed(outputs: Outputs, name: str) -> Run | None:
 
 
 def has_climbed(outputs: Outputs, run: Run, rung: Rung) -> bool:
-    """Tell whether a complete run has the epochs of a rung, or ended before them when it was asked for as many.
+    """Tell whether a complete run has the epochs of a rung, or ended before them by itself.
 
     What is asked for now plays no part: a rung that is decided stays so.
     """
     if outputs.halving is None or not has_column(run, outputs.halving.metric.name):
         return False
-    asked = field_of(run.record, "parameters", dict).get(outputs.lengthens)
-    has_ended = bool(run.diverged or run.ended) and not is_fewer(asked, rung.epochs)
-    return run.epochs >= rung.epochs or has_ended
+    return run.epochs >= rung.epochs or bool(describe_early_end(run.result))
 
 
 def score_on_rung(outputs: Outputs, run: Run, candidate: str, rung: Rung) -> Score:

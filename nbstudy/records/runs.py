@@ -8,6 +8,7 @@ Nothing is written here; attempts.py does that.
 from __future__ import annotations
 
 import os
+import shlex
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
@@ -20,11 +21,21 @@ import click
 from nbstudy.checks import fail
 from nbstudy.decision.elimination import lost_after, measured
 from nbstudy.decision.metrics import deciding
-from nbstudy.files import CHECKPOINT, HISTORY, hash_of, read_json, read_object, read_record
+from nbstudy.files import (
+    CHECKPOINT,
+    HISTORY,
+    has_hash,
+    hash_of,
+    is_in_git,
+    read_json,
+    read_object,
+    read_record,
+)
 from nbstudy.numbers import as_count, is_number
 from nbstudy.records.history import History, read_history
 from nbstudy.records.lease import Lease
 from nbstudy.records.states import Asked, Made, State, compare, decide
+from nbstudy.study.configurations import NAME
 from nbstudy.study.study import Study
 from nbstudy.study.template import Template, says_the_same
 from nbstudy.words import counted
@@ -171,15 +182,26 @@ def history_of(directory: Path) -> History:
     return read_history(directory, read_run(directory))
 
 
+def log_of(name: str, directory: Path, run: dict[str, Any]) -> Path:
+    """Return the log of a run by its run.json: a directory that was renamed keeps it under the earlier name."""
+    earlier = run.get("configuration")
+    if isinstance(earlier, str) and NAME.fullmatch(earlier):
+        name = earlier
+    return directory / f"{name}.ipynb"
+
+
 def damaged_files(directory: Path, run: dict[str, Any]) -> list[str]:
-    """Return the files of a complete run that are not as they were; a log may have been saved again."""
+    """Return the files of a complete run that are not as they were; a log may have been saved again.
+
+    What git and editors do to line ends is no damage.
+    """
     return [name for name, digest in run.get("files", {}).items() if not is_intact(directory / name, digest)]
 
 
 def is_intact(file: Path, digest: str) -> bool:
     """Tell whether a file is as its hash says, or is a notebook with cells."""
     with suppress(OSError):
-        return hash_of(file.read_bytes()) == digest or bool(read_json(file).get("cells"))
+        return has_hash(file.read_bytes(), digest) or bool(read_json(file).get("cells"))
     return False
 
 
@@ -234,6 +256,16 @@ def describe_early_end(result: dict[str, Any]) -> str:
     if isinstance(ended, str) and ended.strip():
         return f"ended early: {' '.join(ended.split())}"
     return ""
+
+
+def ended_after(directory: Path) -> int | None:
+    """Return the number of epochs after which a run ended by itself, None where its result does not say that it did.
+
+    However many it is asked for, it ends there: what it computes with is the same.
+    """
+    if describe_early_end(read_json(directory / "result.json")):
+        return history_of(directory).epochs
+    return None
 
 
 def described_values(metric: str, values: Sequence[float | None], has_ended: bool) -> list[str]:
@@ -307,16 +339,34 @@ def find(task: Task) -> Finding:
             reason += f", {beginning}"
         return Finding(state, reason, left, start is not None)
     if not place.run:
-        return Finding(state, ", ".join(place.outdated.values()))
+        return Finding(state, ", ".join([*place.outdated.values(), *cure_of_damage(place)]))
     damages = [f"{name} is damaged" for name in place.damaged]
-    reason = ", ".join([*place.outdated.values(), *damages, beginning])
+    reason = ", ".join([*place.outdated.values(), *damages, *cure_of_damage(place), beginning])
     return Finding(state, reason, left, start is not None)
+
+
+def cure_of_damage(place: Made) -> list[str]:
+    """Say how git brings back what is damaged of a run, as far as it was committed; nothing outside of a work tree."""
+    damaged = [*place.damaged]
+    if not place.run and place.directory.exists():
+        damaged = ["run.json"]
+    if not damaged or not is_in_git(place.directory):
+        return []
+    files = " ".join(shlex.quote((place.directory / name).as_posix()) for name in damaged)
+    return [f"if it was committed `git restore {files}` brings it back"]
 
 
 def made_in(task: Task, directory: Path) -> Made:
     """Return what lies in a directory of a configuration, beside what is asked for now."""
     run = read_run(directory)
-    return compare(task.asked, directory, run, changed_code(task, directory), damaged_files(directory, run))
+    return compare(
+        task.asked,
+        directory,
+        run,
+        changed_code(task, directory),
+        damaged_files(directory, run),
+        ended_after,
+    )
 
 
 def made_in_attempts(task: Task) -> Iterator[Made]:
@@ -358,8 +408,8 @@ def starting_over(task: Task, usable: list[Path]) -> str:
 
 
 def differences(task: Task, directory: Path) -> list[str]:
-    """Say what a run was made with that is not today's."""
-    return [*made_in(task, directory).changes.values()]
+    """Say what a run was made with that is not today's, so that it is stale."""
+    return [*made_in(task, directory).outdated.values()]
 
 
 def changed_code(task: Task, directory: Path) -> dict[str, str]:
@@ -369,7 +419,7 @@ def changed_code(task: Task, directory: Path) -> dict[str, str]:
         return {}
     template = task.context.template
     changes = {}
-    if not template.is_same_code(run["code"], directory / f"{task.name}.ipynb"):
+    if not template.is_same_code(run["code"], log_of(task.name, directory, run)):
         changes[template.file] = f"{template.file} changed"
     hashes = run.get("modules", {})
     for path in sorted(template.modules.keys() | hashes.keys()):
@@ -390,11 +440,13 @@ def is_same_module(template: Template, path: str, digest: str, directory: Path) 
         return True
     known = template.same_code
     key = f"{path} {digest}"
+    if key not in known and has_hash(source.encode(), digest):
+        known[key] = True
     if key not in known:
         with suppress(OSError, UnicodeDecodeError):
-            was = (directory / MODULES / path).read_bytes().decode()
-            if hash_of(was) == digest:
-                known[key] = says_the_same([was], [source])
+            was = (directory / MODULES / path).read_bytes()
+            if has_hash(was, digest):
+                known[key] = says_the_same([was.decode()], [source])
     return known.get(key, False)
 
 

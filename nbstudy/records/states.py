@@ -6,7 +6,7 @@ study.json. What that means for the state is the same for both.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -54,7 +54,9 @@ class Made:
     directory: Path
     run: dict[str, Any]  # run.json, empty where it is missing or damaged
     changes: dict[str, str]  # what is not as asked, by parameter or file, as in "l2 0.001 -> 0.005"
-    outdated: dict[str, str]  # of these what makes it stale: not its length, where it may be longer
+    outdated: dict[
+        str, str
+    ]  # of these what makes it stale: not its length, where it may be longer or ended early
     damaged: Collection[str]  # files that are not as they were, as far as that was looked for
     is_usable: bool  # as asked, but perhaps shorter
 
@@ -70,8 +72,13 @@ def compare(
     run: dict[str, Any],
     changed_code: dict[str, str],
     damaged: Collection[str] = (),
+    ended_after: Callable[[Path], int | None] = lambda _: None,
 ) -> Made:
-    """Compare a run or an attempt with what is asked for now; `changed_code` says which files are not today's."""
+    """Compare a run or an attempt with what is asked for now; `changed_code` says which files are not today's.
+
+    `ended_after` is asked where more epochs are wanted than were: it tells after how many the run ended by itself, and
+    would end again however many are asked for, None where it did not.
+    """
     if not run:
         changes = {}
         if directory.exists():
@@ -84,7 +91,10 @@ def compare(
     if asked.lengthens is not None and asked.lengthens in changes:
         epochs, epochs_asked = made_with.get(asked.lengthens), asked.parameters.get(asked.lengthens)
         is_usable = len(changes) == 1 and is_fewer(epochs, epochs_asked)
-        if asked.may_be_longer and is_fewer(epochs_asked, epochs):
+        is_longer = asked.may_be_longer and is_fewer(epochs_asked, epochs)
+        ended = ended_after(directory)
+        has_ended = ended is not None and is_number(epochs_asked) and epochs_asked >= ended
+        if is_longer or has_ended:
             del outdated[asked.lengthens]
     return Made(directory, run, changes, outdated, damaged, is_usable and HISTORY not in damaged)
 

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 
 from nbstudy.decision.elimination import MOST_REPLICATES, POWER, Choice, Verdict, replicates_needed
 from nbstudy.decision.metrics import written
+from nbstudy.records.reading import field_of
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round, has_original
 from nbstudy.report.curves import Curve, Scale, curves_of, joined, padded, within_reach
@@ -24,7 +25,8 @@ from nbstudy.report.lines import draw_lines
 from nbstudy.report.looks import Look, dimmed
 from nbstudy.report.markdown import listed, show_texts, table_of_many
 from nbstudy.report.phrases import comparison_cells, decision, duration, interval, link
-from nbstudy.study.configurations import SEED
+from nbstudy.study.configurations import SEED, replicate_of
+from nbstudy.study.study_file import as_yaml
 
 CHOICE_WIDTH = 3.4  # of what runs settled at, beside the curves
 FIRST_REPLICATES = 3  # what to begin with where there are none
@@ -244,8 +246,12 @@ def more_replicates(chosen: Chosen) -> str:
     if chosen.choice.chosen is None or len(verdict.kept) < 2:
         return ""
     first, second, *_ = verdict.kept
-    if not isinstance(results.runs[first].parameters.get(SEED), int):
-        return f"A parameter `{SEED}` in the template would allow replicates, which say how much is chance."
+    if type(field_of(results.record, "defaults", dict).get(SEED)) is not int:
+        return f"A parameter `{SEED}: int = 0` in the template would allow replicates, which say how much is chance."
+    if SEED in results.overrides:
+        return (
+            f"Without `-p {SEED}`, which gives all runs the same one, replicates can say how much is chance."
+        )
     if verdict.noise.is_guess or not verdict.noise.is_known:
         line = study_lines(results, first, second, FIRST_REPLICATES)
         return f"There are no replicates, so nobody knows how much is chance. To know it, {line}."
@@ -264,7 +270,60 @@ def more_replicates(chosen: Chosen) -> str:
 
 def study_lines(results: Results, first: str, second: str, number: int) -> str:
     """Say what to write into the study file for so many runs of two configurations."""
-    lines = f"`replicates: {number}` into {first} and {second}"
-    if results.halving is not None:
-        lines = f"`replicates: {number}` into the last rung"
+    lines = lines_of_rungs(results, number) or lines_of_configurations(results, [first, second], number)
     return f"write {lines} in the study file, and run it again"
+
+
+def lines_of_rungs(results: Results, number: int) -> str:
+    """Say which rung would give its survivors so many runs; empty where none could: a last one follows another."""
+    halving = results.halving
+    if halving is None:
+        return ""
+    if len(halving.rungs) > 1:
+        return f"`replicates: {number}` into the last rung"
+    if len(halving.candidates) > 2:
+        epochs = halving.rungs[0].epochs
+        return f"`keep: 2` into the rung, and after it a rung `{{epochs: {epochs}, replicates: {number}}}`,"
+    return ""
+
+
+def lines_of_configurations(results: Results, names: Sequence[str], number: int) -> str:
+    """Say which lines give configurations so many runs; one that a row of the grid makes is extended by another."""
+    own, others = [], []
+    for name, label in zip(names, ("best", "second"), strict=True):
+        if can_say_replicates(results, name, number):
+            own.append(name)
+        else:
+            others += extending(results, name, label, number)
+    texts = []
+    if own:
+        texts.append(f"`replicates: {number}` into {listed(own)}")
+    if others:
+        texts.append(f"{listed([f'`{line}`' for line in others])} under `configurations`")
+    return listed(texts)
+
+
+def can_say_replicates(results: Results, name: str, number: int) -> bool:
+    """Tell whether a configuration stands in the study file, and its replicates would be no other runs that there are."""
+    has = field_of(results.record, "replicable", dict).get(name)
+    if not isinstance(has, int) or repeats_itself(results, name, number):
+        return False
+    return not any(replicate_of(name, seed) in results.runs for seed in range(has, number))
+
+
+def repeats_itself(results: Results, name: str, number: int) -> bool:
+    """Tell whether one of so many replicates of a configuration would have its own seed."""
+    return results.runs[name].parameters.get(SEED) in range(1, number)
+
+
+def extending(results: Results, name: str, label: str, number: int) -> list[str]:
+    """Return lines of a study file that give a configuration more runs, whatever makes it."""
+    free = label
+    while any(run.casefold().startswith(free) for run in results.runs):
+        free += "_"
+    if repeats_itself(results, name, number):
+        return [
+            f"{free}: {{extends: {as_yaml(name)}, {SEED}: 0}}",
+            f"{free}_again: {{extends: {free}, replicates: {number}}}",
+        ]
+    return [f"{free}: {{extends: {as_yaml(name)}, replicates: {number}}}"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nbstudy.decision.elimination import lost_after
 from nbstudy.records.reading import Run
-from nbstudy.records.results import Results, beside
+from nbstudy.records.results import HOW_TO_MAKE_ONE, Results, beside
 from nbstudy.records.states import State
 from nbstudy.report.markdown import SHOWN, listed, on_a_line, show_texts, table, with_arrows
 from nbstudy.report.phrases import link, no_value_after, progress
@@ -65,7 +65,7 @@ def write(loaded: Loaded) -> str:
 def no_study(directory: Path) -> str:
     """Say that there is no study, and the cure."""
     there = f"**There is no study in `{directory.as_posix()}`**{beside(directory)}"
-    return f"{there}. `python runner.py` makes one."
+    return f"{there}. {HOW_TO_MAKE_ONE}."
 
 
 def accounts(loaded: Loaded) -> str:

@@ -9,9 +9,11 @@ from nbstudy.decision.elimination import Noise, Verdict
 from nbstudy.decision.metrics import Better, Metric, written
 from nbstudy.records.reading import Run
 from nbstudy.records.results import Results
+from nbstudy.records.runs import log_of
 from nbstudy.records.states import State
 from nbstudy.report.markdown import listed
 from nbstudy.study.configurations import SEED
+from nbstudy.study.study_file import as_yaml
 from nbstudy.words import counted
 
 
@@ -20,7 +22,8 @@ def link(run: Run) -> str:
     """Return the name of a run, as a link to its log where there is one."""
     if run.state is State.MISSING:
         return run.name
-    return f"[{run.name}]({run.directory.as_posix().replace(' ', '%20')}/{run.name}.ipynb)"
+    log = log_of(run.name, run.directory, run.record)
+    return f"[{run.name}]({log.as_posix().replace(' ', '%20')})"
 
 
 def progress(run: Run) -> str:
@@ -62,7 +65,7 @@ def say_better(results: Results, metric: Metric) -> str:
     """Say which line the study file needs for a metric of which nobody knows what is better."""
     lines = "`better: lower` or `better: higher`"
     if metric.name == results.metric.name:
-        return f"write `metric: {metric}` and {lines} into the study file, and run it again"
+        return f"write `metric: {as_yaml(metric.name)}` and {lines} into the study file, and run it again"
     return f"write {lines} beside it into the round of the study file, and run it again"
 
 

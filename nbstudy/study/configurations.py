@@ -12,7 +12,7 @@ from typing import Any
 
 from nbstudy.checks import STUDY_KEYS, Faults, check_known, fail, mapping, sequence, shorten
 from nbstudy.numbers import is_number
-from nbstudy.study.parameters import ANYTHING, WHOLE_NUMBER, Declaration, convert, text_of
+from nbstudy.study.parameters import ANYTHING, WHOLE_NUMBER, Declaration, convert, convert_given, text_of
 from nbstudy.study.sampling import Axis, Level, Options, Range, draw
 from nbstudy.study.template import Template, check_parameters, convert_parameters
 
@@ -42,6 +42,7 @@ class Named:
     dispensable: dict[str, str]  # the row of each that is left out where the template refuses it
     notes: list[str]  # what a person should know of how they came about
     is_whole: bool  # no name is missing because of a row or of replicates that are wrong
+    replicable: dict[str, int]  # those that can say `replicates` in the file, and how many runs each has now
 
     def runs(self) -> dict[str, list[str]]:
         """Return the runs of each configuration that is no replicate of another: itself and its replicates."""
@@ -65,6 +66,7 @@ def read_configurations(document: Mapping[str, Any], template: Template, file: s
             own[name] = None
             with faults:
                 own[name] = read_own(given, template, f"{file}: configuration {name}")
+    names = [*own]  # those that have a line of their own
     unknown = Faults()  # what leaves names of configurations unknown
     with unknown:
         for number, given in enumerate(sequence(document["grid"], f"{file}: grid"), 1):
@@ -82,13 +84,21 @@ def read_configurations(document: Mapping[str, Any], template: Template, file: s
                     )
     if not own and not unknown.found and not faults.found:
         fail(file, "has no configuration; name some under `configurations` or `grid`")
+    replicable = [name for name in names if SEED not in (own[name] or {})]
     own, replicates = add_replicates(own, template, file, unknown)
     for name, number in replicates.items():
         if name in dispensable:
             dispensable |= {replicate_of(name, seed): dispensable[name] for seed in range(1, number)}
     with faults:
         unknown.end()
-    return Named(own, replicates, dispensable, notes, is_whole=not unknown.found)
+    return Named(
+        own,
+        replicates,
+        dispensable,
+        notes,
+        is_whole=not unknown.found,
+        replicable={name: replicates.get(name, 1) for name in replicable},
+    )
 
 
 def read_own(given: Any, template: Template, place: str) -> dict[str, Any]:
@@ -228,9 +238,10 @@ def check_pattern(pattern: Any, fields: Collection[str], place: str) -> None:
 def read_axis(field: str, value: Any, template: Template, place: str, is_sampled: bool) -> Axis:
     """Return what a field of a row says as an axis: a single value, a list of them, or a range."""
     declared = template.declarations.get(field, ANYTHING)
+    default = template.defaults.get(field)
     is_range = isinstance(value, dict) and value.keys() & {"from", "to"} and dict not in declared.kinds
     if is_range and is_sampled:
-        return read_range(value, declared, template.defaults.get(field), f"{place}: {field}")
+        return read_range(value, declared, default, f"{place}: {field}")
     if is_range and declared.kinds:
         fail(
             f"{place}: {field}",
@@ -240,7 +251,7 @@ def read_axis(field: str, value: Any, template: Template, place: str, is_sampled
     levels = []
     for each in values_of(field, value, template, place):
         with faults:
-            converted = convert(each, declared, f"{place}: {field}")
+            converted = convert_given(each, declared, default, f"{place}: {field}")
             levels.append(Level(text_of(each), converted))
     faults.end()
     if is_sampled and not levels:
@@ -273,6 +284,8 @@ def read_range(value: Mapping[str, Any], declared: Declaration, default: Any, pl
         fail(place, f"goes from {low} to {high}; write the lower number first")
     if scale == "log" and low <= 0:
         fail(place, f"goes from {low}, which has no logarithm; begin above 0, or leave `scale: log` out")
+    if not math.isfinite(high - low):
+        fail(place, f"goes from {low} to {high}, which is wider than numbers are; narrow it")
     is_whole = isinstance(low, int) and isinstance(high, int) and not isinstance(default, float)
     return Range(low, high, scale == "log", is_whole)
 

@@ -250,7 +250,7 @@ def check_halving(
                 "write shorter rungs into it",
             )
     with faults:
-        check_candidates_differ(halving, configurations, place, lengthens)
+        check_candidates_differ(halving, named, configurations, place, lengthens)
     for name in halving.candidates:
         with faults:
             if lengthens in (resolve(name, named, place) or {}):
@@ -276,7 +276,7 @@ def check_halving(
 
 
 def check_candidates_differ(
-    halving: Halving, configurations: Configurations, place: str, lengthens: str | None
+    halving: Halving, named: Named, configurations: Configurations, place: str, lengthens: str | None
 ) -> None:
     """Refuse candidates that are equal but for the seed, of which each would take a place of its own."""
     first: dict[str, str] = {}
@@ -286,6 +286,9 @@ def check_candidates_differ(
         same = first.setdefault(json.dumps(own, sort_keys=True), name)
         if same != name:
             with faults:
-                cure = f"remove one, or write `replicates: 2` into {same} instead of another seed"
+                where = same
+                if same not in named.replicable:
+                    where = f"what makes {same}"
+                cure = f"remove one, or write `replicates: 2` into {where} instead of another {SEED}"
                 fail(f"{place}: candidates", f"{same} and {name} are equal but for their {SEED}; {cure}")
     faults.end()

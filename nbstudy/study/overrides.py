@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from nbstudy.checks import Faults, fail, shorten
 from nbstudy.study.configurations import NAME
 from nbstudy.study.parameters import text_of
+from nbstudy.study.study_file import read_text
 from nbstudy.study.template import Template, convert_parameters
 
 
@@ -38,7 +37,7 @@ def parse_value(text: str, kinds: Collection[type]) -> Any:
     if kinds == (str,):
         return text
     try:
-        value = YAML(typ="safe", pure=True).load(text)
+        value = read_text(text)
     except Exception:  # noqa: BLE001 - ruamel.yaml lets all kinds through
         return text
     if str in kinds and type(value) not in kinds:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import ast
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
 from nbstudy.checks import STUDY_KEYS, Faults, fail, mapping, shorten
+from nbstudy.numbers import is_number
 from nbstudy.study.notebook import Cell
 
 KINDS: dict[type, str] = {
@@ -29,6 +31,11 @@ TYPES: dict[str, type] = {
     "int": int, "float": float, "bool": bool, "str": str, "list": list, "List": list, "dict": dict, "Dict": dict,
 }  # fmt: skip
 CHECKED = "int, float, bool, str, list, dict, list[int], dict[str, float], Any, and these with | or Optional"
+RANGE_ENDS = (
+    ("from", "to"),
+    ("min", "max"),
+    ("low", "high"),
+)  # as those write a range who mean one to be drawn from
 LARGEST_VALUE = 10_000  # items of a list or mapping
 DEEPEST_VALUE = 20  # lists in lists
 
@@ -161,6 +168,46 @@ def convert(value: Any, declared: Declaration, place: str) -> Any:
     """Return a copy of the value in a declared type where nothing is lost by it, else refuse it."""
     check_size(value, place)
     return convert_items(value, declared, place)
+
+
+def convert_given(value: Any, declared: Declaration, default: Any, place: str) -> Any:
+    """Return what a study gives for a parameter as `convert` does; refuse a range, from which nothing would be drawn."""
+    check_size(value, place)
+    check_is_no_range(value, declared, default, place)
+    return convert_items(value, declared, place)
+
+
+def check_is_no_range(value: Any, declared: Declaration, default: Any, place: str) -> None:
+    """Refuse what looks like a range, at any depth, where neither type nor default says that a mapping belongs there."""
+    inner = declared.items or ANYTHING
+    if isinstance(value, list):
+        usual = default if isinstance(default, list) else []
+        usual_mapping = next((item for item in usual if isinstance(item, dict)), None)
+        for at, item in enumerate(value, 1):
+            check_is_no_range(item, inner, usual_mapping, f"{place}: item {at}")
+    if not isinstance(value, dict):
+        return
+    is_mapping = dict in declared.kinds or isinstance(default, dict)
+    ends = ends_of_range(value)
+    if ends and not is_mapping:
+        low, high = ends
+        what = f"{shorten(value)} is a range, and nothing is drawn from it here"
+        cure = f"did you mean a field {{from: {low}, to: {high}}} of a row of `grid` with `sample: N`?"
+        if not declared.kinds and default is None:
+            cure += " If a mapping is meant, let the template say so by a type, `dict` or, inside of one, `dict[str, dict]`"
+        fail(place, f"{what}; {cure}")
+    for key, item in value.items():
+        usual_item = default.get(key) if isinstance(default, dict) else None
+        check_is_no_range(item, inner, usual_item, f"{place}: {key}")
+
+
+def ends_of_range(value: Mapping[Any, Any]) -> tuple[float, float] | None:
+    """Return the ends of a mapping that looks like a range of numbers; None where it does not."""
+    for first, last in RANGE_ENDS:
+        low, high = value.get(first), value.get(last)
+        if is_number(low) and is_number(high):
+            return low, high
+    return None
 
 
 def check_size(value: Any, place: str) -> None:

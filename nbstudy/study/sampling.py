@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from nbstudy.study.parameters import text_of
@@ -72,9 +73,14 @@ class Range:
         return low + share * (high - low)
 
     def rounded(self, value: float) -> float:
-        """Return a number as it is used: whole, or with DIGITS digits."""
-        readable = round(value) if self.is_whole else float(f"{value:.{DIGITS}g}")
+        """Return a number as it is used: whole, or with DIGITS digits, more where the range is narrow."""
+        readable = round(value) if self.is_whole else float(f"{value:.{self.digits_of(value)}g}")
         return min(max(readable, self.low), self.high)
+
+    def digits_of(self, value: float) -> int:
+        """Return the digits of a number that is drawn: as many as it takes to tell fifty in the range apart."""
+        width = Decimal(str(self.high)) - Decimal(str(self.low))  # as they are written: 0.3 - 0.2 is 0.1
+        return DIGITS + max(0, Decimal(value).adjusted() - (2 * width).adjusted())
 
 
 Axis = Options | Range

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,9 @@ class Study:
     checkpoint: str = CHECKPOINT  # the file that a run resumes from
     threads: int = 1  # that a run computes with
     notes: tuple[str, ...] = ()  # what a person should know of how the configurations came about
+    replicable: dict[str, int] = field(
+        default_factory=dict
+    )  # those that can say `replicates`, and their runs now
 
     @property
     def directory(self) -> str:
@@ -159,6 +162,7 @@ class Study:
             "checkpoint": self.checkpoint,
             "modules": hashes_of(self.template.modules),
             "threads": self.threads,
+            "replicable": self.replicable,
         }
 
 
@@ -234,6 +238,7 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         checkpoint=preflight.checkpoint,
         threads=threads,
         notes=(*named.notes, *left_out),
+        replicable=named.replicable,
     )
     check_what_may_be_asked(study, str(file))
     return study

@@ -18,7 +18,7 @@ from nbstudy.files import hash_of, read_json
 from nbstudy.study.cells import compile_plain, parse_cell
 from nbstudy.study.modules import imported_names, imported_packages, read_modules
 from nbstudy.study.notebook import Cell, Notebook, read_notebook
-from nbstudy.study.parameters import Declaration, convert, read_parameters
+from nbstudy.study.parameters import Declaration, convert_given, read_parameters
 
 NOT_CODE = {"parameters", "injected-parameters", "preflight", "presentation"}  # these cells decide no result
 
@@ -164,7 +164,8 @@ def convert_parameters(value: Any, template: Template, place: str) -> dict[str, 
     for name in given:
         if name in template.declarations:
             with faults:
-                converted[name] = convert(given[name], template.declarations[name], f"{place}: {name}")
+                declared, default = template.declarations[name], template.defaults[name]
+                converted[name] = convert_given(given[name], declared, default, f"{place}: {name}")
     faults.end()
     return converted
 

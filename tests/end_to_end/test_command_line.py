@@ -46,7 +46,9 @@ REFUSED = [
     (["--only", "b*"], ["--only", "'b*'", "long"]),
     (["--jobs", "0"], ["--jobs"]),
     (["--jobs", "2", "--scheduler", "tcp://x:1"], ["--jobs", "--scheduler"]),
-    (["--timeout", "0"], ["--timeout"]),
+    (["--timeout", "0"], ["--timeout: must be a number of minutes above 0, not 0"]),
+    (["--timeout", "nan"], ["--timeout: must be a number of minutes above 0, not nan"]),
+    (["--timeout", "inf"], ["--timeout: must be a number of minutes above 0, not inf"]),
 ]
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import platform
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -33,7 +36,8 @@ from nbstudy.execution.host import (
     gpus,
     share_of_host,
 )
-from project import PLAIN, TINY_STUDY, Project, read, read_run
+from nbstudy.study.template import read_template
+from project import PLAIN, ROOT, TINY_STUDY, Project, read, read_run
 
 TOGETHER = """
 notebooks: {run: tiny.ipynb}
@@ -379,6 +383,60 @@ def test_environment_says_what_can_change_numbers(monkeypatch: pytest.MonkeyPatc
     assert "CUDNN_PATH" not in environment
     assert not [name for name in environment if PERSONAL.fullmatch(name)]
     assert "click" not in environment  # which computes nothing here
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of installed libraries, which this process has not looked at yet."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "nbstudy_providers", (threading.Lock(), {}), raising=False)
+    return tmp_path
+
+
+def install(site: Path, library: str, release: str, package: str) -> None:
+    """Leave what pip leaves of a library that provides a package."""
+    place = site / f"{library}-{release}.dist-info"
+    place.mkdir()
+    (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {library}\nVersion: {release}\n")
+    (place / "top_level.txt").write_text(f"{package}\n")
+
+
+def test_libraries_are_recorded_by_their_names_whatever_they_are_imported_by(site: Path) -> None:
+    install(site, "xgboost_cpu", "3.1.0", "xgboost")
+    install(site, "Under_Score", "1.0", "under_score")
+    (site / "damaged-1.0.dist-info").mkdir()  # as pip leaves it where it was interrupted
+    environment = describe_environment(["xgboost", "yaml", "dateutil", "under_score", "IPython", "nothing"])
+    expected = {
+        "IPython": version("ipython"),
+        "numpy": version("numpy"),
+        "python-dateutil": version("python-dateutil"),
+        "pyyaml": version("pyyaml"),
+        "scipy": version("scipy"),
+        "under_score": "1.0",
+        "xgboost-cpu": "3.1.0",
+    }
+    assert {name: environment.get(name) for name in expected} == expected
+    assert not environment.keys() & {"xgboost", "yaml", "dateutil", "nothing", "ipython", "PyYAML"}
+
+
+def test_library_that_lists_no_packages_is_recorded_as_it_is_imported(site: Path) -> None:
+    install(site, "my_lib", "0.1", "__editable___my_lib_finder")  # as `pip install -e` leaves it
+    assert describe_environment(["my_lib"])["my_lib"] == "0.1"
+
+
+def test_libraries_are_recorded_by_the_names_that_published_runs_have() -> None:
+    recorded = set()
+    for file in (ROOT / "outputs").glob("*/*/run.json"):
+        recorded |= json.loads(file.read_text()).get("environment", {}).keys()
+    imports = read_template(ROOT / "notebooks" / "train.ipynb").imports
+    assert recorded and recorded <= describe_environment(imports).keys()
+
+
+def test_libraries_are_looked_for_once_a_process(site: Path) -> None:
+    install(site, "first", "1.0", "package")
+    assert describe_environment(["package"])["first"] == "1.0"
+    install(site, "second", "1.0", "package")
+    assert "second" not in describe_environment(["package"])
 
 
 # --- data ---

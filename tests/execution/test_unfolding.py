@@ -129,8 +129,12 @@ def test_run_that_ends_early_climbs_and_stays_where_it_is(project: Project) -> N
     )
     study = project.study(HALVED)
     project.run(study)
-    assert (steps_of(project, "a"), steps_of(project, "b"), steps_of(project, "c")) == (6, 6, 4)
-    assert "nothing to do" in project.run(study, "--dry-run")
+    for name in ("a", "b", "c", "a_seed_1", "a_seed_2", "final"):
+        assert epochs_trained(project, name) == ["0-3"]
+    longer = project.study(HALVED.replace("epochs: 9", "epochs: 12"))
+    for asked in (study, longer):
+        printed = project.run(asked, "--dry-run")
+        assert "rung 3 of 3" in printed and "nothing to do" in printed, printed
 
 
 def test_final_is_as_long_as_the_last_rung(halved: Project) -> None:

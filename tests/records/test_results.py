@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,9 +70,36 @@ def test_model_that_cannot_be_loaded_is_refused_with_the_cure(
             sys.modules, "keras", None
         )  # its import takes seconds; it fails like a damaged file
     with pytest.raises(
-        StudyError, match=f"model.keras: {complaint}.*; remove .*/all/ and run the study again"
+        StudyError, match=f"model.keras: {complaint}.*; unless git has it, remove .*/all/ and run"
     ):
         study.load().load_model("all")
+
+
+@pytest.mark.parametrize(
+    ("record", "state", "cure"),
+    [
+        (
+            {"checkpoint": "model.pt"},
+            "complete",
+            "what belongs to this run is {all}/model.pt: load that as its template does",
+        ),
+        ({"lengthens": None}, "complete", "nothing says that its template leaves one: see {all}/all.ipynb"),
+        ({}, "missing", "run the study again, which trains it"),
+        ({}, "unfinished", "run the study again, which trains it"),
+    ],
+)
+def test_run_is_not_to_be_removed_where_that_would_bring_no_model(
+    tmp_path: Path, record: dict[str, Any], state: str, cure: str
+) -> None:
+    study = without_replicates(tmp_path)
+    write_json(study.outputs / "study.json", study.record | record)
+    if state != "complete":
+        shutil.rmtree(study.outputs / "all")
+    if state == "unfinished":
+        study.run("all", [0.5] * 3, attempt=1)
+    with pytest.raises(StudyError) as refusal:
+        study.load().load_model("all")
+    assert refusal.value.message.endswith("; " + cure.format(all=(study.outputs / "all").as_posix()))
 
 
 # --- as a package ---

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -83,6 +84,19 @@ def test_attempt_counts_where_it_differs_only_in_what_lengthens_it(tmp_path: Pat
     assert (run.state, run.directory.name) == (State.UNFINISHED, "1")
 
 
+@pytest.mark.parametrize("result", [{"ended": "no better for two epochs"}, {"diverged": 3}])
+def test_run_that_ended_early_counts_as_complete_for_any_larger_number(
+    tmp_path: Path, result: dict[str, Any]
+) -> None:
+    study = Planted(tmp_path, TWO)
+    for name, epochs in [("a", 5), ("b", 2)]:
+        asked = study.record["configurations"][name]
+        study.run(
+            name, [0.5] * epochs, parameters=asked | {"epochs": 5}, result=result if name == "a" else {}
+        )
+    assert study.load().table["state"].tolist() == ["complete", "stale"]
+
+
 def test_attempt_counts_before_a_stale_run(tmp_path: Path) -> None:
     study = Planted(tmp_path, TWO)
     study.run("a", [0.5] * 4, code="other")
@@ -143,7 +157,10 @@ def test_directory_without_a_study_is_refused_with_the_cure(planted: Planted) ->
         load_results(planted.outputs.parent / "nine")
     message = str(refusal.value)
     assert "nine: there is no study here" in message
-    assert f"beside it: {planted.outputs.as_posix()}" in message and "`python runner.py` makes one" in message
+    assert (
+        f"beside it: {planted.outputs.as_posix()}" in message
+        and "`python runner.py params/NAME.yaml` makes" in message
+    )
 
 
 @pytest.mark.parametrize("content", [None, b"", b'{"configurations": {"a"', b"[]"])

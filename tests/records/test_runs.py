@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import time
 import zipfile
 from collections.abc import Callable
@@ -20,8 +21,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 from nbstudy.files import read_json, write_json
 from nbstudy.records import attempts, runs
 from nbstudy.records.lease import Lease
+from nbstudy.records.results import load_results
 from nbstudy.records.runs import Context, Task
 from nbstudy.records.states import State
+from nbstudy.report import phrases
 from nbstudy.study.template import Template, hash_of_code, read_template
 from project import TINY_STUDY, Once, Project, begun, change, content_of, read, read_run, rows
 
@@ -194,6 +197,52 @@ def test_extra_run_is_named_and_left_alone(complete: Project) -> None:
     assert read_run(complete.outputs("mine", "gone"))["configuration"] == "short"
 
 
+def rename(project: Project, printed: str) -> None:
+    """Rename a directory as a command advises, and remove what it says to remove."""
+    (paths,) = re.findall(r"rename (\S+) to (\S+?),? and", printed)
+    (project.root / paths[0]).rename(project.root / paths[1])
+    for file in re.findall(r" and remove (\S+), and they count", printed):
+        (project.root / file).unlink()
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_renamed_configuration_says_what_to_rename(complete: Project, edited: bool) -> None:
+    if edited:  # only the log tells then that the code is the same
+        complete.edit("tiny.ipynb", "import json, time", "import  json, time  # as ever")
+    study = complete.study(TINY_STUDY.replace("short:", "brief:"))
+    printed = complete.run(study, "--dry-run")
+    assert "extra, not in the study: short; it is as brief is asked for: rename " in printed
+    rename(complete, printed)
+    printed = complete.run(study)
+    assert "2 of 2 complete" in printed and begun(printed) == [] and "extra" not in printed
+    link = phrases.link(load_results(complete.outputs("mine")).runs["brief"])
+    assert re.search(r"\((.*)\)", link)[1] == str(complete.outputs("mine", "brief", "short.ipynb"))
+    longer = complete.run(complete.study(TINY_STUDY.replace("short: {steps: 2", "brief: {steps: 3")))
+    assert begun(longer) == ["brief"] and complete.outputs("mine", "brief", "brief.ipynb").exists()
+
+
+@pytest.mark.parametrize("difference", ["steps: 3", "steps: 2, text: new"])
+def test_extra_run_that_would_not_be_complete_under_another_name_is_not_to_be_renamed(
+    complete: Project, difference: str
+) -> None:
+    study = complete.study(TINY_STUDY.replace("short: {steps: 2", f"brief: {{{difference}"))
+    printed = complete.run(study, "--dry-run")
+    assert "extra, not in the study: short\n" in printed and "rename" not in printed
+
+
+def test_renamed_study_says_what_to_rename(complete: Project) -> None:
+    study = complete.study(TINY_STUDY, "ours")
+    assert "rename" not in complete.run(study, "--dry-run")  # a copy is another study
+    (complete.root / "params" / "mine.yaml").unlink()
+    printed = complete.run(study, "--dry-run")
+    assert "outputs/mine holds runs of this study, and its params/mine.yaml is gone: rename " in printed
+    assert "rename" not in complete.run(study, "--dry-run", "-p", "steps", "1")
+    rename(complete, printed)
+    printed = complete.run(study)
+    assert "2 of 2 complete" in printed and begun(printed) == [] and "rename" not in printed
+    assert read(complete.outputs("ours", "study.json"))["name"] == "ours"
+
+
 def test_directory_in_the_way_that_is_no_run_is_refused_and_left_alone(project: Project) -> None:
     study = project.study(TINY_STUDY)
     place = project.outputs("mine", "short")
@@ -340,6 +389,41 @@ def test_history_is_as_long_as_asked_or_says_why_not(
         assert why == f"{expected}, and result.json does not say why (`diverged` or `ended`)"
 
 
+ENDED = [{"ended": "val_loss has not fallen for two epochs"}, {"diverged": 3}]
+
+
+@pytest.mark.parametrize("result", ENDED)
+@pytest.mark.parametrize(
+    ("steps", "state"), [(3, State.COMPLETE), (5, State.COMPLETE), (99, State.COMPLETE), (2, State.STALE)]
+)
+def test_run_that_ended_early_is_complete_for_any_larger_number(
+    task: Task, result: dict[str, Any], steps: int, state: State
+) -> None:
+    attempt = begin(task, 3)
+    write_json(attempt / "result.json", result)
+    attempts.finish_attempt(attempt, 5.0, None)
+    attempts.promote(task, attempt)
+    assert runs.find(with_steps(task, steps)).state is state
+
+
+def test_run_that_ended_early_is_not_complete_with_another_parameter(task: Task) -> None:
+    attempt = begin(task, 3)
+    write_json(attempt / "result.json", ENDED[0])
+    attempts.finish_attempt(attempt, 5.0, None)
+    attempts.promote(task, attempt)
+    other = replace(task, parameters=task.parameters | {"steps": 9, "text": "new"})
+    assert runs.find(other).reason == "text  -> new, starts over"
+
+
+def test_attempt_that_ended_early_is_promoted_where_more_are_asked_for_meanwhile(task: Task) -> None:
+    attempt = begin(task, 3)
+    write_json(attempt / "result.json", ENDED[0])
+    attempts.finish_attempt(attempt, 5.0, None)  # the runner was killed here
+    longer = with_steps(task, 9)
+    attempts.finish_promotion(longer)
+    assert runs.find(longer).state is State.COMPLETE
+
+
 @pytest.mark.parametrize(
     ("text", "is_complete"),
     [
@@ -376,6 +460,96 @@ def test_run_that_ends_early_is_complete_only_if_it_says_why(project: Project) -
     printed = project.run(study, "--dry-run")
     assert re.search(r"told +complete", printed), printed
     assert re.search(r"long +unfinished .*history.csv has 3 of 4 epochs", printed), printed
+
+
+# --- what git and editors do to files ---
+EDITS: dict[str, Callable[[bytes], bytes]] = {
+    "CRLF for LF": lambda content: content.replace(b"\n", b"\r\n"),
+    "LF for CRLF": lambda content: content.replace(b"\r\n", b"\n"),
+    "newline added": lambda content: content + b"\n",
+    "newline and CRLF": lambda content: (content + b"\n").replace(b"\n", b"\r\n"),
+    "newline removed": lambda content: content.removesuffix(b"\n").removesuffix(b"\r"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])  # csv.writer of Python ends lines by CRLF
+def test_line_ends_are_no_damage(task: Task, edit: str, line_end: str) -> None:
+    attempt = begin(task, 4)
+    history = attempt / "history.csv"
+    history.write_bytes(history.read_bytes().replace(b"\n", line_end.encode()))
+    (attempt / "notes.txt").write_text("no newline at the end")
+    (attempt / "image.bin").write_bytes(b"\x89PNG\r\n\x00\n")
+    attempts.finish_attempt(attempt, 5.0, None)
+    attempts.promote(task, attempt)
+    for name in ("history.csv", "notes.txt"):
+        (task.place / name).write_bytes(EDITS[edit]((task.place / name).read_bytes()))
+    assert runs.find(task).state is State.COMPLETE
+    (task.place / "image.bin").write_bytes(
+        b"\x89PNG\n\x00\n"
+    )  # as git would, where it is told that this is text
+    assert runs.find(task).reason.startswith("image.bin is damaged")
+
+
+@pytest.mark.parametrize("damage", [b"", b"epoch,val_loss\n1,1.0\n", b"epoch,val_loss\n1,1.0\r2,0.5\n\n\n\n"])
+def test_what_is_lost_is_damage_whatever_its_line_ends(task: Task, damage: bytes) -> None:
+    (complete_run(task) / "history.csv").write_bytes(damage)
+    assert runs.find(task).reason == "history.csv is damaged, starts over"
+
+
+@pytest.mark.parametrize("edit", ["CRLF for LF", "newline added"])
+def test_line_ends_of_a_module_are_no_change(task: Task, edit: str) -> None:
+    was = with_modules(task, {"helper.py": "x = 1\ny = 2\n"})
+    today = with_modules(task, {"helper.py": "x  =  1\ny = 2\n"})
+    copy = complete_run(was) / "modules" / "helper.py"
+    source = EDITS[edit](copy.read_bytes())
+    copy.write_bytes(source)
+    assert runs.find(was).state is runs.find(today).state is State.COMPLETE
+    copy.unlink()  # the one beside the template says enough
+    edited = with_modules(task, {"helper.py": source.decode()})
+    assert runs.find(edited).state is State.COMPLETE
+    assert list(edited.context.template.same_code.values()) == [True, True]  # which study.json tells the page
+
+
+def git(place: Path, *arguments: str) -> None:
+    """Run git in a directory."""
+    who = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
+    subprocess.run(["git", *who, *arguments], cwd=place, check=True, capture_output=True)
+
+
+def test_run_that_git_checks_out_with_other_line_ends_is_complete(task: Task) -> None:
+    root = complete_run(task).parent.parent
+    git(root, "init")
+    git(root, "-c", "core.autocrlf=true", "add", ".")
+    git(root, "commit", "-m", "Keep a run")
+    shutil.rmtree(task.place)
+    git(root, "-c", "core.autocrlf=true", "checkout", ".")
+    assert b"\r\n" in (task.place / "history.csv").read_bytes()
+    assert runs.find(task).state is State.COMPLETE
+
+
+@pytest.mark.parametrize("file", ["history.csv", "run.json", "two words.txt"])
+def test_damage_says_what_brings_it_back_from_git(
+    task: Task, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    root = task.context.lease.outputs.parent
+    monkeypatch.chdir(root)
+    task = replace(task, context=replace(task.context, lease=Lease(Path("mine"), "nobody")))
+    attempt = begin(task, 4)
+    (attempt / "two words.txt").write_text("kept as it is")
+    attempts.finish_attempt(attempt, 5.0, None)
+    attempts.promote(task, attempt)
+    intact = (task.place / file).read_bytes()
+    (task.place / file).write_text("damaged")
+    assert "git" not in runs.find(task).reason
+    (task.place / file).write_bytes(intact)
+    git(root, "init")
+    git(root, "add", ".")
+    git(root, "commit", "-m", "Keep a run")
+    (task.place / file).write_text("damaged")
+    (command,) = re.findall(r"`(git restore .+)`", runs.find(task).reason)
+    subprocess.run(command, shell=True, check=True)  # as a person who follows it
+    assert runs.find(task).state is State.COMPLETE
 
 
 # --- what a run came to, in a line ---

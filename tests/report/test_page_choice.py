@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from drawn import check_texts, curve, falling, judged_twice, many
 from nbstudy.decision.elimination import Noise, Verdict
+from nbstudy.records.parameters import Parameters
 from nbstudy.records.results import Results
 from nbstudy.report import choice
 from nbstudy.report.answer import runner_up_line
 from nbstudy.report.choice import choice_made, more_replicates, scale_of_choice, table_of_choice
 from nbstudy.report.looks import looks_of
+from nbstudy.study.study import load_study
+from nbstudy.study.study_file import read_text
 from planted import Planted, column, flat, rows
 from told import chosen_in
 
@@ -59,6 +65,124 @@ def test_replicates_needed_are_said_with_the_line_for_the_study_file(results: Re
 def test_first_replicates_are_advised_where_there_are_none(single: Results) -> None:
     line = "write `replicates: 3` into one and two in the study file, and run it again."
     assert more_replicates(chosen_in(single)).endswith(line)
+
+
+def follow(study: str, words: str) -> str:
+    """Return a study file after what a sentence says to write into it."""
+    document = read_text(study)
+    (advice,) = re.findall(r"write (.*) in the study file, and run it again", words)
+    named = re.search(r"`replicates: (\d+)` into (\w+)(?: and (\w+))?", advice)
+    if named and named[2] == "the":
+        document["halving"]["rungs"][-1]["replicates"] = int(named[1])
+    elif named:
+        for name in filter(None, named.groups()[1:]):
+            document["configurations"][name] = (document["configurations"][name] or {}) | {
+                "replicates": int(named[1])
+            }
+    for line in re.findall(r"`(\w+: \{.*?\})`", advice):
+        document.setdefault("configurations", {}).update(read_text(line))
+    for keep, rung in re.findall(r"`keep: (\d)` into the rung, and after it a rung `(\{.*?\})`", advice):
+        document["halving"]["rungs"][-1]["keep"] = int(keep)
+        document["halving"]["rungs"].append(read_text(rung))
+    return json.dumps(document)
+
+
+def seeds_of(configurations: dict[str, dict[str, Any]], name: str) -> set[int]:
+    """Return the seeds of a configuration's runs, however they are called."""
+    first = Parameters(configurations, "epochs", None).first
+    return {given["seed"] for run, given in configurations.items() if first[run] == first[name]}
+
+
+ADVISED = {  # study files, and what is advised for their two best
+    "named": ("configurations: {a: , b: {units: 8}}", "`replicates: 3` into a and b"),
+    "product": (
+        "grid: [{name: 'xgb_{units}', units: [7, 8]}]",
+        "`best: {extends: xgb_7, replicates: 3}` and `second: {extends: xgb_8, replicates: 3}` under `configurations`",
+    ),
+    "sample": (
+        "grid: [{name: '{n}', sample: 2, units: {from: 1, to: 99}}]",
+        '`best: {extends: "0", replicates: 3}` and `second: {extends: "1", replicates: 3}` under `configurations`',
+    ),
+    "both": (
+        "configurations: {a: }\ngrid: [{name: 'units={units},', units: [7]}]",
+        '`replicates: 3` into a and `second: {extends: "units=7,", replicates: 3}` under `configurations`',
+    ),
+    "taken": (
+        "configurations: {best: }\ngrid: [{name: 'Best_{units}', units: [7]}]",
+        "`replicates: 3` into best and `second: {extends: Best_7, replicates: 3}` under `configurations`",
+    ),
+    "own seed": (
+        "configurations: {a: {seed: 7}, b: {seed: 2, units: 8}}",
+        (
+            "`best: {extends: a, replicates: 3}`, `second: {extends: b, seed: 0}` and "
+            "`second_again: {extends: second, replicates: 3}` under `configurations`"
+        ),
+    ),
+    "common seed": (
+        "defaults: {seed: 1}\nconfigurations: {a: , b: {seed: 0, units: 8}}",
+        (
+            "`best: {extends: a, seed: 0}`, `best_again: {extends: best, replicates: 3}` and "
+            "`second: {extends: b, replicates: 3}` under `configurations`"
+        ),
+    ),
+    "name of a replicate taken": (
+        "configurations: {a: , a_seed_2: {units: 9}, b: {units: 8}}\nrounds: [{candidates: [a, b]}]",
+        "`replicates: 3` into b and `best: {extends: a, replicates: 3}` under `configurations`",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ADVISED)
+def test_advice_to_add_replicates_can_be_followed_as_it_is(tmp_path: Path, case: str) -> None:
+    text, advised = ADVISED[case]
+    text = f"notebooks: {{run: train.ipynb}}\n{text}\n"
+    study = Planted(tmp_path, text)
+    first, *others = study.record["configurations"]
+    for name in study.record["configurations"]:
+        study.run(name, [0.5] * 18 + [0.90, 0.92])
+    for name, loss in [(first, 0.30), (others[-1], 0.31)]:
+        shutil.rmtree(study.outputs / name)
+        study.run(name, [0.5] * 18 + [loss, loss + 0.02])
+    words = more_replicates(chosen_in(study.load()))
+    assert f"write {advised} in the study file" in words
+    file = tmp_path / "params" / "mine.yaml"
+    file.write_text(follow(text, words))
+    configurations = load_study(file).configurations
+    assert len(seeds_of(configurations, first)) >= 3 and len(seeds_of(configurations, others[-1])) >= 3
+
+
+@pytest.mark.parametrize(
+    ("rungs", "advised"),
+    [
+        ("[{epochs: 4}]", "`keep: 2` into the rung, and after it a rung `{epochs: 4, replicates: 3}`,"),
+        ("[{epochs: 2, keep: 2}, {epochs: 4}]", "`replicates: 3` into the last rung"),
+    ],
+)
+def test_advice_to_add_replicates_to_a_halving_can_be_followed_as_it_is(
+    tmp_path: Path, rungs: str, advised: str
+) -> None:
+    text = "notebooks: {run: train.ipynb}\ngrid: [{name: 'm_{units}', units: [7, 8, 9]}]\n"
+    text += f"halving: {{candidates: 'm_*', metric: val_loss, rungs: {rungs}}}\n"
+    study = Planted(tmp_path, text)
+    for name, loss in [("m_7", 0.30), ("m_8", 0.31), ("m_9", 0.9)]:
+        study.run(name, [loss] * 4, parameters=study.record["configurations"][name] | {"epochs": 4})
+    words = more_replicates(chosen_in(study.load()))
+    assert f"write {advised} in the study file" in words
+    file = tmp_path / "params" / "mine.yaml"
+    file.write_text(follow(text, words))
+    halving = load_study(file).halving
+    assert halving is not None and halving.rungs[-1].replicates == 3
+
+
+def test_advice_to_add_replicates_needs_seeds_that_can_differ(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path,
+        "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n",
+        overrides=[("seed", "3")],
+    )
+    study.run("a", [0.5] * 18 + [0.30, 0.32])
+    study.run("b", [0.5] * 18 + [0.31, 0.33])
+    assert more_replicates(chosen_in(study.load())).startswith("Without `-p seed`, ")
 
 
 def test_replicates_are_not_advised_where_the_choice_is_clear(tmp_path: Path) -> None:

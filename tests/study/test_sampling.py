@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from nbstudy.checks import StudyError
 from nbstudy.study.sampling import Level, Options, Range, draw
 from nbstudy.study.study import Study, load_study
+from project import ROOT
 
 SPACE = {
     "units": "{from: 64, to: 1024, scale: log}",
@@ -109,6 +112,35 @@ POINTS = [
 ]
 
 
+@pytest.mark.parametrize("is_logarithmic", [False, True])
+@pytest.mark.parametrize(
+    ("low", "high", "step"),
+    [
+        (1550.0, 1560.0, 0.1),
+        (0.99, 0.9999, 0.0001),
+        (0.2, 0.3, 0.001),
+        (1.34, 1.5, 0.001),
+        (1.0, 1.0 + 1e-9, 1e-11),
+    ],
+)
+def test_narrow_range_has_digits_by_its_width(
+    low: float, high: float, step: float, is_logarithmic: bool
+) -> None:
+    axes = {"x": Range(low, high, is_logarithmic, is_whole=False)}
+    drawn = sorted({point["x"].value for point in draw(axes, 2048, seed=0)})
+    assert (drawn[0], drawn[-1]) == (low, high)
+    steps = [upper - lower for lower, upper in itertools.pairwise(drawn)]
+    assert steps == pytest.approx([step] * len(steps), rel=1e-3)
+
+
+def test_points_of_the_published_search_stay_what_they_are() -> None:
+    published = json.loads((ROOT / "outputs" / "better_mlp" / "study.json").read_text())["configurations"]
+    drawn = load_study(ROOT / "params" / "better_mlp.yaml").configurations
+    assert len(drawn) == 64
+    for name, parameters in drawn.items():
+        assert parameters | {"epochs": published[name]["epochs"]} == published[name]
+
+
 def test_point_that_equals_an_earlier_one_is_left_out_and_said(tmp_path: Path) -> None:
     study = load(tmp_path, row_of({"units": "{from: 1, to: 4}"}, sample=16))
     assert sorted(parameters["units"] for parameters in study.configurations.values()) == [1, 2, 3, 4]
@@ -156,6 +188,9 @@ def test_study_of_which_the_template_refuses_everything_is_refused(tmp_path: Pat
         ({"units": "{from: 1.5, to: 9}"}, {"sample": 4}, ["units: from", "whole number", "1.5"]),
         ({"precision": "{from: a, to: b}"}, {"sample": 4}, ["precision: from", "must be a number"]),
         ({"units": "{from: 1, to: 9}"}, {}, ["units", "needs `sample: N`"]),
+        ({"units": "{min: 1, max: 9}"}, {"sample": 4}, ["units", "did you mean", "{from: 1, to: 9}"]),
+        ({"l2": "[0, {low: 0.1, high: 0.2}]"}, {}, ["l2", "did you mean", "{from: 0.1, to: 0.2}"]),
+        ({"l2": "{from: -1e308, to: 1e308}"}, {"sample": 4}, ["l2", "wider than numbers are"]),
         ({"units": "{from: 1}"}, {"sample": 4}, ["units", "range without `to`"]),
         ({"units": "{form: 1, to: 9}"}, {"sample": 4}, ["units", "'form'", "from"]),
         ({"units": "[]", "l2": "{from: 0, to: 1}"}, {"sample": 4}, ["units", "empty list"]),

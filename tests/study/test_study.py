@@ -107,7 +107,7 @@ def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeStudy:
         if parameters is not None:
             cells.insert(0, new_code_cell(parameters, metadata={"tags": ["parameters"]}))
         nbformat.write(new_notebook(cells=cells), notebooks / "mine.ipynb")
-        if "notebooks:" not in text:
+        if "notebooks" not in text:
             text = f"notebooks: {{run: mine.ipynb}}\n{text}"
         file = tmp_path / "mine.yaml"
         file.write_text(text, encoding="utf-8")
@@ -299,6 +299,46 @@ def test_list_in_the_grid_that_could_mean_two_things_is_refused(
     assert f"mine.yaml: grid row 1: {expected}" in refusal.value.message
 
 
+OPTIONS = 'rate: Any = 0.1\nlimit = None\noptions = {"rate": 0.1, "clip": {"min": 0, "max": 1}}\nclip: dict | None = None'
+OR_A_MAPPING = "If a mapping is meant"
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "asks"),
+    [
+        ("configurations: {a: {rate: {min: 1, max: 9}}}", "configuration a: rate", False),
+        ("configurations: {a: {rate: {from: 1, to: 9}}}", "configuration a: rate", False),
+        ("defaults: {limit: {from: 1, to: 9}}\nconfigurations: {a: }", "defaults: limit", True),
+        ("grid: [{name: a, limit: {min: 1, max: 9}}]", "grid row 1: limit", True),
+        ("grid: [{name: a, limit: [{from: 1, to: 9}, 4]}]", "grid row 1: limit", True),
+        ("grid: [{name: a, limit: {rate: {from: 1, to: 9}}}]", "grid row 1: limit: rate", True),
+        ("configurations: {a: {options: {rate: {low: 1, high: 9}}}}", "options: rate", False),
+        ("configurations: {a: {options: {more: [{low: 1, high: 9}]}}}", "options: more: item 1", True),
+    ],
+)
+def test_range_from_which_nothing_would_be_drawn_is_asked_about(
+    make_study: MakeStudy, text: str, place: str, asks: bool
+) -> None:
+    with pytest.raises(StudyError) as refusal:
+        make_study(text, parameters=OPTIONS)
+    assert f"{place}: " in refusal.value.message
+    assert "did you mean a field {from: 1, to: 9} of a row of `grid`" in refusal.value.message
+    assert (OR_A_MAPPING in refusal.value.message) is asks
+
+
+def test_mapping_that_looks_like_a_range_is_taken_where_the_template_has_a_mapping(
+    make_study: MakeStudy,
+) -> None:
+    text = "configurations: {a: {clip: {min: 1, max: 9}, options: {clip: {min: 2, max: 3}}}}"
+    parameters = make_study(text, parameters=OPTIONS).configurations["a"]
+    assert parameters["clip"] == {"min": 1, "max": 9}
+    assert parameters["options"] == {"clip": {"min": 2, "max": 3}}
+    # as the cure says
+    declared = "limit: dict = {}\noptions: dict[str, dict] = {}"
+    text = "configurations: {a: {limit: {min: 1, max: 9}, options: {rate: {min: 2, max: 3}}}}"
+    assert make_study(text, parameters=declared).configurations["a"]["options"]["rate"]["max"] == 3
+
+
 def test_preflight_that_changes_a_list_changes_no_other_configuration(make_study: MakeStudy) -> None:
     study = make_study("configurations: {a: , b: }", preflight="hidden.append(1)\nflops = len(hidden)")
     assert study.flops == {"a": 2, "b": 2}
@@ -414,6 +454,7 @@ def test_replicates_need_a_seed_in_the_template(make_study: MakeStudy) -> None:
         ("word", "null", "null", "mine+word=null"),
         ("note", "5", "5", "mine+note=5"),
         ("note", "null", None, "mine+note=None"),
+        ("limit", "=", "=", "mine+limit=="),
     ],
 )
 def test_override_is_named_by_its_value(
@@ -659,6 +700,49 @@ def test_examples_of_the_readme_are_studies(make_study: MakeStudy, tmp_path: Pat
         said.update(YAML(typ="safe").load(text))
     assert said == set(study_module.EMPTY)  # every key of a study file
     assert {"large_seed_2", "l2_0.001_64", "rate_1_depth_None", "hidden_64-64", "pair_0.1"} <= set(names)
+
+
+@pytest.mark.parametrize("indent", [None, 1, "\t"])
+@pytest.mark.parametrize("after", [" ", "\t", ""])
+def test_study_file_may_be_json_as_python_writes_it(
+    make_study: MakeStudy, indent: int | str | None, after: str
+) -> None:
+    document = {
+        "notebooks": {"run": "mine.ipynb"},
+        "configurations": {
+            "a": {"word": "\U0001f600 \\ \u2028", "rate": 1e-05, "limit": None},
+            "b": {"options": {"k" * 2000: 1}},
+        },
+    }
+    study = make_study(json.dumps(document, indent=indent, separators=(",", f":{after}")))
+    assert study.configurations["a"]["word"] == "\U0001f600 \\ \u2028"
+    assert study.configurations["a"]["rate"] == 1e-05
+    assert study.configurations["b"]["options"] == {"k" * 2000: 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"configurations": {"a": {"rate": NaN}}}', "a: rate: must be a finite number, not nan"),
+        ('{"configurations": {"a": {"rate": 1, "rate": 2}}}', "duplicate key"),
+        ("configurations:\n  a: {rate: 1}\n  b:\t{rate: 2}", "mine.yaml, line 4: has a tab"),
+        ("configurations:\n\ta: {rate: 1}", "mine.yaml, line 3: has a tab"),
+    ],
+)
+def test_study_file_that_cannot_be_read_says_its_own_reason(
+    make_study: MakeStudy, text: str, expected: str
+) -> None:
+    if text.startswith("{"):
+        text = text.replace("{", '{"notebooks": {"run": "mine.ipynb"}, ', 1)
+    with pytest.raises(StudyError) as refusal:
+        make_study(text)
+    assert expected in refusal.value.message
+
+
+@pytest.mark.parametrize("word", ["=", "<<"])
+def test_plain_text_is_a_text_whatever_yaml_1_1_took_it_for(make_study: MakeStudy, word: str) -> None:
+    study = make_study(f"configurations: {{a: {{word: {word}, limit: {word}}}}}")
+    assert study.configurations["a"]["word"] == study.configurations["a"]["limit"] == word
 
 
 def test_study_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def environment_changes(start: Path, environment: dict[str, str]) -> list[str]:
     return changes
 
 
-def finish_attempt(attempt: Path, seconds: float, error: str | None, ending: str | None) -> None:
+def finish_attempt(attempt: Path, seconds: float, error: str | None, ending: str | None = None) -> None:
     """Record that an attempt ran to its end, how long it took, and with which error if any.
 
     `ending` says how its kernel ended, where it did not as it was asked to: then something may be lost.

@@ -289,15 +289,14 @@ def number_one_by_one(rows: Sequence[Row], told: Sequence[Value]) -> list[int]:
     A first number that stands in all rows says nothing, as where Keras's `fit` is called for each epoch.
     """
     places = list(range(1, len(rows) + 1))
-    numbers = [epoch for epoch in told if epoch is not None]
-    if len(numbers) > 1 and set(numbers) in ({0}, {1}):
+    if len(rows) > 1 and set(told) in ({0}, {1}):
         return places
     first: float | None = None
     for place, row, epoch in zip(places, rows, told, strict=True):
         if epoch is None:
-            continue
+            raise Unreadable(row.line, "epoch is empty; number every row, or none")
         if first is None:
-            first = check_first(row, epoch - place + 1)
+            first = check_first(row, epoch)
         following = first + place - 1
         if epoch != following:
             cure = (

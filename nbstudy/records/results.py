@@ -52,7 +52,8 @@ class Results(Outputs):
         epochs                that were trained
         diverged              the epoch at which the loss was no longer finite
         ended                 why it ended early on purpose
-        settled_<metric>      the mean over the last tenth of the epochs, rounded up; NaN if one is not finite
+        settled_<metric>      the mean over the last tenth of the epochs, rounded up, as far as they were measured; NaN
+                              if one is not finite, or none is there
         best_<metric>         the best value of any epoch, of a metric of which it is known what is better,
         best_<metric>_epoch   and which epoch that was, from 1
         gap                   settled_val_loss - settled_loss
@@ -69,9 +70,9 @@ class Results(Outputs):
 
         configuration    its name
         epoch            from 1
-        <metric>         each further column of history.csv; NaN where it is not finite
+        <metric>         each further column of history.csv; NaN where it was not measured or is not finite
 
-        Rows that were cut short, as by a full disk, are left out.
+        What a history says is in notebooks/README.md; one that cannot be read has no epochs.
         """
         return histories_of(self)
 

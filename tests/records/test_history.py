@@ -81,7 +81,6 @@ def test_column_without_a_value_is_no_metric(tmp_path: Path) -> None:
         "epoch,loss\n1,1,\n2,2,\n3,3,\n",  # with a comma at each row's end
         "epoch,loss,loss\n1,1,1\n2,2,2\n3,3,3\n",  # twins
         "epoch,loss\n0,1\n0,2\n0,3\n",  # `fit`, called for each epoch
-        "epoch,loss\n1,1\n,2\n3,3\n",
         "epoch,loss\n1,1\n2,2\nepoch,loss\n3,3\n",  # a logger that was resumed
         "\ufeffepoch,loss\r\n1,1\r\n\ufeffepoch,loss\r\n2,2\r\n3,3\r\n",
         "loss,val_loss\n1,5\n2\n3,\n",  # a missing column of a row
@@ -131,6 +130,7 @@ def test_history_that_is_still_written_is_never_refused(tmp_path: Path, cut: int
         (f"{HEADER}1,1,1\n2,2,2\n2,2,2\n3,3,3\n", 4, "epoch is 2, where 3 is next"),
         (f"{HEADER}1,1,1\n3,3,3\n", 3, "epoch is 3, where 2 is next"),
         (f"{HEADER}5,1,1\n6,3,3\n", 2, "epochs begin with 5"),
+        (f"{HEADER}1,1,1\n,2,2\n", 3, "epoch is empty; number every row"),
         (f"{HEADER}0.5,1,1\n1,3,3\n", 2, "epoch is 0.5; number epochs by whole numbers"),
         (f"{HEADER}1,1,1\n{HEADER}1,1,1\n", 4, "begins anew with what stands in line 2"),
         ("loss\n1\n2\nloss\n1\n2\n", 5, "begins anew with what stands in line 2"),

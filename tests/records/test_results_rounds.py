@@ -115,6 +115,19 @@ def test_round_of_all_configurations_leaves_out_replicates_and_the_final_one(
     assert not [name for name in only.candidates if "seed" in name or name == final]
 
 
+def test_replicate_of_the_final_configuration_is_not_chosen(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path,
+        "notebooks: {run: train.ipynb}\nconfigurations: {r_0.1: , r_0.3: {l2: 0.3, replicates: 3}, r_1.0: {l2: 1.0}}\n"
+        "final: r_0.3\n",
+    )
+    for name in study.record["configurations"]:
+        study.run(name, [0.1 if "0.3" in name else 0.5])
+    results = study.load()
+    assert results.choose().chosen == "r_0.1"
+    assert "r_0.3" not in str([ranking.chosen for ranking in rankings_of(results)])
+
+
 def test_metric_of_other_templates_decides(tmp_path: Path) -> None:
     study = Planted(tmp_path, TWO)
     for name in ("a", "b"):

@@ -12,6 +12,7 @@ import pytest
 from nbstudy.checks import StudyError
 from nbstudy.decision.metrics import metric_called
 from nbstudy.records.results import Results
+from nbstudy.records.runs import describe_progress
 from nbstudy.records.scores import scores_of
 from nbstudy.report.factors import shortest
 from nbstudy.report.rankings import rankings_of, watched_metrics
@@ -42,6 +43,55 @@ def test_table_says_what_each_run_came_to(results: Results) -> None:
     assert near["gap"] == pytest.approx(0.0)
     assert near["device"] == "x86_64"
     assert near["started"] == "2026-01-01T00:00:00Z"
+
+
+def test_metric_of_every_fifth_epoch_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    place = study.run("a", [])
+    lines = [
+        f"{epoch},{max(1.0, 21.0 - epoch):g},{epoch / 100 if epoch % 5 == 0 else ''}"
+        for epoch in range(1, 21)
+    ]
+    lines[18] = "19,1.7,"
+    (place / "history.csv").write_text("\n".join(["epoch,val_loss,val_f1", *lines]) + "\n")
+    row = study.load().table.loc["a"]
+    assert (row["epochs"], row["settled_val_loss"]) == (20, 1.35)
+    assert (row["settled_val_f1"], row["best_val_f1_epoch"]) == (0.2, 20)
+
+
+def test_loss_without_a_value_at_its_end_settles_nowhere_and_is_dropped(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    study.run("b", [0.5] * 20)
+    lines = [f"{epoch},{0.3 if epoch < 9 else ''}" for epoch in range(1, 21)]
+    (study.run("a", []) / "history.csv").write_text("\n".join(["epoch,val_loss", *lines]) + "\n")
+    results = study.load()
+    assert results.table.loc["a", "epochs"] == 20 and math.isnan(results.table.loc["a", "settled_val_loss"])
+    assert scores_of(results)["a"].cost == math.inf
+    assert results.choose().chosen == "b"
+    assert scores_of(results, epochs=8)["a"].cost == 0.3
+
+
+@pytest.mark.parametrize(("epochs", "is_judged"), [(5, True), (6, False)])
+def test_run_that_may_still_write_its_last_value_is_not_judged_yet(
+    tmp_path: Path, epochs: int, is_judged: bool
+) -> None:
+    study = Planted(tmp_path, TWO)
+    lines = [f"{epoch},1,{0.3 if epoch < 6 else ''}" for epoch in range(1, 7)]
+    (study.run("a", [], attempt=1) / "history.csv").write_text("\n".join(["epoch,loss,val_loss", *lines, ""]))
+    assert ("a" in scores_of(study.load(), epochs=epochs)) is is_judged
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"), [(12.0, 12), (12, 12), (12.5, None), (True, None), (-1, None), (math.nan, None)]
+)
+def test_number_of_weights_is_whole_however_it_is_written(
+    tmp_path: Path, weights: float, expected: int | None
+) -> None:
+    study = Planted(tmp_path, TWO)
+    study.run("a", [0.5], result={"weights": weights, "diverged": 7.0})
+    run = study.load().runs["a"]
+    assert (run.weights, run.diverged) == (expected, 7)
+    assert describe_progress(run.directory).endswith("diverged at epoch 7")
 
 
 def test_table_takes_the_highest_accuracy_for_the_best(tmp_path: Path) -> None:

@@ -574,9 +574,9 @@ def test_progress_is_said_by_what_there_is(
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ("1.234567e-05", "val_loss 1.2346e-05"),
-        ("0.537953125", "val_loss 0.53795"),
-        ("nan", "val_loss nan"),
+        ("1.234567e-05,", "val_loss 1.2346e-05"),
+        ("0.537953125,", "val_loss 0.53795"),
+        ("nan,", "val_loss nan"),
         (",0.25", "loss 0.25"),
         ("ü,0.25", "loss 0.25"),
     ],
@@ -584,6 +584,14 @@ def test_progress_is_said_by_what_there_is(
 def test_loss_is_said_as_a_number(tmp_path: Path, row: str, expected: str) -> None:
     (tmp_path / "history.csv").write_text(f"val_loss,loss\n{row}\n", encoding="utf-8")
     assert runs.describe_progress(tmp_path) == f"1 epoch, {expected}"
+
+
+def test_number_that_decides_is_said_first(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text('{"a": 1, "b": 2, "c": 3, "auc": 0.5}')
+    assert runs.describe_progress(tmp_path, "auc") == "auc 0.5, a 1, b 2"
+    write_history(tmp_path, 3)
+    assert runs.describe_progress(tmp_path, "auc") == "3 epochs, auc 0.5, a 1, b 2"
+    assert runs.describe_progress(tmp_path, "val_loss") == "3 epochs, val_loss 0.33333"
 
 
 # --- the environment that runs are made in ---

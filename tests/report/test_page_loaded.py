@@ -86,3 +86,21 @@ def test_environments_are_devices_and_versions(tmp_path: Path) -> None:
     environments = recorded_environments(without_replicates(tmp_path).load().runs)
     assert environments["one"] == {"device": "x86_64", "python": "3.11", "keras": "3"}
     assert environments["six"]["python"] == "3.12"
+
+
+def test_history_that_cannot_be_read_is_said_by_its_line(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    for name, content in [("a", "epoch,loss,loss\n1,0.5,0.6\n"), ("b", "epoch,val_loss\n1,0.5\n2,0.4\n3")]:
+        (study.run(name, []) / "history.csv").write_text(content)
+    _, _, a, b = accounts(compute(study.load())).splitlines()
+    assert "a.ipynb): history.csv, line 1: names two columns 'loss', which differ; give each" in a
+    assert "b.ipynb): history.csv, line 4: the last row was cut short; write all its cells" in b
+
+
+def test_loss_that_has_no_value_at_its_end_is_said(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    for name in ("a", "b"):
+        (study.run(name, []) / "history.csv").write_text("val_loss,loss\n0.5,1\n0.4,1\n,1\n")
+    assert "a.ipynb): no val_loss after epoch 2, which counts as not finite" in accounts(
+        compute(study.load())
+    )

@@ -8,8 +8,9 @@ from pathlib import Path
 from nbstudy.records.results import Results
 from nbstudy.report.answer import write
 from nbstudy.report.rule import how_rungs_work
-from nbstudy.report.search_space import cost_of_halving, what_halving_saved
+from nbstudy.report.search_space import Cost, cost_of_halving, what_halving_saved
 from planted import RUNG_CURVES, column, halved
+from project import change
 from told import answer_of, round_of
 
 
@@ -55,3 +56,14 @@ def test_cost_of_halving_is_compared_with_training_everything(climbed: Results) 
 def test_rungs_are_explained_where_there_are_some(climbed: Results, results: Results) -> None:
     assert "with new seeds, and these runs alone count" in how_rungs_work(climbed)
     assert how_rungs_work(results) == ""
+
+
+def test_cost_of_halving_is_left_out_where_a_run_does_not_say_its_own(tmp_path: Path) -> None:
+    study = halved(tmp_path, rungs=3)
+    change(study.outputs / "fifth" / "run.json", flops=0.0)
+    assert cost_of_halving(study.load()) is None and what_halving_saved(None) == ""
+
+
+def test_small_cost_of_halving_is_said_with_its_digits() -> None:
+    told = what_halving_saved(Cost(4.7e9, 5e9))
+    assert "the rungs took 0.0047 TFLOP" in told and "takes 0.005: the share is **0.94**" in told

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from nbstudy.decision.elimination import Noise
-from nbstudy.report.phrases import link, noise_in_words
+from nbstudy.decision.elimination import Noise, Verdict
+from nbstudy.decision.metrics import metric_called
+from nbstudy.report.phrases import interval, link, noise_in_words
 from planted import Planted
 
 TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
@@ -22,3 +23,11 @@ def test_noise_is_said_as_it_is_known() -> None:
     assert noise_in_words(Noise(0.01, 6)).endswith("as replicates show (6 degrees of freedom).")
     assert "a guess from the last 20 epochs of a" in noise_in_words(Noise(0.01, 19, run="a"))
     assert "is unknown" in noise_in_words(Noise(math.nan, 0))
+
+
+def test_interval_of_a_loss_that_reaches_below_zero_says_why() -> None:
+    verdict = Verdict({"few": 0.2, "negative": -0.1}, {"few": 1, "negative": 1}, Noise(0.1, 2), {}, ())
+    loss, reward = metric_called("val_loss"), metric_called("reward")
+    assert interval(verdict, "few", loss) == "-0.2303 to 0.6303 (below zero because the runs are few)"
+    assert interval(verdict, "negative", loss) == "-0.5303 to 0.3303"  # which is a density's, and no surprise
+    assert "below zero" not in interval(verdict, "negative", reward)

@@ -9,7 +9,7 @@ from pathlib import Path
 from nbstudy.records.reading import Run
 from nbstudy.records.results import Results, beside
 from nbstudy.records.states import State
-from nbstudy.report.markdown import SHOWN, listed, on_a_line, show_texts, table, with_arrows
+from nbstudy.report.markdown import SHOWN, code, listed, plain, show_texts, table, with_arrows
 from nbstudy.report.phrases import link, progress
 
 
@@ -63,7 +63,7 @@ def write(loaded: Loaded) -> str:
 
 def no_study(directory: Path) -> str:
     """Say that there is no study, and the cure."""
-    there = f"**There is no study in `{directory.as_posix()}`**{beside(directory)}"
+    there = f"**There is no study in {code(directory.as_posix())}**{plain(beside(directory))}"
     return f"{there}. `python runner.py` makes one."
 
 
@@ -77,7 +77,7 @@ def accounts(loaded: Loaded) -> str:
         for oddity in loaded.oddities[run.name]:
             lines.append(f"- {link(run)}: {oddity}")
     for name in loaded.extras:
-        lines.append(f"- {name}: extra, on disk but not in the study")
+        lines.append(f"- {plain(name)}: extra, on disk but not in the study")
     if len(lines) > SHOWN:
         lines[SHOWN:] = [f"- and {len(lines) - SHOWN:,} more: `results.csv` has the state of each"]
     return "\n".join([count, "", *lines])
@@ -86,9 +86,9 @@ def accounts(loaded: Loaded) -> str:
 def because(run: Run) -> str:
     """Say why a run failed or is stale."""
     if run.error:
-        return f": `{on_a_line(run.error)}`"
+        return f": {code(run.error)}"
     if run.state is State.STALE:
-        return ": " + with_arrows(", ".join(run.changes.values()))
+        return f": {plain(with_arrows(', '.join(run.changes.values())))}"
     return ""
 
 
@@ -98,9 +98,9 @@ def oddities_of(run: Run) -> list[str]:
     if run.diverged:
         oddities.append(f"its loss was no longer finite at epoch {run.diverged}, and training ended there")
     if run.ended:
-        oddities.append(f"ended early: {on_a_line(run.ended)}")
+        oddities.append(f"ended early: {plain(run.ended)}")
     if run.environment_changes:
-        changes = with_arrows(on_a_line(listed(run.environment_changes)))
+        changes = listed(map(with_arrows, run.environment_changes))
         oddities.append(f"not from one environment, so be careful with small differences: {changes}")
     return oddities
 

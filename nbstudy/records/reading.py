@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import math
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,12 +18,10 @@ import pandas as pd
 
 from nbstudy.files import HISTORY, read_json
 from nbstudy.numbers import as_count, finite, is_number
+from nbstudy.records.metrics import NO_CURVES, NO_NUMBERS
 from nbstudy.records.runs import attempts_in, read_run
 from nbstudy.records.states import Asked, Made, State, compare, decide, threads_of
 
-NO_NUMBERS = {"weights", "diverged", "epochs"}  # of result.json: what it says of the run, not what it came to
-# what is no metric among the columns of a history: indices, as pandas writes them
-NO_CURVES = re.compile(r"(epoch|configuration|Unnamed: \d+)?")
 Kind = TypeVar("Kind")
 
 

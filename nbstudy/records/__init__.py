@@ -1,6 +1,6 @@
 """What is there: the runs and attempts on disk, who holds a study, when the test set was opened, all results.
 
 It may import `study` and `decision`. What the runner needs imports no pandas: `runs.find`, the state of a
-configuration, `attempts`, `lease`. What a reader needs does: `results.load_results`, whose Results has runs (`reading`),
+configuration, `attempts`, `lease`, `metrics`. What a reader needs does: `results.load_results`, whose Results has runs (`reading`),
 table and histories (`table`) and models; what is computed from it lies beside it, in `scores`, `rungs`, `rounds`.
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 from nbstudy.records.reading import Run
 from nbstudy.records.results import Results, beside
 from nbstudy.records.states import State
-from nbstudy.report.markdown import SHOWN, code, listed, plain, show_texts, table, with_arrows
+from nbstudy.report.markdown import SHOWN, code, joined, listed, plain, show_texts, table, with_arrows
 from nbstudy.report.phrases import link, progress
 
 
@@ -63,7 +63,8 @@ def write(loaded: Loaded) -> str:
 
 def no_study(directory: Path) -> str:
     """Say that there is no study, and the cure."""
-    there = f"**There is no study in {code(directory.as_posix())}**{plain(beside(directory))}"
+    here = f"**There is no study in {code(directory.as_posix())}**"
+    there = joined(here, plain(beside(directory)))
     return f"{there}. `python runner.py` makes one."
 
 

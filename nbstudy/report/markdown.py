@@ -82,28 +82,28 @@ def with_arrows(text: str) -> str:
 # --- showing ---
 def show_texts(*texts: str) -> None:
     """Display texts as Markdown, one below the other; empty ones show nothing."""
-    filled = [text for text in texts if text]
-    if filled:
-        ipython.display(displayed("\n\n".join(filled)))
+    if any(texts):
+        ipython.display(displayed(*texts))
 
 
-def displayed(text: str) -> ipython.Markdown:
-    """Return what a notebook shows of Markdown, in which no tag of HTML is active but those that are used here.
+def displayed(*texts: str) -> ipython.Markdown:
+    """Return what a notebook shows of texts in Markdown, in which no tag of HTML is active but those that are used here.
 
     `plain` leaves none: this is for the text of others that somebody forgets to make plain.
     """
-    return ipython.Markdown(TAGS.sub("&#60;", text))
+    shown: list[str] = []
+    for text in texts:
+        if isinstance(text, Markdown):
+            shown.append(text)
+        elif text:
+            shown.append(TAGS.sub("&#60;", text))
+    return ipython.Markdown("\n\n".join(shown))
 
 
-def show_source(*functions: Callable[..., Any]) -> None:
-    """Display functions as they are written."""
-    ipython.display(ipython.Markdown(source_of(*functions)))
-
-
-def source_of(*functions: Callable[..., Any]) -> str:
-    """Return functions as they are written, in Markdown."""
+def source_of(*functions: Callable[..., Any]) -> Markdown:
+    """Show functions as they are written."""
     sources = [inspect.getsource(function).strip() for function in functions]
-    return "```python\n" + "\n\n\n".join(sources) + "\n```"
+    return Markdown("```python\n" + "\n\n\n".join(sources) + "\n```")
 
 
 # --- sentences ---

@@ -8,7 +8,7 @@ from __future__ import annotations
 from nbstudy.decision.elimination import critical_value, judge, least_difference, noise_of
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import has_original
-from nbstudy.report.markdown import show_source, show_texts
+from nbstudy.report.markdown import show_texts, source_of
 
 THE_RULE = """
 ## Elimination
@@ -28,8 +28,8 @@ def show(results: Results) -> None:
         what_rule_needs(results),
         how_rungs_work(results),
         "This is the rule as the computer has it:",
+        source_of(judge, least_difference, critical_value, noise_of),
     )
-    show_source(judge, least_difference, critical_value, noise_of)
     show_texts(what_figures_show(results), what_to_be_careful_of(results))
 
 

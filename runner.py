@@ -32,6 +32,7 @@ from nbstudy.execution.unfolding import Unfolded, unfold
 from nbstudy.files import OUTPUTS, ROOT, write_json
 from nbstudy.records.attempts import accept_run, finish_promotion
 from nbstudy.records.lease import Lease, hold
+from nbstudy.records.metrics import why_nothing_is_decided
 from nbstudy.records.renamed import renamed_runs, renamed_study
 from nbstudy.records.runs import Context, Task, check_outputs, check_place, extras, find, tasks_of
 from nbstudy.records.states import State
@@ -130,7 +131,8 @@ def run_as_it_unfolds(
 ) -> tuple[Unfolded, list[str]]:
     """Run the selected configurations that are not complete, then those that come of these, and so on.
 
-    What fails is not tried again. Return the study as it is then, and the errors.
+    What fails is not tried again. Return the study as it is then, and the errors. Raise ClickException, status 1, where
+    complete runs do not have the metric by which the study file decides.
     """
     unfolded = unfold(study, hosts.context, put_in_order)
     show_what_is_there(unfolded, selected)
@@ -139,6 +141,7 @@ def run_as_it_unfolds(
     while True:
         # after `find`, which adds to the record what is the same code
         write_json(hosts.context.lease.outputs / "study.json", unfolded.study.record())
+        check_decidable(unfolded)
         left = [
             task
             for task in to_do(unfolded.tasks.values(), unfolded.among(selected))
@@ -149,10 +152,23 @@ def run_as_it_unfolds(
             return unfolded, errors
         show_stage(unfolded.study, unfolded.stages)
         errors += run_what_is_left(left, unfolded, hosts)
+        check_decidable(unfolded)
         if not study.unfolds:
             return unfolded, errors
         failed |= {task.name for task in left if not unfolded.findings[task.name].state.is_done}
         unfolded = unfold(study, hosts.context, put_in_order)
+
+
+def check_decidable(unfolded: Unfolded) -> None:
+    """Raise ClickException where complete runs do not have a metric that the study file names, so that more are in vain."""
+    why = why_nothing_is_decided(unfolded.study, complete_in(unfolded))
+    if why:
+        raise click.ClickException(why)
+
+
+def complete_in(unfolded: Unfolded) -> list[Task]:
+    """Return what is complete of a study."""
+    return [unfolded.tasks[name] for name, finding in unfolded.findings.items() if finding.state.is_done]
 
 
 def exit_when_told_to() -> None:
@@ -218,7 +234,13 @@ def run_what_is_left(left: list[Task], unfolded: Unfolded, hosts: Hosts) -> list
     left_of = {task.name: findings[task.name] for task in left}
     predicted = predict(unfolded.tasks, left_of, hosts.pool.busy_cores)
     started = time.monotonic()
-    errors = run_all(left, findings, predicted, hosts)
+    complete = complete_in(unfolded)
+
+    def why_in_vain(done: Task) -> str:
+        complete.append(done)
+        return why_nothing_is_decided(unfolded.study, complete)
+
+    errors = run_all(left, findings, predicted, hosts, why_in_vain)
     news = f"{counted(len(left), 'run')} took {(time.monotonic() - started) / 60:.1f} minutes"
     if predicted:
         news += f"; predicted: {describe_duration(predicted, jobs)}"

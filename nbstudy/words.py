@@ -1,6 +1,11 @@
-"""Numbers of things, as in a sentence."""
+"""Words of sentences: numbers of things, and texts of somebody else's."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+
+NAMED = 12  # words in a sentence
+JOINERS = "\u200c\u200d"  # which nobody sees either, but which letters of some scripts and emoji need
 
 
 def counted(number: float, noun: str) -> str:
@@ -8,3 +13,25 @@ def counted(number: float, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
     return f"{number} {noun}s"
+
+
+def enumerated(words: Iterable[str], most: int = NAMED) -> str:
+    """Return words as in a sentence; of many, only the first, and how many more there are."""
+    shown = list(words)
+    if len(shown) > most:
+        shown[most - 1 :] = [f"{len(shown) - most + 1} more"]
+    *others, last = shown
+    if not others:
+        return last
+    return f"{', '.join(others)} and {last}"
+
+
+def on_a_line(text: str) -> str:
+    """Return a text of somebody else's on one line, with the codes of characters that nobody can see."""
+    seen = []
+    for letter in " ".join(text.split()):
+        if letter.isprintable() or letter in JOINERS:
+            seen.append(letter)
+        else:  # a control character, or half of a surrogate pair, which has no UTF-8 and which no font can draw
+            seen.append(letter.encode("unicode_escape").decode())
+    return "".join(seen)

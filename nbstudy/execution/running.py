@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, Self
@@ -17,6 +17,7 @@ from nbstudy.execution.pools import Hosts, Pool
 from nbstudy.execution.work import run_attempt
 from nbstudy.records.attempts import promote, record_error
 from nbstudy.records.runs import Finding, Task, describe_progress, history_of, read_run, why_incomplete
+from nbstudy.words import counted
 
 
 def run_all(
@@ -24,14 +25,16 @@ def run_all(
     findings: Mapping[str, Finding],
     predicted: Mapping[str, float],
     hosts: Hosts,
+    why_in_vain: Callable[[Task], str],
 ) -> list[str]:
     """Run tasks in their order on a pool's hosts, promote what succeeds; return the errors of the others.
 
-    `predicted` are the seconds that each is expected to take, empty where nothing is known.
+    `predicted` are the seconds that each is expected to take, empty where nothing is known. `why_in_vain` says
+    of a run that has succeeded what it shows, if it is in vain to go on: then those that are running are the last.
     """
     hosts.awaits_runs = True
     with Display(len(tasks)) as display:
-        execution = Execution(tasks, findings, predicted, hosts.pool, display)
+        execution = Execution(tasks, findings, predicted, hosts.pool, display, why_in_vain)
         while execution.is_under_way():
             slots = hosts.ready()
             execution.take_back_from_lost_hosts(slots)
@@ -60,6 +63,7 @@ class Execution:
         predicted: Mapping[str, float],
         pool: Pool,
         display: Display,
+        why_in_vain: Callable[[Task], str],
     ) -> None:
         self.waiting = tasks.copy()
         self.running: dict[Future[Any], Submission] = {}
@@ -68,6 +72,7 @@ class Execution:
         self.predicted = predicted
         self.pool = pool
         self.display = display
+        self.why_in_vain = why_in_vain
 
     def is_under_way(self) -> bool:
         """Tell whether anything is left to run."""
@@ -110,6 +115,16 @@ class Execution:
             else:
                 outcome = ", ".join(self.came_to(submission))
             self.display.end(task, outcome)
+            if not error:
+                self.go_on_or_not(task)
+
+    def go_on_or_not(self, done: Task) -> None:
+        """Start no more runs where one that is done shows that it is in vain to go on."""
+        why = self.why_in_vain(done)
+        if why:
+            self.waiting.clear()
+            if self.running:
+                self.display.say(f"{why} ({counted(len(self.running), 'run')} still to end)")
 
     def came_to(self, submission: Submission) -> list[str]:
         """Say what a run came to, in what time, what had changed around it when it resumed, how its kernel ended."""

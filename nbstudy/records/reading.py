@@ -17,11 +17,11 @@ import pandas as pd
 from nbstudy.files import HISTORY, read_json
 from nbstudy.numbers import as_count, finite, is_number
 from nbstudy.records.history import History, read_history
+from nbstudy.records.metrics import NO_NUMBERS
 from nbstudy.records.runs import attempts_in, ended_after, is_intact, read_run
 from nbstudy.records.states import Asked, Made, State, compare, decide, threads_of
 
 READ = (HISTORY, "result.json")  # the files of a run that numbers are read from
-NO_NUMBERS = {"weights", "diverged", "epochs"}  # of result.json: what it says of the run, not what it came to
 Kind = TypeVar("Kind")
 
 

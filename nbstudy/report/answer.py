@@ -9,13 +9,13 @@ from nbstudy.decision.metrics import Metric, written
 from nbstudy.records.results import Results
 from nbstudy.report.choice import Chosen, choice_made, more_replicates
 from nbstudy.report.criteria import Criteria, criteria_line
-from nbstudy.report.markdown import NAMED, joined, listed, show_texts
+from nbstudy.report.markdown import joined, listed, plain, show_texts
 from nbstudy.report.original import Unseen
 from nbstudy.report.original import write as what_the_original_could_not_see
 from nbstudy.report.phrases import duration, interval, link, noise_in_words, why_nothing_decides
 from nbstudy.report.rankings import top_rung
 from nbstudy.report.test_set import Opened, last_epoch, what_is_tested
-from nbstudy.words import counted
+from nbstudy.words import NAMED, counted, enumerated
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,12 +120,13 @@ def what_it_is(chosen: Chosen, name: str) -> str:
     between = interval(verdict, name, metric)
     if between:
         sure = f"95 % interval {between}, {sure}"
-    words = [f"its {results.title(metric)}{over_epochs(results)} is {written(value)} ({sure})"]
+    title = plain(results.title(metric))
+    words = [f"its {title}{over_epochs(results)} is {written(value)} ({sure})"]
     if run.weights is not None:
         words.append(f"it has {run.weights:,} weights")
     if run.minutes:
         words.append(f"a run takes {duration(run.minutes)}")
-    return listed(words)
+    return enumerated(words)
 
 
 def over_epochs(results: Results) -> str:
@@ -146,14 +147,14 @@ def runner_up_line(choice: Choice) -> str:
     if choice.chosen != best:
         worse = verdict.excess[choice.chosen]
         close = "too close to call, so the smaller network is chosen"
-        return f"The best mean is that of {best}, better by {written(worse)}: {close}."
+        return f"The best mean is that of {plain(best)}, better by {written(worse)}: {close}."
     worse = verdict.excess[second]
     if not verdict.noise.is_known:
-        return f"The runner-up, {second}, is worse by {written(worse)}, and nobody knows how much is chance."
+        return f"The runner-up, {plain(second)}, is worse by {written(worse)}, and nobody knows how much is chance."
     if second in verdict.kept:
-        return f"The runner-up, {second}, is worse by {written(worse)}, which chance explains: too close to call."
+        return f"The runner-up, {plain(second)}, is worse by {written(worse)}, which chance explains: too close to call."
     least = verdict.against[second].allowed
-    return f"The runner-up, {second}, is worse by {written(worse)}, where chance explains {written(least)} at most."
+    return f"The runner-up, {plain(second)}, is worse by {written(worse)}, where chance explains {written(least)} at most."
 
 
 def line_of_test_set(opened: Opened) -> str:
@@ -162,7 +163,7 @@ def line_of_test_set(opened: Opened) -> str:
         return ""
     if opened.shut or opened.tested is None:
         reason = str(opened.shut).partition(";")[0]  # the cure is where the test set is evaluated
-        return f"**The test set stays shut:** {reason}."
+        return f"**The test set stays shut:** {plain(reason)}."
     line = f"**The test accuracy is {opened.tested}**, that of {what_is_tested(opened)}"
     number = len(opened.openings)
     if number > 1:

@@ -23,7 +23,7 @@ from nbstudy.report.figures import WIDTH, axis_label, set_margins, show_figures
 from nbstudy.report.labels import width_of
 from nbstudy.report.lines import draw_lines
 from nbstudy.report.looks import Look, dimmed
-from nbstudy.report.markdown import listed, show_texts, table_of_many
+from nbstudy.report.markdown import Markdown, code, listed, plain, show_texts, table_of_many
 from nbstudy.report.phrases import comparison_cells, decision, duration, interval, link
 from nbstudy.study.configurations import SEED, replicate_of
 from nbstudy.study.study_file import as_yaml
@@ -214,7 +214,7 @@ def choice_made(chosen: Chosen) -> str:
     if results.sizes and choice.within_one_error == choice.chosen:
         sentences.append("The one-standard-error rule chooses it, too.")
     elif results.sizes:  # without, that rule chooses the best
-        sentences.append(f"The one-standard-error rule chooses {choice.within_one_error}.")
+        sentences.append(f"The one-standard-error rule chooses {plain(choice.within_one_error)}.")
     if chosen.left_by_original:
         sentences.append(f"The original was left with {listed(chosen.left_by_original)}.")
     return " ".join(sentences)
@@ -225,19 +225,21 @@ def why_it_is_chosen(chosen: Chosen) -> str:
     verdict, name = chosen.verdict, chosen.choice.chosen
     if not verdict.noise.is_known and len(verdict.finite) > 1:
         unknown = "As nobody knows how much is chance, the best value counts"
-        return f"{unknown}, that of **{name}**: **it is the choice**."
+        return f"{unknown}, that of **{plain(name)}**: **it is the choice**."
     if len(verdict.kept) == 1:
-        return f"The rule keeps **{name}** alone: **it is the choice**."
+        return f"The rule keeps **{plain(name)}** alone: **it is the choice**."
     what = "the best"
     if chosen.is_smaller:
         what = "the smallest"
-    return f"Of what the rule keeps, {listed(verdict.kept)}, **{name}** is {what}: **it is the choice**."
+    return (
+        f"Of what the rule keeps, {listed(verdict.kept)}, **{plain(name)}** is {what}: **it is the choice**."
+    )
 
 
 def candidates_in_words(results: Results) -> str:
     """Say what the choice is made from."""
     last = results.rounds[-1]
-    return f"those of the last round, *{last.title}*: {listed(last.candidates)}"
+    return f"those of the last round, *{plain(last.title)}*: {listed(last.candidates)}"
 
 
 def more_replicates(chosen: Chosen) -> str:
@@ -258,7 +260,7 @@ def more_replicates(chosen: Chosen) -> str:
     if not verdict.excess[second]:
         return ""
     number = chosen.replicates_needed
-    apart = f"To tell {first} and {second} apart at the difference seen, {written(verdict.excess[second])},"
+    apart = f"To tell {plain(first)} and {plain(second)} apart at the difference seen, {written(verdict.excess[second])},"
     if number is None:
         return f"{apart} takes more than {MOST_REPLICATES:,} runs of each: for practical purposes they are equally good."
     more = 2 * number - verdict.runs[first] - verdict.runs[second]
@@ -297,9 +299,9 @@ def lines_of_configurations(results: Results, names: Sequence[str], number: int)
             others += extending(results, name, label, number)
     texts = []
     if own:
-        texts.append(f"`replicates: {number}` into {listed(own)}")
+        texts.append(Markdown(f"`replicates: {number}` into {listed(own)}"))
     if others:
-        texts.append(f"{listed([f'`{line}`' for line in others])} under `configurations`")
+        texts.append(Markdown(f"{listed(map(code, others))} under `configurations`"))
     return listed(texts)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from nbstudy.decision.elimination import Choice, best_epoch
 from nbstudy.decision.metrics import Metric, written
 from nbstudy.records.results import Results
-from nbstudy.report.markdown import listed, number, show_texts, table_of_many
+from nbstudy.report.markdown import Markdown, listed, number, plain, show_texts, table_of_many
 from nbstudy.report.rankings import Ranking, rankings_of, watched_metrics
 
 LOOK_FOR = (
@@ -97,14 +97,14 @@ def stopping_time(results: Results, rankings: Sequence[Ranking]) -> Stopping | N
 # --- the table ---
 def table_of_criteria(rankings: Sequence[Ranking]) -> str:
     """Show rankings by several criteria side by side, what each keeps in bold."""
-    columns: dict[str, list[str]] = {}
+    columns: dict[str, list[Markdown]] = {}
     for ranking in rankings:
         columns[ranking.title] = []
         for name, cost in ranking.verdict.costs.items():
-            text = f"{name} {number(ranking.metric.value(cost)) or 'not finite'}"
+            text = f"{plain(name)} {number(ranking.metric.value(cost)) or 'not finite'}"
             if name not in ranking.verdict.dropped:
                 text = f"**{text}**"
-            columns[ranking.title].append(text)
+            columns[ranking.title].append(Markdown(text))
     rows = []
     for place in range(max(map(len, columns.values()), default=0)):
         row: dict[str, Any] = {"rank": place + 1}
@@ -147,8 +147,8 @@ def criteria_compared(criteria: Criteria) -> str:
     for ranking in criteria.rankings:
         ahead = criteria.ahead(ranking)
         if ahead:
-            more = f"ahead of {chosen} by more than chance explains"
-            lines.append(f"- By {ranking.title}, {listed(ahead)} {are(ahead)} {more}.")
+            more = f"ahead of {plain(chosen)} by more than chance explains"
+            lines.append(f"- By {plain(ranking.title)}, {listed(ahead)} {are(ahead)} {more}.")
     if criteria.stopping is not None:
         lines.append(f"- {when_to_stop(criteria.stopping)}")
     return "\n".join(lines)
@@ -165,7 +165,8 @@ def when_to_stop(stopping: Stopping) -> str:
     """Say for which run it matters most when it is stopped."""
     best = f"was {written(stopping.best)} at epoch {stopping.epoch}"
     change = f"{best} and settled at {written(stopping.settled)}"
-    return f"The stopping time matters most for {stopping.name}: its {stopping.metric} {change}."
+    whose = f"{plain(stopping.name)}: its {plain(stopping.metric)}"
+    return f"The stopping time matters most for {whose} {change}."
 
 
 def criteria_line(criteria: Criteria) -> str:
@@ -177,8 +178,8 @@ def criteria_line(criteria: Criteria) -> str:
         names = criteria.ahead(ranking)
         if names:
             names[0] += f" ({written(ranking.values[names[0]])})"
-            ahead.append(f"{listed(names, most=3)} by {ranking.title}")
-    parts = [f"by {listed(titles)} it would be {name}" for name, titles in criteria.otherwise.items()]
+            ahead.append(f"{listed(names, most=3)} by {plain(ranking.title)}")
+    parts = [f"by {listed(titles)} it would be {plain(name)}" for name, titles in criteria.otherwise.items()]
     if ahead:
         whose = "of all configurations, not the candidates alone, these"
         if criteria.rankings[0].verdict.costs.keys() <= criteria.choice.verdict.costs.keys():

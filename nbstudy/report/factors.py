@@ -32,7 +32,7 @@ from nbstudy.report.labels import (
     width_of,
 )
 from nbstudy.report.looks import Look
-from nbstudy.report.markdown import show_texts
+from nbstudy.report.markdown import plain, show_texts
 from nbstudy.report.rankings import Ranking, comparable, ranking_of
 
 MOST_FACTORS = 8
@@ -175,10 +175,10 @@ def alike_steps(factor: Factor, verdict: Verdict) -> dict[str, list[Step]]:
     """Return the steps along a parameter by what they do: raise it, or change it from one level to another."""
     alike: dict[str, list[Step]] = {}
     for step in steps_of(factor, verdict):
-        what = f"Raising {factor.name}"
+        what = f"Raising {plain(factor.name)}"
         if not factor.is_ordered:
-            before, after = step.levels
-            what = f"{factor.name} from {before} to {after}"
+            before, after = map(plain, step.levels)
+            what = f"{plain(factor.name)} from {before} to {after}"
         alike.setdefault(what, []).append(step)
     return alike
 
@@ -252,10 +252,11 @@ def draw_factor(axes: Axes, given: Factor, looks: Mapping[str, Look], both: bool
     else:
         labels = summed_up([named_chain(axes, given, chain, looks, both) for chain in given.chains])
     width, _ = size_of(axes)
-    every = math.ceil(sum(width_of(level) + 0.1 for level in given.levels) / width)
-    axes.set_xlim(-0.2, len(given.levels) - 0.8)
-    axes.set_xticks(range(0, len(given.levels), every), given.levels[::every])
-    axes.set_xlabel(given.name)
+    levels = [shortened(level) for level in given.levels]
+    every = math.ceil(sum(width_of(level) + 0.1 for level in levels) / width)
+    axes.set_xlim(-0.2, len(levels) - 0.8)
+    axes.set_xticks(range(0, len(levels), every), levels[::every])
+    axes.set_xlabel(shortened(given.name))
     label_right(axes, labels)
     return axes
 
@@ -351,7 +352,7 @@ def effects_in_words(effects: Effects) -> str:
     if math.isfinite(effects.noise):
         told = f"; between single runs the rule sees {written(effects.noise)}, between means of several less."
     lines = [f"- {effect(what, steps, ranking.metric)}" for what, steps in effects.steps.items()]
-    return "\n".join([f"By {ranking.metric}{over}{told}\n", *lines])
+    return "\n".join([f"By {plain(ranking.metric)}{over}{told}\n", *lines])
 
 
 def effect(what: str, steps: Sequence[Step], metric: Metric) -> str:

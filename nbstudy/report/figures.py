@@ -18,7 +18,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from nbstudy.decision.metrics import Metric
 from nbstudy.report.curves import Scale
-from nbstudy.report.labels import SMALL
+from nbstudy.report.labels import LONGEST_TITLE, SMALL, shortened
 
 COLOURS_IN_A_PICTURE = 256  # as many as a PNG with a palette can hold
 DPI = 100
@@ -38,6 +38,7 @@ def use_style() -> None:
             "axes.grid": True,
             "grid.alpha": 0.25,
             "axes.formatter.useoffset": False,
+            "text.parse_math": False,  # names, titles and values may hold $
         }
     )
 
@@ -95,7 +96,7 @@ def number_by_magnitude(axis: Axis) -> None:
 
 def axis_label(metric: Metric, title: str = "") -> str:
     """Return the label of an axis: the metric, or what is said for it, and which values of it are better."""
-    label = title or metric.name
+    label = shortened(title or metric.name, LONGEST_TITLE)
     if metric.better:
         label += f" ({metric.better} is better)"
     return label

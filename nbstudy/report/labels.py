@@ -11,19 +11,25 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
 from nbstudy.report.colours import FAINT, GREY
+from nbstudy.words import on_a_line
 
 SMALL, SMALLER = 9.0, 8.0  # sizes of letters, in points
 DOT, COLUMN = 1.012, 1.035  # where dots and labels are to the right of axes, as shares of their width
 LABEL_HEIGHT = 0.16  # from one label to the next, in inches
 LONGEST_LABEL = 30  # letters; the middle of a longer one is left out
+LONGEST_TITLE = 60  # likewise, of an axis
 
 
-def shortened(name: str) -> str:
-    """Leave out the middle of a long name."""
-    half = LONGEST_LABEL // 2
-    if len(name) <= LONGEST_LABEL:
-        return name
-    return f"{name[:half]}…{name[-half:]}"
+def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
+    """Return a text of somebody else's as figures draw it: on one line, without the middle of a long one.
+
+    That it is no mathematics is the style of all figures: see `figures.use_style`.
+    """
+    line = on_a_line(text)
+    half = longest // 2
+    if len(line) <= longest:
+        return line
+    return f"{line[:half]}…{line[-half:]}"
 
 
 def width_of(label: str, size: float = SMALL) -> float:

@@ -10,7 +10,7 @@ from nbstudy.decision.elimination import lost_after
 from nbstudy.records.reading import Run
 from nbstudy.records.results import HOW_TO_MAKE_ONE, Results, beside
 from nbstudy.records.states import State
-from nbstudy.report.markdown import SHOWN, listed, on_a_line, show_texts, table, with_arrows
+from nbstudy.report.markdown import SHOWN, code, joined, listed, plain, show_texts, table, with_arrows
 from nbstudy.report.phrases import link, no_value_after, progress
 
 
@@ -64,7 +64,8 @@ def write(loaded: Loaded) -> str:
 
 def no_study(directory: Path) -> str:
     """Say that there is no study, and the cure."""
-    there = f"**There is no study in `{directory.as_posix()}`**{beside(directory)}"
+    here = f"**There is no study in {code(directory.as_posix())}**"
+    there = joined(here, plain(beside(directory)))
     return f"{there}. {HOW_TO_MAKE_ONE}."
 
 
@@ -78,7 +79,7 @@ def accounts(loaded: Loaded) -> str:
         for oddity in loaded.oddities[run.name]:
             lines.append(f"- {link(run)}: {oddity}")
     for name in loaded.extras:
-        lines.append(f"- {name}: extra, on disk but not in the study")
+        lines.append(f"- {plain(name)}: extra, on disk but not in the study")
     if len(lines) > SHOWN:
         lines[SHOWN:] = [f"- and {len(lines) - SHOWN:,} more: `results.csv` has the state of each"]
     return "\n".join([count, "", *lines])
@@ -87,26 +88,26 @@ def accounts(loaded: Loaded) -> str:
 def because(run: Run) -> str:
     """Say why a run failed or is stale."""
     if run.error:
-        return f": `{on_a_line(run.error)}`"
+        return f": {code(run.error)}"
     if run.state is State.STALE:
-        return ": " + with_arrows(", ".join(run.changes.values()))
+        return f": {plain(with_arrows(', '.join(run.changes.values())))}"
     return ""
 
 
 def oddities_of(results: Results, run: Run) -> list[str]:
     """Say what is not usual in what a run left: no history, an early end, a resumption under other circumstances."""
-    oddities = []
+    oddities: list[str] = []
     if run.fault_of_history:
-        oddities.append(on_a_line(run.fault_of_history))
+        oddities.append(plain(run.fault_of_history))
     lost = lost_after(results.values(run.name, results.metric.name))
     if lost is not None and run.state is not State.UNFINISHED:
         oddities.append(no_value_after(results.metric.name, lost))
     if run.diverged:
         oddities.append(f"its loss was no longer finite at epoch {run.diverged}, and training ended there")
     if run.ended:
-        oddities.append(f"ended early: {on_a_line(run.ended)}")
+        oddities.append(f"ended early: {plain(run.ended)}")
     if run.environment_changes:
-        changes = with_arrows(on_a_line(listed(run.environment_changes)))
+        changes = listed(map(with_arrows, run.environment_changes))
         oddities.append(f"not from one environment, so be careful with small differences: {changes}")
     return oddities
 
@@ -120,9 +121,8 @@ def recorded_environments(runs: Mapping[str, Run]) -> dict[str, dict[str, str]]:
     there = [run for run in runs.values() if run.state is not State.MISSING]
     recorded = {run.name: run.recorded_environment for run in there if run.recorded_environment}
     if not all("instructions" in environment for environment in recorded.values()):
-        for (
-            environment
-        ) in recorded.values():  # earlier versions did not record them: nobody knows that they differ
+        # earlier versions did not record them: nobody knows that they differ
+        for environment in recorded.values():
             environment.pop("instructions", None)
     own = {run.name: run.own_environment for run in there if run.own_environment}
     if own and len(recorded) < len(there):

@@ -1,44 +1,120 @@
-"""Markdown: how texts are shown, how numbers and tables are written, and what makes texts of others fit for it."""
+"""Markdown: how texts are shown, how numbers and tables are written, and what makes texts of others fit for it.
+
+A sentence is an f-string in which each text that is not ours (a name, a title, a value, an error, a path) is `plain`, or
+`code`. Tables and lists of names see to that themselves: what they are given is a text of others, unless it is Markdown.
+"""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from IPython import display as ipython
 
 from nbstudy.decision.metrics import written
 from nbstudy.numbers import is_whole
+from nbstudy.words import NAMED, enumerated, on_a_line
 
 SHOWN = 50  # rows of a long table: results.csv has all
-NAMED = 12  # names in a sentence
+# What Markdown or HTML would read in a text: markup, what makes links of addresses, and what begins an item of a list. An
+# underline between letters, as in val_loss, is read by none of those that show a page.
+READ = re.compile(
+    r"[&<>`*~\[\]|#\\$]|(?<![^\W_])_|_(?![^\W_])"
+    r"|:(?=//)|(?<=www)\.|(?<=\S)@(?=\S)|^[-+:](?= |$)|^\d(?=\d*[.)](?: |$))"
+)
+# MathJax reads these in the finished page, whatever way they came into it, but not in code.
+READ_BY_MATHJAX = re.compile(r"[$\\]")
+TAGS = re.compile(r"<(?!br>|/?code>)")  # all but those that are used here
 
 
+class Markdown(str):
+    """What is Markdown already, and is not made fit for it again."""
+
+    __slots__ = ()
+
+
+# --- texts of others ---
+def plain(text: object) -> Markdown:
+    """Return a text of somebody else's, such that Markdown, HTML and MathJax show it as it is, on one line.
+
+    It stands in a sentence, a heading, a link or the cell of a table. What has no character that they read stays as it
+    is; others are written by their numbers, and mathematics is shown as code. Markdown is returned unchanged.
+    """
+    if isinstance(text, Markdown):
+        return text
+    line = on_a_line(str(text))
+    if READ_BY_MATHJAX.search(line):
+        return as_code(line)
+    return Markdown(by_numbers(line))
+
+
+def code(text: object) -> Markdown:
+    """Return a text of somebody else's as code, on one line, wherever `plain` may stand."""
+    line = on_a_line(str(text))
+    if READ.search(line):
+        return as_code(line)
+    return Markdown(f"`{line}`")
+
+
+def as_code(line: str) -> Markdown:
+    """Return a line as code whose characters are written by their numbers.
+
+    Between backticks they could not be, and there nbconvert 7.17 finds mathematics: its MathBlockParser looks for `$$` in
+    the whole text before anything else, so that two pieces of code with one each are swallowed with all between them.
+    """
+    return Markdown(f"<code>{by_numbers(line)}</code>")
+
+
+def by_numbers(line: str) -> str:
+    """Return a line in which the characters that would be read are written by their numbers, as in `&#36;`."""
+    return READ.sub(lambda found: f"&#{ord(found[0])};", line)
+
+
+def with_arrows(text: str) -> str:
+    """Return a text with its arrows as people write them."""
+    return text.replace(" -> ", " → ")
+
+
+# --- showing ---
 def show_texts(*texts: str) -> None:
     """Display texts as Markdown, one below the other; empty ones show nothing."""
-    from IPython.display import Markdown, display
-
-    filled = [text for text in texts if text]
-    if filled:
-        display(Markdown("\n\n".join(filled)))
+    if any(texts):
+        ipython.display(displayed(*texts))
 
 
+def displayed(*texts: str) -> ipython.Markdown:
+    """Return what a notebook shows of texts in Markdown, in which no tag of HTML is active but those that are used here.
+
+    `plain` leaves none: this is for the text of others that somebody forgets to make plain.
+    """
+    shown: list[str] = []
+    for text in texts:
+        if isinstance(text, Markdown):
+            shown.append(text)
+        elif text:
+            shown.append(TAGS.sub("&#60;", text))
+    return ipython.Markdown("\n\n".join(shown))
+
+
+def source_of(*functions: Callable[..., Any]) -> Markdown:
+    """Show functions as they are written."""
+    sources = [inspect.getsource(function).strip() for function in functions]
+    return Markdown("```python\n" + "\n\n\n".join(sources) + "\n```")
+
+
+# --- sentences ---
 def joined(*sentences: str) -> str:
     """Return sentences as a paragraph, without those that are empty."""
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def listed(names: Collection[str], most: int = NAMED) -> str:
-    """Return names as words of a sentence; of many, only the first, and how many more there are."""
-    words = list(names)
-    if len(words) > most:
-        words[most - 1 :] = [f"{len(words) - most + 1} more"]
-    *others, last = words
-    if not others:
-        return last
-    return f"{', '.join(others)} and {last}"
+def listed(names: Iterable[str], most: int = NAMED) -> Markdown:
+    """Return names, or Markdown, as words of a sentence; of many, only the first, and how many more there are."""
+    return Markdown(enumerated(map(plain, names), most))
 
 
 # --- tables ---
@@ -51,7 +127,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     columns = [key for key in keys if any(row.get(key) for row in texts)]
     if not columns:
         return ""
-    head = [key.replace("_", "_&#8203;") for key in columns]  # a long name may wrap there
+    head = [plain(key).replace("_", "_&#8203;") for key in columns]  # a long name may wrap there
     lines = [head, ["---"] * len(columns)]
     for row in texts:
         lines.append([row.get(key, "") for key in columns])
@@ -67,14 +143,14 @@ def table_of_many(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def cell(value: Any) -> str:
-    """Return a value as a cell of a table, empty where it is missing."""
+    """Return a value as a cell of a table, empty where it is missing; a text is plain unless it is Markdown."""
     if value is None or value is pd.NA:
         return ""
     if is_whole(value):
         return f"{value:,}"
     if isinstance(value, float):
         return number(value)
-    return str(value).replace("|", "&#124;")
+    return plain(value)
 
 
 def number(value: float) -> str:
@@ -82,20 +158,3 @@ def number(value: float) -> str:
     if math.isnan(value):
         return ""
     return written(value)
-
-
-# --- texts of others ---
-def on_a_line(text: str) -> str:
-    """Return a text of somebody else's on one line, fit to stand in Markdown."""
-    return " ".join(text.replace("`", "'").split())
-
-
-def with_arrows(text: str) -> str:
-    """Return a text with its arrows as people write them."""
-    return text.replace(" -> ", " → ")
-
-
-def source_of(*functions: Callable[..., Any]) -> str:
-    """Show functions as they are written."""
-    sources = [inspect.getsource(function).strip() for function in functions]
-    return "```python\n" + "\n\n\n".join(sources) + "\n```"

@@ -11,7 +11,7 @@ from nbstudy.decision.elimination import Noise
 from nbstudy.decision.metrics import Metric, written
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import has_original
-from nbstudy.report.markdown import joined, listed
+from nbstudy.report.markdown import joined, listed, plain
 from nbstudy.report.rankings import ranking_of
 from nbstudy.report.rounds import Judged, rounds_of_dropping
 from nbstudy.report.test_set import Opened, what_is_tested
@@ -123,12 +123,14 @@ def level(accuracies: Mapping[str, float]) -> str:
     """Say at which accuracy networks settle."""
     best = max(accuracies, key=accuracies.__getitem__)
     median = statistics.median(accuracies.values())
-    return f"a median val_accuracy of {written(median)} and at best {written(accuracies[best])} ({best})"
+    return (
+        f"a median val_accuracy of {written(median)} and at best {written(accuracies[best])} ({plain(best)})"
+    )
 
 
 def what_chance_explains(chance: Chance) -> str:
     """Say how many of the original's eliminations are within chance."""
-    deviation = f"a standard deviation of {written(chance.noise.deviation)} in a run's {chance.metric}"
+    deviation = f"a standard deviation of {written(chance.noise.deviation)} in a run's {plain(chance.metric)}"
     known = f"It did not know by how much chance alone changes a run: {deviation}, as replicates show."
     if not chance.within:
         return f"{known} All {chance.decisions} of its eliminations are larger than what chance explains."

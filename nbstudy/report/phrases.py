@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
+from urllib.parse import quote
 
 from nbstudy.decision.elimination import Noise, Verdict
 from nbstudy.decision.metrics import Better, Metric, written
@@ -11,19 +13,20 @@ from nbstudy.records.reading import Run
 from nbstudy.records.results import Results
 from nbstudy.records.runs import log_of
 from nbstudy.records.states import State
-from nbstudy.report.markdown import listed
+from nbstudy.report.markdown import Markdown, code, listed, plain
 from nbstudy.study.configurations import SEED
 from nbstudy.study.study_file import as_yaml
 from nbstudy.words import counted
 
 
 # --- of a run ---
-def link(run: Run) -> str:
+def link(run: Run) -> Markdown:
     """Return the name of a run, as a link to its log where there is one."""
     if run.state is State.MISSING:
-        return run.name
+        return plain(run.name)
     log = log_of(run.name, run.directory, run.record)
-    return f"[{run.name}]({log.as_posix().replace(' ', '%20')})"
+    address = quote(os.fsencode(log.as_posix()), safe="/=,+")
+    return Markdown(f"[{plain(run.name)}]({address})")
 
 
 def progress(run: Run) -> str:
@@ -35,9 +38,9 @@ def progress(run: Run) -> str:
     return f"{run.word} at epoch {run.epochs}"
 
 
-def no_value_after(metric: str, epoch: int) -> str:
+def no_value_after(metric: str, epoch: int) -> Markdown:
     """Say that a metric has no value at the end of a run, which counts as one that is not finite."""
-    return f"no {metric} after epoch {epoch}, which counts as not finite"
+    return Markdown(f"no {plain(metric)} after epoch {epoch}, which counts as not finite")
 
 
 def duration(minutes: float, digits: int = 1) -> str:
@@ -55,9 +58,9 @@ def why_nothing_decides(results: Results, metric: Metric) -> str:
     if not results.metrics:
         return "no run left a number to judge it by, in `history.csv` or `result.json`"
     if metric.name not in results.metrics:
-        return f"no run has a `{metric}`; what runs have is {listed(results.metrics)}"
+        return f"no run has a {code(metric)}; what runs have is {listed(results.metrics)}"
     if metric.better is None:
-        return f"whether lower or higher values of `{metric}` are better, its name does not say; {say_better(results, metric)}"
+        return f"whether lower or higher values of {code(metric)} are better, its name does not say; {say_better(results, metric)}"
     return ""
 
 
@@ -65,7 +68,7 @@ def say_better(results: Results, metric: Metric) -> str:
     """Say which line the study file needs for a metric of which nobody knows what is better."""
     lines = "`better: lower` or `better: higher`"
     if metric.name == results.metric.name:
-        return f"write `metric: {as_yaml(metric.name)}` and {lines} into the study file, and run it again"
+        return f"write {code(f'metric: {as_yaml(metric.name)}')} and {lines} into the study file, and run it again"
     return f"write {lines} beside it into the round of the study file, and run it again"
 
 
@@ -78,7 +81,7 @@ def noise_in_words(noise: Noise) -> str:
         return f"{same}: see that the template uses its `{SEED}`, best for how data are split, too."
     varies = f"Chance alone changes a run by a standard deviation of {written(noise.deviation)}"
     if noise.is_guess:
-        epochs = f"the last {noise.degrees + 1} epochs of {noise.run}"
+        epochs = f"the last {noise.degrees + 1} epochs of {plain(noise.run)}"
         return f"{varies}, a guess from {epochs}, as there are no replicates."
     return f"{varies}, as replicates show ({noise.degrees} degrees of freedom)."
 

@@ -19,7 +19,7 @@ from nbstudy.report.dots import draw_ranking
 from nbstudy.report.figures import axis_label, show_figures
 from nbstudy.report.lines import draw_with_labels, new_axes
 from nbstudy.report.looks import Look
-from nbstudy.report.markdown import listed, show_texts, table_of_many
+from nbstudy.report.markdown import listed, plain, show_texts, table_of_many
 from nbstudy.report.phrases import (
     comparison_cells,
     decision,
@@ -182,8 +182,9 @@ def table_of_round(judged: Judged) -> str:
 # --- the sentences ---
 def before_round(results: Results, each: Round) -> str:
     """Return the heading of a round, and what to look for in its figure."""
-    heading = f"### {each.number} · {each.title}"
+    heading = f"### {each.number} · {plain(each.title)}"
     metric = each.metric
+    name = plain(metric)
     if not results.is_by_epoch(metric):
         better = ""
         if metric.better:
@@ -191,18 +192,18 @@ def before_round(results: Results, each: Round) -> str:
         ends = ""
         if each.epochs:
             ends = f" at the end of each run, as no history has it: `epochs: {each.epochs}` has no effect"
-        return f"{heading}\n\nBy {metric}{better}{ends}."
+        return f"{heading}\n\nBy {name}{better}{ends}."
     epochs = "all epochs"
     if each.epochs:
         epochs = f"the first {each.epochs} epochs"
     if metric.better is None:
-        return f"{heading}\n\n{metric} over {epochs}."
+        return f"{heading}\n\n{name} over {epochs}."
     look = "Look for the lines that end lowest"
     if metric.better is Better.HIGHER:
         look = "Look for the lines that end highest"
     if len(each.candidates) > MOST_CURVES:
         look = "The best are on top"
-    return f"{heading}\n\n{look}: {metric} over {epochs}."
+    return f"{heading}\n\n{look}: {name} over {epochs}."
 
 
 def after_round(judged: Judged) -> str:

@@ -10,7 +10,7 @@ from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric, written
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round
-from nbstudy.report.markdown import listed, table
+from nbstudy.report.markdown import listed, plain, table
 from nbstudy.report.phrases import link, noise_in_words
 
 BEST_SHOWN = 3  # of a rung's candidates
@@ -120,7 +120,8 @@ def after_rung(cut: Cut) -> str:
 def how_close_it_is(edge: Edge) -> str:
     """Say by how much those that go on are ahead."""
     difference = written(edge.difference)
-    return f"The last that does, {edge.last}, is ahead of the first that does not, {edge.first}, by {difference}."
+    last, first = plain(edge.last), plain(edge.first)
+    return f"The last that does, {last}, is ahead of the first that does not, {first}, by {difference}."
 
 
 def how_sure_the_cut_is(difference: float, noise: Noise) -> str:

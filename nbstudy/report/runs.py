@@ -13,7 +13,7 @@ from nbstudy.decision.metrics import Metric
 from nbstudy.records.reading import Run
 from nbstudy.records.results import Results
 from nbstudy.records.table import column_of
-from nbstudy.report.markdown import SHOWN, on_a_line, show_texts, table_of_many, with_arrows
+from nbstudy.report.markdown import SHOWN, Markdown, plain, show_texts, table_of_many, with_arrows
 from nbstudy.report.phrases import link, why_nothing_decides
 from nbstudy.report.rankings import watched_metrics
 
@@ -91,7 +91,7 @@ def what_decides(runs: AllRuns) -> str:
     if runs.undecided:
         return f"**Nothing decides yet:** {runs.undecided}."
     results = runs.results
-    decides = f"**{results.metric} decides** ({results.metric.better} is better)"
+    decides = f"**{plain(results.metric)} decides** ({results.metric.better} is better)"
     if results.halving is not None:
         return f"{decides}: `metric` in the study file says which."
     return f"{decides}, where a round does not name another metric: `metric` in the study file says which."
@@ -129,8 +129,8 @@ def table_of_runs(runs: AllRuns) -> str:
     rows = []
     for came in runs.came:
         run = came.run
-        others = [f"{name} {text}" for name, text in came.uncommon.items()]
-        row = {"configuration": "<br>".join([link(run), *others])}
+        others = [plain(f"{name} {text}") for name, text in came.uncommon.items()]
+        row: dict[str, Any] = {"configuration": Markdown("<br>".join([link(run), *others]))}
         row["weights"] = came.values["weights"]
         row |= metric_cells(runs, came.values)
         row["minutes"] = f"{run.minutes:.1f}"
@@ -166,6 +166,6 @@ def note_of(run: Run) -> str:
     """Return what to be careful of with a run, in short."""
     notes = []
     if run.ended:
-        notes.append(f"ended early: {on_a_line(run.ended)}")
-    notes += [with_arrows(on_a_line(change)) for change in run.environment_changes]
+        notes.append(f"ended early: {run.ended}")
+    notes += [with_arrows(change) for change in run.environment_changes]
     return "; ".join(notes)

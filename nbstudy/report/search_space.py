@@ -19,7 +19,7 @@ from nbstudy.records.results import Results
 from nbstudy.records.rungs import is_decided, runs_at, stages_of
 from nbstudy.report.colours import COLOURS, GREY
 from nbstudy.report.figures import WIDTH, axis_label, number_by_magnitude, show_figures
-from nbstudy.report.labels import SMALL
+from nbstudy.report.labels import SMALL, shortened
 from nbstudy.report.markdown import show_texts
 from nbstudy.report.rounds import Judged
 from nbstudy.words import counted
@@ -142,7 +142,7 @@ def draw(space: SearchSpace) -> tuple[Figure, list[Axes]]:
         axes.set_visible(False)
     for axes, (parameter, given) in zip(all_axes, space.parameters.items(), strict=False):
         scatter(axes, space, given)
-        axes.set_xlabel(parameter)
+        axes.set_xlabel(shortened(parameter))
     handles, labels = all_axes[0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside upper center", ncols=len(labels), fontsize=SMALL, frameon=False
@@ -157,8 +157,9 @@ def scatter(axes: Axes, space: SearchSpace, given: Mapping[str, Any]) -> None:
     numbers = [value for value in given.values() if is_number(value)]
     are_numbers = len(numbers) == len(given)
     places = dict(given)
+    texts = sorted({str(value) for value in given.values()})
     if not are_numbers:
-        places = {name: str(value) for name, value in given.items()}
+        places = {name: texts.index(str(value)) for name, value in given.items()}
     for rung in range(max(space.reached.values()) + 1):
         names = [name for name in space.reached if space.reached[name] == rung]
         axes.plot(
@@ -173,6 +174,8 @@ def scatter(axes: Axes, space: SearchSpace, given: Mapping[str, Any]) -> None:
     if are_numbers and is_spread_by_magnitude(numbers):
         axes.set_xscale("log")
         number_by_magnitude(axes.xaxis)
+    if not are_numbers:
+        axes.set_xticks(range(len(texts)), [shortened(text) for text in texts])
     levels = sorted(set(numbers))
     if are_numbers and len(levels) <= MOST_TICKS:
         axes.set_xticks(levels, [f"{level:g}" for level in levels])

@@ -26,7 +26,8 @@ from nbstudy.records.results import Results
 from nbstudy.report.colours import INK, SHARES
 from nbstudy.report.figures import WIDTH, show_figures
 from nbstudy.report.labels import SMALL
-from nbstudy.report.markdown import listed, show_texts, table
+from nbstudy.report.markdown import listed, plain, show_texts, table
+from nbstudy.words import enumerated
 
 MISTAKES_SHOWN = 12
 START = """
@@ -152,7 +153,7 @@ def show_mistakes(worst: pd.DataFrame, classes: Sequence[str], images: np.ndarra
 def why_shut(results: Results) -> str | None:
     """Say why the test set stays shut; None where it may be opened."""
     if results.overrides:
-        changed = listed([f"{name} {value}" for name, value in results.overrides.items()])
+        changed = enumerated([f"{name} {value}" for name, value in results.overrides.items()])
         return f"this is a quick look, with {changed} for all configurations, and decides nothing"
     if results.final not in results.runs:
         if results.made:
@@ -231,9 +232,9 @@ def draw_mistakes(images: np.ndarray[Any, Any], worst: pd.DataFrame, classes: Se
 # --- the sentences ---
 def state_in_words(opened: Opened) -> str:
     """Say whether the test set is open or why it stays shut, and how often it was opened for which models."""
-    sentences = [f"**The test set is open** for {opened.results.final}."]
+    sentences = [f"**The test set is open** for {plain(opened.results.final)}."]
     if opened.shut:
-        sentences = [f"**The test set stays shut:** {opened.shut}."]
+        sentences = [f"**The test set stays shut:** {plain(opened.shut)}."]
     if opened.openings:
         sentences.append(openings_in_words(opened.openings))
     return " ".join(sentences)
@@ -244,7 +245,7 @@ def openings_in_words(openings: Sequence[Opening]) -> str:
     each = [f"on {opening.when[:10]} for {opening.configuration}" for opening in openings]
     others = "Other studies on the same images have records of their own."
     if len(openings) == 1:
-        return f"It was opened once, {each[0]}. {others}"
+        return f"It was opened once, {plain(each[0])}. {others}"
     suspicion = "whoever saw an earlier result may have chosen by it, so be suspicious of this one"
     return f"**It was opened {len(openings)} times:** {listed(each)}; {suspicion}. {others}"
 
@@ -272,23 +273,23 @@ def last_epoch(opened: Opened) -> str:
     if len(last) < 2:
         return ""
     return (
-        f"A model is what its last epoch left, and epochs differ: over the last {len(last)} of {opened.nearest.name} the "
+        f"A model is what its last epoch left, and epochs differ: over the last {len(last)} of {plain(opened.nearest.name)} the "
         f"val_accuracy is {written(statistics.fmean(last))} on average, {written(min(last))} at worst and {written(max(last))} at best."
     )
 
 
 def what_is_tested(opened: Opened) -> str:
     """Say which configuration the final one is nearest to, in what it differs, and whether that is the choice."""
-    final = str(opened.results.final)
+    final = plain(opened.results.final)
     nearest = opened.nearest
-    if nearest.name == final:
+    if nearest.name == opened.results.final:
         return final
     same = "not the choice made here"
     if nearest.is_choice:
         same = "the choice"
     if not nearest.changes:
-        return f"{final}, which is {nearest.name} ({same})"
-    return f"{final}, which is {nearest.name} ({same}) but for {listed(nearest.changes)}"
+        return f"{final}, which is {plain(nearest.name)} ({same})"
+    return f"{final}, which is {plain(nearest.name)} ({same}) but for {listed(nearest.changes)}"
 
 
 def table_of_classes(counts: pd.DataFrame) -> str:

@@ -27,6 +27,7 @@ from nbstudy.report.lines import draw_lines, way_out
 from nbstudy.report.looks import Look, dimmed
 from nbstudy.report.markdown import show_texts, table
 from nbstudy.report.rounds import Judged
+from nbstudy.words import on_a_line
 
 MOST_PANELS = 15  # rounds in a figure
 MOST_IN_PANEL = 12  # curves, likewise
@@ -53,7 +54,7 @@ class Panel:
     def title(self) -> list[str]:
         """Its title, in lines."""
         return textwrap.wrap(
-            f"{self.each.number} · {self.each.title}", TITLE_LETTERS, max_lines=3, placeholder=" …"
+            f"{self.each.number} · {on_a_line(self.each.title)}", TITLE_LETTERS, max_lines=3, placeholder=" …"
         )
 
     @property
@@ -228,7 +229,7 @@ def draw(together: Together, looks: Mapping[str, Look]) -> tuple[Figure, list[Ax
         draw_panel(axes, panel, looks, together.scales.get(panel.kind))
         notes = panel.notes
         if panel.each.metric != together.main:
-            notes.insert(0, panel.each.metric.name)
+            notes.insert(0, shortened(panel.each.metric.name))
         write_above(axes, panel.title, ", ".join(notes))
     middle = (figure.subplotpars.bottom + figure.subplotpars.top) / 2
     figure.supylabel(axis_label(together.main), fontsize=SMALL, x=0.003, y=middle)

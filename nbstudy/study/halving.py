@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from nbstudy.checks import Faults, check_known, fail, mapping, sequence, shorten
+from nbstudy.checks import Faults, check_known, fail, mapping, sequence
 from nbstudy.decision.halving import Rung, Stage
 from nbstudy.decision.metrics import Better, Metric, metric_called
 from nbstudy.study.configurations import SEED, Named, replicate_of, resolve
 from nbstudy.study.parameters import TEXT, WHOLE_NUMBER, convert
 from nbstudy.study.preflight import Preflight
+from nbstudy.study.rounds import ask_for_direction
 
 KEYS = ("candidates", "metric", "better", "rungs")
 RUNG_KEYS = ("epochs", "keep", "replicates")
@@ -165,7 +166,7 @@ def read_metric(said: Mapping[str, Any], place: str) -> Metric:
         better = Better(said["better"])
     metric = metric_called(name, better)
     if metric.better is None:
-        fail(place, f"which values of {shorten(name)} are better? add `better: lower` or `better: higher`")
+        ask_for_direction(name, place)
     return metric
 
 

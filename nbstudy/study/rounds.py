@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NoReturn
 
-from nbstudy.checks import Faults, check_known, fail, mapping, sequence
-from nbstudy.decision.metrics import Better
+from nbstudy.checks import Faults, check_known, fail, mapping, sequence, shorten
+from nbstudy.decision.metrics import Better, direction_of
 from nbstudy.study.parameters import TEXT, WHOLE_NUMBER, convert
 
 FINAL = "final"  # the configuration that is made where `final` is a mapping
@@ -37,6 +37,26 @@ def check_metric(given: Mapping[str, Any], place: str) -> None:
         fail(f"{place}: metric", "must name a column of history.csv or a number in result.json")
     if given["better"] is not None:
         check_known([given["better"]], [better.value for better in Better], f"{place}: better")
+
+
+def check_directions(
+    document: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]], file: str, faults: Faults
+) -> None:
+    """Add to the faults the metrics of which neither their name nor any line of the file says what is better."""
+    places = {file: document}
+    for number, round_ in enumerate(rounds, 1):
+        places[f"{file}: rounds: round {number}"] = round_
+    said = [given["metric"] or document["metric"] for given in places.values() if given["better"]]
+    for place, given in places.items():
+        metric = given["metric"]
+        if isinstance(metric, str) and metric not in said and direction_of(metric) is None:
+            with faults:
+                ask_for_direction(metric, f"{place}: metric")
+
+
+def ask_for_direction(metric: str, place: str) -> NoReturn:
+    """Refuse a metric of which nobody knows what is better."""
+    fail(place, f"which values of {shorten(metric)} are better? add `better: lower` or `better: higher`")
 
 
 def check_rounds(

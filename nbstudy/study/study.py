@@ -21,7 +21,7 @@ from nbstudy.study.modules import hashes_of, importable
 from nbstudy.study.overrides import parse_overrides
 from nbstudy.study.parameters import text_of
 from nbstudy.study.preflight import Preflight, run_preflight
-from nbstudy.study.rounds import FINAL, check_decision, check_rounds
+from nbstudy.study.rounds import FINAL, check_decision, check_directions, check_rounds
 from nbstudy.study.study_file import read_document, read_notebooks
 from nbstudy.study.template import Template, convert_parameters
 from nbstudy.study.threads import read_threads
@@ -203,6 +203,8 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         known = named.own
     check_decision(document, str(file), known, faults)
     rounds = check_rounds(document["rounds"], f"{file}: rounds", known, faults)
+    if document["halving"] is None:  # whose metric decides
+        check_directions(document, rounds, str(file), faults)
     halving = None
     with faults:
         if document["halving"] is not None and known is not None:

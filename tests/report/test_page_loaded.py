@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nbstudy.records.results import Results, load_results
 from nbstudy.report.loaded import accounts, compute, environments, recorded_environments, write
+from nbstudy.report.markdown import code
 from planted import Planted, column, rows, without_replicates
 from project import change
 
@@ -19,7 +20,7 @@ def test_every_run_is_accounted_for(results: Results) -> None:
         "",
         f"- [wild]({place}/wild/wild.ipynb): its loss was no longer finite at epoch 12, and training ended there",
         f"- [cut]({place}/incomplete/cut/2/cut.ipynb): unfinished at epoch 7",
-        f"- [broken]({place}/incomplete/broken/1/broken.ipynb): failed at epoch 3: `ValueError: a|b 'c'`",
+        f"- [broken]({place}/incomplete/broken/1/broken.ipynb): failed at epoch 3: {code('ValueError: a|b `c`')}",
         f"- [old]({place}/old/old.ipynb): stale at epoch 20: l2 0.7 → 0.0",
         "- never: missing",
         "- other: extra, on disk but not in the study",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nbstudy.decision.metrics import metric_called
+from nbstudy.files import write_json
 from nbstudy.records.results import Results, load_results
 from nbstudy.report import factors, loaded, rounds, runs
 from nbstudy.report.answer import chosen_line, write
@@ -174,7 +175,9 @@ def test_metric_whose_direction_nobody_knows_is_asked_for(tmp_path: Path) -> Non
 
 
 def test_round_by_a_metric_whose_direction_nobody_knows_asks_for_it_there(tmp_path: Path) -> None:
-    study = Planted(tmp_path, TWO + "rounds: [{candidates: [a, b], metric: my_score}]\n")
+    study = Planted(tmp_path, TWO + "rounds: [{candidates: [a, b], metric: auc}]\n")
+    study.record["rounds"][0]["metric"] = "my_score"  # as an earlier version let through
+    write_json(study.outputs / "study.json", study.record)
     study.measure("a", {"my_score": 0.5, "auc": 0.5})
     results = study.load()
     _, words = round_of(results, 1)

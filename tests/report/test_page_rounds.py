@@ -132,13 +132,13 @@ def test_round_of_a_single_settled_epoch_says_that_chance_is_unknown(single: Res
 
 
 def test_round_by_a_metric_that_no_run_has_says_so(tmp_path: Path) -> None:
-    study = Planted(tmp_path, TWO + "rounds: [{title: Mistyped, candidates: [a, b], metric: val_los}]\n")
+    study = Planted(tmp_path, TWO + "rounds: [{title: Mistyped, candidates: [a, b], metric: val_acc}]\n")
     for name in ("a", "b"):
         study.run(name, [0.5, 0.4])
     table, words = round_of(study.load(), 1)
-    assert column(table, "note") == ["has no val_los"] * 2
+    assert column(table, "note") == ["has no val_acc"] * 2
     assert words == (
-        "**Nothing is decided here:** no run has a `val_los`; what runs have is loss, accuracy, cross_entropy, val_loss, "
+        "**Nothing is decided here:** no run has a `val_acc`; what runs have is loss, accuracy, cross_entropy, val_loss, "
         "val_accuracy and val_cross_entropy."
     )
 

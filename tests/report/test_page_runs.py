@@ -45,8 +45,8 @@ def test_what_is_not_usual_in_a_run_is_named_and_noted(tmp_path: Path) -> None:
     lines = accounts(compute(results)).splitlines()
     careful = "not from one environment, so be careful with small differences"
     assert lines[2:] == [
-        f"- {linked(results, 'a')}: ended early: no better for '5' epochs",
+        f"- {linked(results, 'a')}: ended early: no better for &#96;5&#96; epochs",
         f"- {linked(results, 'b')}: {careful}: keras 3 → 4 after epoch 2",
     ]
     notes = column(rows(table_of_runs(runs.compute(results))), "note")
-    assert notes == ["ended early: no better for '5' epochs", "keras 3 → 4 after epoch 2"]
+    assert notes == ["ended early: no better for &#96;5&#96; epochs", "keras 3 → 4 after epoch 2"]

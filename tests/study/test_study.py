@@ -244,6 +244,29 @@ def test_threads_are_one_unless_the_study_says_otherwise(tmp_path: Path) -> None
     assert load(tmp_path, text + "threads: 4").record()["threads"] == 4
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "metric: my_score\nbetter: higher",
+        "metric: my_loss",
+        "metric: my_score\nbetter: higher\nrounds: [{candidates: [a], metric: my_score}]",
+        "rounds: [{candidates: [a], metric: my_score, better: lower}, {candidates: [b], metric: my_score}]",
+        "metric: my_score\nrounds: [{candidates: [a], better: lower}]",
+    ],
+)
+def test_direction_of_a_metric_may_be_said_anywhere_in_the_study_file(tmp_path: Path, lines: str) -> None:
+    assert load(tmp_path, f"configurations: {{a: , b: {{units: 8}}}}\n{lines}").rounds is not None
+
+
+def test_metric_whose_direction_nobody_says_is_asked_for(tmp_path: Path) -> None:
+    rounds = "rounds: [{candidates: [a], metric: odd}, {candidates: [a], metric: auc}, {candidates: [a], metric: [x]}]"
+    message = refusal_of(tmp_path, f"configurations: {{a: }}\nmetric: my_score\n{rounds}")
+    asked = "are better? add `better: lower` or `better: higher`"
+    assert f"mine.yaml: metric: which values of 'my_score' {asked}" in message
+    assert f"round 1: metric: which values of 'odd' {asked}" in message
+    assert "round 3: metric: must be text" in message and "round 2" not in message
+
+
 def test_metric_of_a_round_is_the_studys_where_it_says_none(tmp_path: Path) -> None:
     rounds = "rounds: [{candidates: [a]}, {candidates: [a], metric: f1, better: higher}]"
     study = load(tmp_path, f"configurations: {{a: }}\nmetric: brier\nbetter: lower\n{rounds}")

@@ -1,0 +1,239 @@
+"""Texts of users on the page: no title, value, name, error or path is read as Markdown, HTML or mathematics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote
+
+import matplotlib.pyplot as plt
+import nbformat
+from bs4 import BeautifulSoup, NavigableString, Tag
+from matplotlib.text import Text
+from nbconvert import HTMLExporter
+
+from nbstudy.files import write_json
+from nbstudy.report import choice, factors, loaded, rounds, search_space, together
+from nbstudy.report.figures import png_of
+from nbstudy.report.labels import LONGEST_TITLE, shortened
+from nbstudy.report.looks import looks_of
+from nbstudy.report.markdown import code, displayed, plain, table
+from nbstudy.words import on_a_line
+from planted import Planted, flat, halved
+from project import ROOT, change
+from told import judged_in
+
+# what Markdown, HTML and MathJax know, none of which does anything
+NASTY = (
+    "$$ <script>document.title='x'</script> [x](javascript:void(0)) ![y](z) <img src=x onerror=void(0)> <b>in angles</b> "
+    r"^\d+$ \(x\) \begin{a}z\end{a} *a* **b** _c_ ~~d~~ `e` ``f a|b &lt; # https://g.com www.h.com i@j.com $\frac{1}$"
+)
+NASTY_FILE = NASTY.replace("/", ":")[:200]
+UNSEEN = "\x1b[31m \ud800"  # as a kernel's error may hold
+
+STUDY = """
+notebooks: {run: train.ipynb}
+defaults: {epochs: 20}
+configurations:
+  _a_: {}
+  b=1,c.d-e: {units: 32}
+  e__: {units: 64}
+  failed: {l2: 0.1}
+  stale: {l2: 0.2}
+  _a__seed_1: {seed: 1}
+  final: {refit: true}
+rounds:
+  - {title: TITLE, candidates: [_a_, "b=1,c.d-e", failed, stale], originally_dropped: [_a_]}
+  - {title: by a metric, candidates: [_a_, "b=1,c.d-e", e__]}
+  - {title: by a result, candidates: [_a_, "b=1,c.d-e", e__]}
+  - {title: by nobody knows, candidates: [_a_, e__]}
+  - {title: by none, candidates: [_a_, e__]}
+  - {title: the last, candidates: [_a_, "b=1,c.d-e", e__], originally_dropped: [e__]}
+final: final
+test: fashion_mnist
+"""
+
+
+def planted(root: Path) -> tuple[Planted, list[str]]:
+    """Plant a study that has a nasty text in every place a user's text can come from; return it and these texts."""
+    texts: list[str] = []
+
+    def nasty(place: str, text: str = NASTY) -> str:
+        texts.append(f"{place}: {text}")
+        return texts[-1]
+
+    study = Planted(root, STUDY, NASTY_FILE)
+    record = study.record
+    texts += record["configurations"]
+    for name, parameters in record["configurations"].items():
+        parameters["text"] = "usual"
+        if name in ("b=1,c.d-e", "_a_"):  # two values, which make a factor
+            parameters["text"] = nasty(f"value of {name}", NASTY.replace(" ", "\n", 3))
+            parameters["_p_"] = nasty(f"rare value of {name}")
+    record["overrides"] = {"text": nasty("override")}
+    titles = ["title", "title two", "title three", "title four", "title five", "last title"]
+    for each, title in zip(record["rounds"], titles, strict=True):
+        each["title"] = nasty(title, NASTY + " long" * 60)
+    by_metric, by_result, unknown, none, _ = record["rounds"][1:]
+    by_metric["metric"] = nasty("val_f1")
+    by_metric["better"] = "higher"
+    by_result["metric"] = nasty("auc")
+    unknown["metric"] = nasty("unknown")
+    none["metric"] = nasty("val_loss that none has")
+    write_json(study.outputs / "study.json", record)
+
+    versions = {nasty("library"): nasty("version")}
+    for name, end in [("_a_", 0.30), ("_a__seed_1", 0.31), ("b=1,c.d-e", 0.32), ("e__", 0.33)]:
+        result = {by_result["metric"]: 0.5 + end, unknown["metric"]: 1.0, "ended": nasty(f"ended {name}")}
+        if name != "e__":
+            result["versions"] = versions
+        place = study.run(name, flat(end), result=result, environment_changes=[nasty(f"change of {name}")])
+        history = (place / "history.csv").read_text()
+        quoted = '"' + by_metric["metric"].replace('"', '""') + '"'
+        (place / "history.csv").write_text(history.replace("val_accuracy", quoted))
+    study.run("failed", [0.5], attempt=1, finished=True, error=nasty("error") + UNSEEN)
+    stale = record["configurations"]["stale"] | {"text": nasty("older value")}
+    study.run("stale", flat(0.4), parameters=stale)
+    study.run(nasty("extra", NASTY_FILE), flat(0.4))
+    opening = {"configuration": nasty("opened"), "weights": "0", "when": "2026-01-01T00:00:00Z"}
+    write_json(study.outputs / "test.json", {"openings": [opening]})
+    return study, texts
+
+
+def converted(notebook: nbformat.NotebookNode) -> BeautifulSoup:
+    """Return a notebook as the HTML that people mail, without its code."""
+    html, _ = HTMLExporter(exclude_input=True).from_notebook_node(notebook)
+    return BeautifulSoup(html, "html.parser")
+
+
+def rendered(page: BeautifulSoup) -> list[Tag]:
+    """Return all elements that come from Markdown."""
+    return [element for block in page.select(".jp-RenderedMarkdown") for element in block.find_all(True)]
+
+
+def seen(page: BeautifulSoup | Tag) -> str:
+    """Return the text of a page as people see it."""
+    return on_a_line(page.get_text().replace("\u200b", ""))
+
+
+def outside_code(block: Tag) -> list[str]:
+    """Return the texts in which MathJax looks for mathematics."""
+    found = [text for text in block.find_all(string=True) if isinstance(text, NavigableString)]
+    return [text for text in found if not text.find_parents(["code", "pre", "script", "style"])]
+
+
+def test_no_text_of_a_user_is_active_on_the_page_and_all_can_be_read(tmp_path: Path) -> None:
+    study, texts = planted(tmp_path)
+    study.summarise(outputs=f"../outputs/{study.outputs.name}")
+    page = converted(nbformat.read(tmp_path / "notebooks" / "out.ipynb", as_version=4))
+    published = converted(nbformat.read(ROOT / "outputs" / "fashion_mnist" / "summary.ipynb", as_version=4))
+    own = {element.name for element in rendered(published)}
+    assert {element.name for element in rendered(page)} <= own
+    assert len(page.find_all("script")) == len(published.find_all("script"))
+    for element in page.find_all(True):
+        assert not [name for name in element.attrs if name.startswith("on")]
+        assert not str(element.get("href", "")).startswith("javascript:")
+    links = [
+        unquote(str(link["href"])) for link in page.select(".jp-RenderedMarkdown a") if link.get_text() != "¶"
+    ]
+    for address in links:
+        if address.startswith("."):
+            run = (tmp_path / "notebooks" / address).parent
+            assert run.is_dir() and run.is_relative_to(tmp_path / "notebooks" / ".." / "outputs")
+    for block in page.select(".jp-RenderedMarkdown"):
+        assert not [text for text in outside_code(block) if "$" in text or "\\" in text]
+    readable = seen(page)
+    assert [text for text in texts if on_a_line(text) not in readable] == []
+    assert r"\x1b[31m \ud800" in readable
+
+
+# --- figures ---
+def texts_drawn() -> list[Text]:
+    """Return all texts of the figures that are open, drawn once, since ticks are written when they are drawn."""
+    found = []
+    for number in plt.get_fignums():
+        figure = plt.figure(number)
+        png_of(figure)
+        found += [text for text in figure.findobj(Text) if text.get_text()]
+    return found
+
+
+def assert_figures_show_texts_as_they_are() -> None:
+    """See that all texts in figures are drawn as they are, and none is too long for its place."""
+    drawn = texts_drawn()
+    assert [text.get_text() for text in drawn if "$" in text.get_text()]
+    assert not [text for text in drawn if text.get_parse_math()]
+    longest = max(len(line) for text in drawn for line in text.get_text().splitlines())
+    assert longest <= LONGEST_TITLE + len("… (higher is better)")
+
+
+def test_figures_read_no_mathematics_in_texts_of_a_user(tmp_path: Path) -> None:
+    study, _ = planted(tmp_path)
+    results = study.load()
+    looks = looks_of(results)
+    judged = judged_in(results)
+    for each in judged:
+        rounds.draw(each, looks)
+    together.draw(together.compute(results, judged), looks)
+    effects = factors.compute(results)
+    contest = choice.compute(results).contest
+    assert effects is not None and contest is not None
+    factors.draw(effects, looks)
+    choice.draw(contest, looks)
+    assert_figures_show_texts_as_they_are()
+
+
+def test_search_space_reads_no_mathematics_in_values(tmp_path: Path) -> None:
+    study = halved(tmp_path, rungs=3)
+    for number, (name, parameters) in enumerate(study.record["configurations"].items()):
+        parameters["text"] = f"$$ {number % 2} {NASTY} {UNSEEN} $$"
+        change(study.outputs / name / "run.json", parameters=parameters)
+    write_json(study.outputs / "study.json", study.record)
+    results = study.load()
+    space = search_space.compute(results, judged_in(results))
+    assert space is not None
+    search_space.draw(space)
+    assert_figures_show_texts_as_they_are()
+
+
+def test_text_in_a_figure_is_short_on_a_line_and_visible() -> None:
+    assert shortened("two\nlines \ud800") == r"two lines \ud800"
+    assert shortened("a" * 50 + "z" * 50, 10) == "aaaaa…zzzzz"
+
+
+# --- Markdown ---
+def test_texts_that_nothing_reads_stay_as_they_are() -> None:
+    for text in [
+        "model_4_2",
+        "settled val_loss",
+        "l2=0.1,c.d-e",
+        "Five layers, with and without: 1. 5 (a)",
+        "1e-05",
+    ]:
+        assert plain(text) == text
+        assert code(text) == f"`{text}`"
+    assert plain(plain("a|b")) == plain("a|b") == "a&#124;b"
+    assert plain("_a_ b__c") == "&#95;a&#95; b&#95;&#95;c"
+    assert plain("- a") == "&#45; a" and plain("1. a") == "&#49;. a"
+
+
+def test_mathematics_is_shown_as_code() -> None:
+    assert plain("$x$") == code("$x$") == "<code>&#36;x&#36;</code>"
+    assert plain("C:\\temp") == "<code>C:&#92;temp</code>"
+
+
+def test_texts_in_a_table_are_made_plain_unless_they_are_markdown() -> None:
+    text = table([{"a|b": "c|d\ne", "f": plain("<g>")}])
+    assert text == "| a&#124;b | f |\n| --- | --- |\n| c&#124;d e | &#60;g&#62; |"
+
+
+def test_tag_that_somebody_forgot_to_make_plain_is_not_active() -> None:
+    assert displayed("a<br><code>b</code> <script>").data == "a<br><code>b</code> &#60;script>"
+
+
+def test_page_without_a_study_names_its_path_as_it_is(tmp_path: Path) -> None:
+    place = tmp_path / "$$ <b> `c`"
+    assert loaded.no_study(place).startswith(f"**There is no study in {code(place.as_posix())}**. `python")
+    (tmp_path / "*other*").mkdir()
+    (tmp_path / "*other*" / "study.json").write_text("{}")
+    assert f"** (beside it: {plain((tmp_path / '*other*').as_posix())})" in loaded.no_study(place)
+    assert "&#36;&#36; &#60;b&#62; &#96;c&#96;</code>" in code(place.as_posix())

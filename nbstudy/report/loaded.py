@@ -101,7 +101,7 @@ def oddities_of(results: Results, run: Run) -> list[str]:
         oddities.append(plain(run.fault_of_history))
     lost = lost_after(results.values(run.name, results.metric.name))
     if lost is not None and run.state is not State.UNFINISHED:
-        oddities.append(no_value_after(results.metric.name, lost))
+        oddities.append(plain(no_value_after(results.metric.name, lost)))
     if run.diverged:
         oddities.append(f"its loss was no longer finite at epoch {run.diverged}, and training ended there")
     if run.ended:

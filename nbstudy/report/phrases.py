@@ -38,9 +38,9 @@ def progress(run: Run) -> str:
     return f"{run.word} at epoch {run.epochs}"
 
 
-def no_value_after(metric: str, epoch: int) -> Markdown:
+def no_value_after(metric: str, epoch: int) -> str:
     """Say that a metric has no value at the end of a run, which counts as one that is not finite."""
-    return Markdown(f"no {plain(metric)} after epoch {epoch}, which counts as not finite")
+    return f"no {metric} after epoch {epoch}, which counts as not finite"
 
 
 def duration(minutes: float, digits: int = 1) -> str:

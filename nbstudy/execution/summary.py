@@ -20,6 +20,7 @@ SHOWING = (
     "nbstudy/words.py",
     "nbstudy/study/halving.py",
     "nbstudy/decision/",
+    "nbstudy/records/metrics.py",
     "nbstudy/records/openings.py",
     "nbstudy/records/outputs.py",
     "nbstudy/records/parameters.py",

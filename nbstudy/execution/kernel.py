@@ -264,6 +264,8 @@ def manager_class() -> type[Any]:
             raise RuntimeError(message)
 
     class PrivateKernel(AsyncKernelManager):
+        provisioner: Any
+
         def __init__(
             self,
             sockets: Path,
@@ -321,6 +323,7 @@ def manager_class() -> type[Any]:
             await super()._async_wait(pollinterval / 10)
 
         async def ask_to_end(self) -> None:
+            """Ask the process to end, as Jupyter does, and give it its time."""
             self.latest_end = time.monotonic() + END
             await self._async_request_shutdown()
 

@@ -508,7 +508,8 @@ def test_nothing_is_lost_that_a_run_has_unfinished(tmp_path: Path, is_forked: bo
     for name in ("of a module", "at exit", "finalized", "by a thread", "by a process"):
         assert (tmp_path / name).read_text() == name
     assert "printed at exit" in outputs_of(log_in(tmp_path))
-    assert not psutil.pid_exists(int((tmp_path / "left").read_text()))
+    left = int((tmp_path / "left").read_text())
+    wait_for(lambda: not psutil.pid_exists(left))
 
 
 def test_kernel_that_does_not_end_is_killed_and_that_is_said(project: Project) -> None:

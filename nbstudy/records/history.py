@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nbstudy.decision.metrics import Data, data_of
-from nbstudy.files import HISTORY, hash_of
+from nbstudy.files import HISTORY, has_hash
 
 Value = float | None  # None where nothing was measured; NaN and infinities are measured, and not finite
 ENCODINGS = {  # by the first bytes of a file; UTF-8 without them
@@ -90,7 +90,7 @@ def was_left_so(content: bytes, run: Mapping[str, Any]) -> bool:
     if not run or not run["finished"] or run["error"]:
         return False
     left = run.get("files", {}).get(HISTORY)
-    return left is None or left == hash_of(content)
+    return left is None or has_hash(content, left)
 
 
 # --- from bytes to rows ---

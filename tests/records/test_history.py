@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbstudy.files import hash_of
 from nbstudy.records import runs
 from nbstudy.records.history import History, Value, read_history
 from planted import Planted
@@ -106,6 +107,8 @@ def test_last_row_of_a_run_that_ended_in_order_needs_no_line_end(tmp_path: Path)
     assert read(tmp_path, "epoch,val_loss\n1,0.5\n2,0.25").epochs == 2
     cut_later = ENDED | {"files": {"history.csv": "hash of another content"}}
     assert read(tmp_path, "epoch,val_loss\n1,0.5\n2,0.25", cut_later).epochs == 1
+    without_its_end = ENDED | {"files": {"history.csv": hash_of("epoch,val_loss\n1,0.5\n2,0.25\n")}}
+    assert read(tmp_path, "epoch,val_loss\n1,0.5\n2,0.25", without_its_end).epochs == 2  # an editor took that
 
 
 @pytest.mark.parametrize("cut", range(1, len(HEADER) + 14))

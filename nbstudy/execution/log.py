@@ -16,7 +16,8 @@ from nbstudy.files import read_json, write_json
 from nbstudy.words import counted
 
 ENGINE = "nbstudy"  # the name by which papermill finds what executes notebooks here
-POLL = 0.005  # seconds between two looks at whether a kernel has ended
+POLL = 0.05  # seconds between two looks at whether a kernel has ended
+SOON = 0.002  # the same, once it has sent its last message
 OUTPUT = {"stream", "display_data", "update_display_data", "execute_result", "error", "clear_output"}
 GRACE = 0.2  # seconds in which the last output arrives of a kernel that could not say that it was the last
 
@@ -73,7 +74,7 @@ def register_engine() -> None:
             """Ask the kernel to end, and keep what it puts out until it has."""
             await self.km.ask_to_end()
             while await self.km.is_ending():
-                await self.take_output(timeout=POLL)
+                await self.take_output(timeout=SOON if self.has_said_all else POLL)
             while not self.has_said_all and await self.take_output(timeout=GRACE):
                 pass
 

@@ -159,19 +159,21 @@ def test_kernels_share_what_was_imported_once_and_nothing_else(project: Project,
     assert facts["short"]["imported by"] == facts["long"]["imported by"]
 
 
-def test_what_a_library_would_do_at_the_end_of_its_process_is_not_done_by_kernels(
+def test_what_a_library_does_at_the_end_is_done_by_the_process_that_imported_it_alone(
     project: Project, library: Path
 ) -> None:
     library.write_text(
-        "import atexit, pathlib, tempfile\n"
-        "shared = pathlib.Path(tempfile.mkdtemp(dir=pathlib.Path(__file__).parent))\n"
-        "kept = tempfile.TemporaryDirectory(dir=shared)\n"
-        "atexit.register(shared.joinpath('ended').touch)\n"
+        "import atexit, os, pathlib, weakref\n"
+        "process, ended = os.getpid(), pathlib.Path(__file__).with_name('ended')\n"
+        "def end():\n    with ended.open('a') as file: file.write(f'{process} by {os.getpid()}\\n')\n"
+        "atexit.register(end)\n"
+        "weakref.finalize(end, end.__call__)\n"
     )
     import_library(project)
     project.run(project.study(TINY_STUDY), "--jobs", "1")
-    (kept,) = library.parent.glob("tmp*/*")
-    assert kept.name.startswith("tmp")
+    lines = library.with_name("ended").read_text().splitlines()
+    process = lines[0].split()[0]
+    assert lines == [f"{process} by {process}"] * 2
 
 
 # --- what is not forked ---

@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from nbstudy.checks import Interrupted, fail
-from nbstudy.execution.host import default_jobs, installed_versions, required_libraries, share_of_host
+from nbstudy.execution.host import Share, default_jobs, installed_versions, required_libraries
 from nbstudy.execution.places import open_pool
 from nbstudy.execution.plan import (
     describe_duration,
@@ -81,7 +81,7 @@ def main(
             "--timeout", f"must be a number of minutes above 0, not {timeout:g}; without it nothing is ended"
         )
     study = load_study(from_here(study_file), overrides)
-    share = share_of_host(jobs or default_jobs(study.threads), study.threads)
+    share = Share(jobs or default_jobs(study.threads), study.threads)
     for note in study.notes:
         click.echo(note)
     outputs = from_here(directory or OUTPUTS / study.directory)

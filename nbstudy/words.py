@@ -18,6 +18,8 @@ def counted(number: float, noun: str) -> str:
 def enumerated(words: Iterable[str], most: int = NAMED) -> str:
     """Return words as in a sentence; of many, only the first, and how many more there are."""
     shown = list(words)
+    if not shown:
+        return ""
     if len(shown) > most:
         shown[most - 1 :] = [f"{len(shown) - most + 1} more"]
     *others, last = shown

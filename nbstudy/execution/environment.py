@@ -100,16 +100,23 @@ def set_up():
     threads = int(os.environ["OPENBLAS_NUM_THREADS"])
     if threads > 1:
         from importlib.machinery import ExtensionFileLoader
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import ThreadpoolController
 
         execute = ExtensionFileLoader.exec_module
+        told = set()
 
-        def execute_and_tell_again(loader, module):
+        def tell_what_is_new():  # once each: what the notebook says later counts
+            for library in ThreadpoolController().lib_controllers:
+                if library.filepath not in told:
+                    told.add(library.filepath)
+                    library.set_num_threads(threads)
+
+        def execute_and_tell(loader, module):
             execute(loader, module)
-            threadpool_limits(threads)
+            tell_what_is_new()
 
-        ExtensionFileLoader.exec_module = execute_and_tell_again
-        threadpool_limits(threads)  # what was loaded before this kernel was forked
+        ExtensionFileLoader.exec_module = execute_and_tell
+        tell_what_is_new()  # to what was loaded before this kernel was forked
 
     show_traceback = shell.showtraceback
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,20 +165,12 @@ class Share:
     """What the kernel of a run has of its host: cores by how many runs there are at a time, threads by its study."""
 
     jobs: int
-    threads: int
-    gpus: tuple[str, ...]  # of the host
-
-    @property
-    def pool(self) -> int:
-        """The size of its thread pools. On a GPU threads decide about no numbers: there it has one a core."""
-        if self.gpus:
-            return cores_of_run(self.jobs)
-        return self.threads
+    threads: int = 1
 
     @property
     def busy_cores(self) -> int:
         """The number of cores that it keeps busy."""
-        return min(self.pool, cores_of_run(self.jobs))
+        return min(self.threads, cores_of_run(self.jobs))
 
     @contextmanager
     def taken(self) -> Iterator[dict[str, str]]:
@@ -190,7 +182,7 @@ class Share:
         environment = self.environment()
         with ExitStack() as claims:
             if sys.platform == "linux":
-                gpu = claim_gpu(self.gpus, self.jobs, claims)
+                gpu = claim_gpu(self.jobs, claims)
                 if gpu is not None:
                     environment["CUDA_VISIBLE_DEVICES"] = gpu
                 pin_to_own_cores(cores_of_run(self.jobs), claims)
@@ -199,7 +191,7 @@ class Share:
     def environment(self) -> dict[str, str]:
         """Return the environment by which the libraries of its kernel have its threads, whatever its cores."""
         return {
-            **dict.fromkeys(POOLS, str(self.pool)),
+            **dict.fromkeys(POOLS, str(self.threads)),
             "TF_NUM_INTEROP_THREADS": "1",
             "OMP_DYNAMIC": "FALSE",  # as many as are asked for, even where there are fewer cores
             "MKL_DYNAMIC": "FALSE",
@@ -207,13 +199,9 @@ class Share:
         }
 
 
-def share_of_host(jobs: int, threads: int = 1) -> Share:
-    """Return the share of this host that each of so many runs at a time has, of so many threads."""
-    return Share(jobs, threads, tuple(gpus()))
-
-
-def claim_gpu(devices: Collection[str], jobs: int, claims: ExitStack) -> str | None:
+def claim_gpu(jobs: int, claims: ExitStack) -> str | None:
     """Claim a place on a GPU, the first on each before the second on any; None if none is free."""
+    devices = gpus()
     if not devices:
         return None
     runs_a_gpu = math.ceil(jobs / len(devices))

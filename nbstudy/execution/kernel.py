@@ -70,8 +70,8 @@ def execute(
     if timeout is not None:
         deadline = started + 60 * timeout
 
-    def is_wanted() -> bool:
-        return time.monotonic() <= deadline and is_awaited()
+    def is_wanted(is_ending: bool = False) -> bool:
+        return (is_ending or time.monotonic() <= deadline) and is_awaited()
 
     for _ in range(TRIES):
         outcome, has_begun = execute_once(
@@ -79,7 +79,7 @@ def execute(
         )
         if has_begun or not outcome.error or not is_awaited():
             break
-    if outcome != Outcome() and time.monotonic() > deadline:
+    if outcome.error and time.monotonic() > deadline:
         outcome = Outcome(f"TimeoutError: took longer than {timeout:g} minutes")
     if outcome != Outcome() and not is_awaited():
         outcome = Outcome("interrupted: nobody waits for this run any more")
@@ -92,7 +92,7 @@ def execute_once(
     directory: Path,
     parameters: dict[str, Any],
     share: Share,
-    is_wanted: Callable[[], bool],
+    is_wanted: Callable[..., bool],
     modules: Mapping[str, str],
     warm: WarmProcess | None,
 ) -> tuple[Outcome, bool]:
@@ -221,7 +221,7 @@ def private_kernel(
     sockets: Path,
     environment: dict[str, str],
     stderr: Path,
-    is_wanted: Callable[[], bool],
+    is_wanted: Callable[..., bool],
     warm: WarmProcess | None,
 ) -> Iterator[Any]:
     """Yield the manager of a kernel, not yet started; nothing of it is left at the end."""
@@ -271,7 +271,7 @@ def manager_class() -> type[Any]:
             sockets: Path,
             environment: dict[str, str],
             stderr: Path,
-            is_wanted: Callable[[], bool],
+            is_wanted: Callable[..., bool],
             warm: WarmProcess | None,
         ) -> None:
             super().__init__(
@@ -315,7 +315,8 @@ def manager_class() -> type[Any]:
             return client
 
         async def _async_is_alive(self) -> bool:  # which is asked several times a second
-            if self.has_kernel and not self.is_wanted():
+            is_ending = self.latest_end < float("inf")  # which has a limit of its own
+            if self.has_kernel and not self.is_wanted(is_ending):
                 await self._async_signal_kernel(signal.SIGKILL)
             return await super()._async_is_alive()
 
@@ -332,7 +333,7 @@ def manager_class() -> type[Any]:
             if not await self._async_is_alive():
                 provisioner: Any = self.provisioner
                 status = await provisioner.poll()
-                if status is not None and status < 0:
+                if status:
                     self.ending = f"after its last cell, its kernel {how_it_ended(status)}"
                 return False
             if time.monotonic() < self.latest_end:
@@ -370,7 +371,7 @@ def warm_up(notebook: str, own_modules: set[str], share: Share, lease: Lease) ->
             shutil.rmtree(private)
             raise
 
-    return warm_process(f"{lease.holder} {hash_of(notebook)} {share.pool}", start)
+    return warm_process(f"{lease.holder} {hash_of(notebook)} {share.threads}", start)
 
 
 # --- its directories ---

@@ -106,11 +106,11 @@ def register_engine() -> None:
 # --- when it has been executed ---
 def finish_log(notebook: Path, threads: int, error: str | None) -> None:
     """Complete a log: mark where an error ended it, say how many threads computed it, remove this machine's paths."""
+    if not read_json(notebook).get("cells"):  # a full disk left no log: the error is told by the runner alone
+        return
     if error:
         mark_error(notebook, error)
     log = read_json(notebook)
-    if not log:
-        return
     for key in ("input_path", "output_path"):
         log.get("metadata", {}).get("papermill", {}).pop(key, None)
     for cell in log.get("cells", []):

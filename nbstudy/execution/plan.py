@@ -14,7 +14,7 @@ import click
 
 from nbstudy.checks import NAMES_SHOWN, StudyError
 from nbstudy.decision.halving import Stage
-from nbstudy.execution.host import Share, number_of_cores
+from nbstudy.execution.host import Share, gpus, number_of_cores
 from nbstudy.files import OUTPUTS
 from nbstudy.records.lease import holder_of
 from nbstudy.records.runs import Finding, Task, read_run
@@ -129,7 +129,7 @@ def show_plan(tasks: Mapping[str, Task], findings: Mapping[str, Finding], share:
         work = f"{sum(flops_left(task, findings) for task in left) / 1e12:.2f} TFLOP"
     click.echo(f"{work} to do, {jobs} at a time: {duration}")
     idle = number_of_cores() - min(jobs, len(left)) * share.busy_cores
-    if left and idle > 0 and not share.gpus:
+    if left and idle > 0 and not gpus():
         click.echo(
             f"{idle} of {counted(number_of_cores(), 'core')} will have nothing to do, since a run has "
             f"{counted(share.threads, 'thread')}; raise `threads` in the study file, and what is finished runs again"

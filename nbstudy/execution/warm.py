@@ -27,7 +27,7 @@ PROGRAM = (
     Path(__file__).with_name("warm_process.py").read_text(encoding="utf-8")
 )  # it travels with these functions
 # Pools of threads that are started by an import, which would make forking unsafe. OpenMP starts its own when it is
-# used, so it keeps the number of the run. A kernel's start-up file gives the others that number again.
+# used, so it keeps the number of the run. A kernel's start-up file gives OpenBLAS that number again.
 ONE_THREAD = dict.fromkeys(["OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"], "1")
 PATIENCE = 60  # seconds in which it must have forked, and have ended when told to
 

@@ -18,7 +18,6 @@ from nbstudy.execution.host import (
     allow_open_files,
     describe_environment,
     installed_versions,
-    share_of_host,
 )
 from nbstudy.execution.kernel import execute, remove_dead_sockets, warm_up
 from nbstudy.execution.warm import WarmProcess
@@ -35,7 +34,7 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
     """
     host, is_wanted = current_host(slots)
     started = time.monotonic()
-    share = share_of_host(slots[host], task.context.threads)
+    share = Share(slots[host], task.context.threads)
     environment = describe_environment(task.context.template.imports)
     attempt = begin_attempt(task, share.busy_cores, environment)
 
@@ -90,7 +89,7 @@ def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> s
     remove_dead_sockets()
     error = why_unfit(context.lease, context.versions or {}) or allow_open_files(jobs)
     if not error and awaits_runs:
-        warm_up_for(context, share_of_host(jobs, context.threads))  # while the notebook is executed
+        warm_up_for(context, Share(jobs, context.threads))  # while the notebook is executed
     if error or context.prepare is None:
         return error
     name, text = context.prepare
@@ -98,7 +97,7 @@ def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> s
     log = outputs / "incomplete" / f"{host} {name}".strip()
     log.parent.mkdir(exist_ok=True)
     log.write_text(text, encoding="utf-8")
-    error = execute(log, outputs, {}, share_of_host(jobs), context.lease.is_held).error
+    error = execute(log, outputs, {}, Share(jobs), context.lease.is_held).error
     if error:
         return f"{name}: {error} ({log})"
     if (outputs / name).exists():  # the log of an earlier preparation says the same
@@ -112,7 +111,7 @@ def run_summary(
     notebook: Path, outputs: Path, is_awaited: Callable[[], bool], modules: Mapping[str, str]
 ) -> str | None:
     """Execute a summary in the outputs that it tells of; return its error. It has this host for itself."""
-    share = share_of_host(jobs=1)
+    share = Share(jobs=1)
     return execute(notebook, outputs, {"outputs": "."}, share, is_awaited, modules=modules).error
 
 

@@ -25,7 +25,7 @@ from nbstudy.records.runs import (
     usable_directories,
     why_incomplete,
 )
-from nbstudy.records.states import changed_threads, threads_of
+from nbstudy.records.states import changed_threads, is_variable, threads_of
 from nbstudy.study.modules import hashes_of, write_modules
 
 ATTEMPTS_KEPT = 2  # of one configuration, the one that begins included
@@ -121,8 +121,12 @@ def environment_changes(start: Path, environment: dict[str, str]) -> list[str]:
     epochs = history_of(start).epochs
     if epochs:
         when = f"after epoch {epochs}"
-    # what earlier versions did not record is not known to have changed
-    before = {"instructions": environment.get("instructions", "none")} | run["environment"]
+    before = run["environment"]
+    if (
+        "threads" not in run
+    ):  # what earlier versions did not record is not known to have changed, but for variables
+        known = {name: value for name, value in environment.items() if not is_variable(name)}
+        before = known | before
     for name in before | environment:
         was, now = before.get(name, "none"), environment.get(name, "none")
         if was != now:

@@ -35,10 +35,16 @@ def why_nothing_is_decided(study: Study, complete: Iterable[Task]) -> str:
     tasks = {task.name: task for task in complete}
     for criterion in criteria_of(study):
         places = [tasks[name].place for name in criterion.candidates if name in tasks]
-        judged = [place for place in places if not describe_early_end(read_json(place / "result.json"))]
+        judged = [place for place in places if can_be_judged(place)]
         if judged and not any(criterion.metric in metrics_in(place) for place in judged):
             return missing(criterion, judged[0])
     return ""
+
+
+def can_be_judged(place: Path) -> bool:
+    """Tell whether a complete run ran to its end and left a history that can be read, or none."""
+    has_ended_early = describe_early_end(read_json(place / "result.json"))
+    return not has_ended_early and not history_of(place).fault
 
 
 def criteria_of(study: Study) -> list[Criterion]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from nbstudy.checks import StudyError
 from nbstudy.files import read_record
@@ -16,15 +18,29 @@ def renamed_runs(missing: Iterable[Task], extras: Iterable[str], outputs: Path) 
 
     Those that would be none are left out.
     """
-    waiting = list(missing)
+    tasks = [task for task in missing if not task.place.exists()]
+    waiting = {key_of(task.parameters, task): task for task in reversed(tasks)}  # the first of equal ones
     renamed = {}
     for extra in extras:
-        for task in waiting:
-            if not task.place.exists() and is_as_asked(task, outputs / extra):
-                renamed[extra] = task.name
-                waiting.remove(task)
-                break
+        with suppress(StudyError):  # a newer version wrote it
+            run = read_run(outputs / extra)
+            if not run or not waiting:
+                continue
+            key = key_of(run["parameters"], tasks[0])
+            if key in waiting and is_as_asked(waiting[key], outputs / extra):
+                renamed[extra] = waiting.pop(key).name
     return renamed
+
+
+def key_of(parameters: dict[str, Any], task: Task) -> str:
+    """Return a text that is the same for parameters that are equal but for the one that lengthens a run.
+
+    They are those of the task's template, whose defaults count where one is not said.
+    """
+    defaults = task.context.template.defaults
+    own = {name: parameters.get(name, default) for name, default in defaults.items()}
+    own.pop(task.context.lengthens or "", None)
+    return json.dumps(own, sort_keys=True)
 
 
 def renamed_study(
@@ -53,8 +69,8 @@ def is_as_asked(task: Task, directory: Path) -> bool:
     run = read_run(directory)
     if not run:
         return False
-    made_with = task.context.template.defaults | run["parameters"]
-    for name, value in task.parameters.items():  # first, since there may be very many tasks
-        if name != task.context.lengthens and made_with.get(name) != value:
-            return False
+    if key_of(run["parameters"], task) != key_of(
+        task.parameters, task
+    ):  # first, since there may be very many tasks
+        return False
     return made_in(task, directory).is_current

@@ -132,6 +132,11 @@ def threads_of(run: dict[str, Any]) -> int:
     return int(run.get("threads", run["cores"]))
 
 
+def is_variable(name: str) -> bool:
+    """Tell whether what was recorded of an environment is a variable of it, as XLA_FLAGS, and not a library."""
+    return name.isupper() and "_" in name
+
+
 def is_fewer(epochs: Any, others: Any) -> bool:
     """Tell whether both are numbers of epochs, and the first is the lower one."""
     return is_number(epochs) and is_number(others) and epochs < others

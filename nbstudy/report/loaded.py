@@ -9,7 +9,7 @@ from pathlib import Path
 from nbstudy.decision.elimination import lost_after
 from nbstudy.records.reading import Run
 from nbstudy.records.results import HOW_TO_MAKE_ONE, Results, beside
-from nbstudy.records.states import State
+from nbstudy.records.states import State, is_variable
 from nbstudy.report.markdown import SHOWN, code, joined, listed, plain, show_texts, table, with_arrows
 from nbstudy.report.phrases import link, no_value_after, progress
 
@@ -120,10 +120,6 @@ def recorded_environments(runs: Mapping[str, Run]) -> dict[str, dict[str, str]]:
     """
     there = [run for run in runs.values() if run.state is not State.MISSING]
     recorded = {run.name: run.recorded_environment for run in there if run.recorded_environment}
-    if not all("instructions" in environment for environment in recorded.values()):
-        # earlier versions did not record them: nobody knows that they differ
-        for environment in recorded.values():
-            environment.pop("instructions", None)
     own = {run.name: run.own_environment for run in there if run.own_environment}
     if own and len(recorded) < len(there):
         return own
@@ -135,10 +131,11 @@ def environments(loaded: Loaded) -> str:
     made = [environment.values for environment in loaded.environments]
     if not made:
         return ""
-    if len(made) == 1:
-        versions = [f"{name} {value}" for name, value in made[0].items()]
-        return f"Runs were made with {listed(versions, most=len(versions))}."
     keys = differing_keys(made)
+    if not keys:
+        known = [name for name in made[0] if all(name in environment for environment in made)]
+        versions = [f"{name} {made[0][name]}" for name in known]
+        return f"Runs were made with {listed(versions, most=len(versions))}."
     rows = []
     for environment in loaded.environments:
         differing = {key: environment.values.get(key, "") for key in keys}
@@ -153,4 +150,11 @@ def differing_keys(environments: Sequence[Mapping[str, str]]) -> list[str]:
     keys: dict[str, None] = {}
     for environment in environments:
         keys.update(dict.fromkeys(environment))
-    return [key for key in keys if len({environment.get(key) for environment in environments}) > 1]
+    differing = []
+    for key in keys:
+        values = {environment.get(key) for environment in environments}
+        if not is_variable(key):  # of a library that some did not record nobody knows that it differs
+            values.discard(None)
+        if len(values) > 1:
+            differing.append(key)
+    return differing

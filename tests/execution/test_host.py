@@ -25,6 +25,7 @@ import pytest
 from nbstudy.execution import host
 from nbstudy.execution.environment import PERSONAL
 from nbstudy.execution.host import (
+    Share,
     available_memory,
     claim,
     core_quota,
@@ -34,7 +35,6 @@ from nbstudy.execution.host import (
     default_jobs,
     describe_environment,
     gpus,
-    share_of_host,
 )
 from nbstudy.study.template import read_template
 from project import PLAIN, ROOT, TINY_STUDY, Project, read, read_run
@@ -315,8 +315,8 @@ def test_threads_are_those_of_the_study_on_any_number_of_cores(
 
 
 @pytest.mark.usefixtures("three_gpus")
-def test_on_a_gpu_threads_follow_the_cores() -> None:
-    assert share_of_host(jobs=1, threads=1).environment()["OMP_NUM_THREADS"] == str(cores_of_run(1))
+def test_threads_beside_a_gpu_are_those_of_the_study() -> None:
+    assert Share(jobs=1, threads=3).environment()["OMP_NUM_THREADS"] == "3"
 
 
 @pytest.mark.usefixtures("no_gpu")

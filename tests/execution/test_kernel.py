@@ -25,7 +25,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from nbstudy.execution import kernel
 from nbstudy.execution.environment import kernel_environment
-from nbstudy.execution.host import share_of_host
+from nbstudy.execution.host import Share
 from nbstudy.records.lease import Lease
 from project import (
     PATIENCE,
@@ -50,7 +50,7 @@ def execute(
     """Execute code cells in a directory, which keeps the log; return their error."""
     log = directory / "log.ipynb"
     nbformat.write(notebook_of(*cells, metadata=metadata), log)
-    share = share_of_host(jobs=1)
+    share = Share(jobs=1)
     return kernel.execute(log, directory, parameters, share, lambda: True, PATIENCE / 60).error
 
 
@@ -496,7 +496,7 @@ Path("left").write_text(str(left.pid))
 def test_nothing_is_lost_that_a_run_has_unfinished(tmp_path: Path, is_forked: bool) -> None:
     log = tmp_path / "log.ipynb"
     nbformat.write(notebook_of(UNFINISHED, "'the last'"), log)
-    share = share_of_host(jobs=1)
+    share = Share(jobs=1)
     lease = Lease(tmp_path, "the runner")
     lease.lock.write_text("the runner")
     warm = kernel.warm_up(log.read_text(), set(), share, lease) if is_forked else None
@@ -532,9 +532,7 @@ def test_kernel_that_ends_and_that_nobody_wants_any_more_is_killed_at_once(
     log = tmp_path / "log.ipynb"
     nbformat.write(notebook_of(*cells), log)
     began = time.monotonic()
-    outcome = kernel.execute(
-        log, tmp_path, {}, share_of_host(jobs=1), lambda: not (tmp_path / "ending").exists()
-    )
+    outcome = kernel.execute(log, tmp_path, {}, Share(jobs=1), lambda: not (tmp_path / "ending").exists())
     assert outcome.error == "interrupted: nobody waits for this run any more"
     assert time.monotonic() - began < PATIENCE
 

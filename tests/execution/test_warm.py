@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from clusters import Cluster
-from nbstudy.execution.host import share_of_host
+from nbstudy.execution.host import Share
 from nbstudy.execution.kernel import warm_up
 from nbstudy.execution.warm import PROGRAM, ForkedKernel, WarmProcess
 from nbstudy.execution.warm_process import early_statements, why_not_to_fork
@@ -246,7 +246,7 @@ def test_kernels_of_other_systems_than_linux_are_started_as_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
-    assert warm_up("{}", set(), share_of_host(jobs=1), Lease(tmp_path, "")) is None
+    assert warm_up("{}", set(), Share(jobs=1), Lease(tmp_path, "")) is None
 
 
 # --- what ends what ---

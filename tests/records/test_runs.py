@@ -612,14 +612,17 @@ def test_environment_that_changed_is_recorded_with_the_epoch(task: Task) -> None
     assert run["environment_changes"] == [*CHANGED, changed_again]
 
 
-def test_instructions_that_an_earlier_version_did_not_record_are_no_change(task: Task) -> None:
-    begin(task, 2, environment=OLD)
-    run = read_run(begin(task, 3, environment=OLD | {"instructions": "avx2"}))
-    assert run["environment_changes"] == []
-    fewer = "instructions avx2 -> fma after epoch 3"
-    assert read_run(begin(task, 4, environment=OLD | {"instructions": "fma"}))["environment_changes"] == [
-        fewer
-    ]
+def test_what_an_earlier_version_did_not_record_is_no_change_but_for_variables(task: Task) -> None:
+    record = begin(task, 2, environment=OLD) / "run.json"
+    earlier = read(record)
+    del earlier["threads"]
+    write_json(record, earlier)
+    today = OLD | {"instructions": "avx2", "pyyaml": "6.0", "XLA_FLAGS": "--fast"}
+    fast = "XLA_FLAGS none -> --fast after epoch 2"
+    assert read_run(begin(task, 3, environment=today))["environment_changes"] == [fast]
+    later = today | {"instructions": "fma"}
+    changes = [fast, "instructions avx2 -> fma after epoch 3"]
+    assert read_run(begin(task, 4, environment=later))["environment_changes"] == changes
 
 
 def test_environment_of_what_is_not_resumed_does_not_matter(task: Task) -> None:

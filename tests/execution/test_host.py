@@ -314,6 +314,22 @@ def test_threads_are_those_of_the_study_on_any_number_of_cores(
     assert (run["threads"], run["cores"]) == (threads, 1)
 
 
+OWN_POOLS = """
+import numpy
+from threadpoolctl import threadpool_info, threadpool_limits
+threadpool_limits(2)
+import scipy.linalg
+told = [pool["num_threads"] for pool in threadpool_info() if "numpy" in pool["filepath"]]
+"""
+
+
+def test_number_of_threads_that_a_template_sets_itself_counts(project: Project) -> None:
+    project.edit("tiny.ipynb", "import json, time", f"import json, time\n{PLAIN}{OWN_POOLS}")
+    project.edit("tiny.ipynb", '{"text": text}', '{"told": told}')
+    project.run(project.study(f"{TOGETHER}\nthreads: 3\n"), "--only", "a")
+    assert results(project, "a") == [[2]]  # also after SciPy, which comes with a pool of its own
+
+
 @pytest.mark.usefixtures("three_gpus")
 def test_threads_beside_a_gpu_are_those_of_the_study() -> None:
     assert Share(jobs=1, threads=3).environment()["OMP_NUM_THREADS"] == "3"

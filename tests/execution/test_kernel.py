@@ -26,6 +26,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from nbstudy.execution import kernel
 from nbstudy.execution.environment import kernel_environment
 from nbstudy.execution.host import Share
+from nbstudy.execution.log import finish_log
 from nbstudy.records.lease import Lease
 from project import (
     PATIENCE,
@@ -569,3 +570,12 @@ def test_task_clears_the_output_of_its_own_cell_alone(tmp_path: Path) -> None:
     first, second = (json.dumps(cell.outputs) for cell in log_in(tmp_path).cells)
     assert "shown late" in first and "late 2" not in first
     assert "before" in second and "after" in second
+
+
+@pytest.mark.parametrize("left", ["", "[]", '{"cells": [', None])
+def test_log_that_a_full_disk_left_is_kept_as_it_is(tmp_path: Path, left: str | None) -> None:
+    log = tmp_path / "log.ipynb"
+    if left is not None:
+        log.write_text(left)
+    finish_log(log, 1, "OSError: [Errno 28] No space left on device")
+    assert not log.exists() if left is None else log.read_text() == left

@@ -182,11 +182,15 @@ def changed_code(run: dict[str, Any], record: dict[str, Any]) -> dict[str, str]:
         return {}
     changes = {}
     same_code = field_of(record, "code", list)  # of modules by path and hash
-    if run["code"] not in same_code:
+    made_before = field_of(run, "accepted", list)  # what it was made with before something else was accepted
+    codes = [run["code"], *(note for note in made_before if " " not in str(note))]
+    if not any(code in same_code for code in codes):
         template = field_of(record, "notebooks", dict).get("run", "the template")
         changes[template] = f"{template} changed"
     asked, made_with = field_of(record, "modules", dict), field_of(run, "modules", dict)
     for path in sorted(asked.keys() | made_with.keys()):
+        if f"{path} {asked.get(path, 'none')}" in made_before:
+            continue
         if asked.get(path) != made_with.get(path) and f"{path} {made_with.get(path)}" not in same_code:
             changes[path] = f"{path} changed"
     return changes

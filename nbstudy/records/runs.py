@@ -36,6 +36,7 @@ from nbstudy.records.history import History, read_history
 from nbstudy.records.lease import Lease
 from nbstudy.records.states import Asked, Made, State, compare, decide
 from nbstudy.study.configurations import NAME
+from nbstudy.study.modules import hashes_of
 from nbstudy.study.study import Study
 from nbstudy.study.template import Template, says_the_same
 from nbstudy.words import counted
@@ -419,10 +420,15 @@ def changed_code(task: Task, directory: Path) -> dict[str, str]:
         return {}
     template = task.context.template
     changes = {}
-    if not template.is_same_code(run["code"], log_of(task.name, directory, run)):
+    made_before = run.get("accepted", [])  # what it was made with before something else was accepted
+    if template.hash not in made_before and not template.is_same_code(
+        run["code"], log_of(task.name, directory, run)
+    ):
         changes[template.file] = f"{template.file} changed"
-    hashes = run.get("modules", {})
+    hashes, today = run.get("modules", {}), hashes_of(template.modules)
     for path in sorted(template.modules.keys() | hashes.keys()):
+        if f"{path} {today.get(path, 'none')}" in made_before:
+            continue
         if not is_same_module(template, path, hashes.get(path, ""), directory):
             changes[path] = f"{path} changed"
     return changes

@@ -124,6 +124,10 @@ def changed_threads(asked: Asked, run: dict[str, Any]) -> dict[str, str]:
     """Say that a run was made with another number of threads, as in "threads 1 -> 4"."""
     if asked.threads is None or threads_of(run) == asked.threads:
         return {}
+    if f"threads {asked.threads}" in run.get(
+        "accepted", []
+    ):  # it was made with these, before others were accepted
+        return {}
     return {THREADS: f"threads {threads_of(run)} -> {asked.threads}"}
 
 

@@ -744,6 +744,7 @@ def test_accepted_threads_are_on_record_in_all_that_goes_on_from_them(task: Task
     attempts.accept_run(more)
     assert runs.find(more).state is State.COMPLETE
     assert read_run(more.place)["accepted"] == ["threads 1"]
+    assert runs.find(task).state is State.COMPLETE  # what was accepted is undone
     longer = with_steps(more, 8)
     assert runs.find(longer).reason == "steps 4 -> 8, resumes after epoch 4"
     assert read_run(attempts.begin_attempt(longer, cores=1, environment={}))["accepted"] == ["threads 1"]
@@ -758,6 +759,7 @@ def test_changed_module_can_be_accepted(task: Task) -> None:
     assert runs.find(today).state is State.COMPLETE
     was = attempts.hashes_of({"helper.py": "x = 1\n"})["helper.py"]
     assert read_run(today.place)["accepted"] == [f"helper.py {was}"]
+    assert runs.find(with_modules(task, {"helper.py": "x = 1\n"})).state is State.COMPLETE  # as it was made
     later = with_modules(with_code(task, "x = 3"), {"more.py": ""})
     attempts.accept_run(later)
     now = attempts.hashes_of({"helper.py": "x = 2\n"})["helper.py"]

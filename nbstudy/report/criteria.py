@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nbstudy.decision.elimination import Choice, best_epoch
+from nbstudy.decision.elimination import Choice
 from nbstudy.decision.metrics import Metric, written
 from nbstudy.records.results import Results
 from nbstudy.report.markdown import Markdown, listed, number, plain, show_texts, table_of_many
@@ -20,13 +20,12 @@ LOOK_FOR = (
 
 @dataclass(frozen=True)
 class Stopping:
-    """The run for which it matters most when it is stopped."""
+    """The candidate for which it matters most when its runs are stopped."""
 
     name: str
     metric: Metric
-    best: float
-    epoch: int | None  # that has it
-    settled: float
+    best: float  # of its best epoch, the mean over the runs that it is judged by
+    settled: float  # the mean over the same runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +78,7 @@ def show(criteria: Criteria) -> None:
 
 # --- what there is to say ---
 def stopping_time(results: Results, rankings: Sequence[Ranking]) -> Stopping | None:
-    """Find the run for which it matters most when it is stopped, where there are epochs."""
+    """Find the candidate for which it matters most when its runs are stopped, where there are epochs."""
     if not results.is_by_epoch(results.metric):
         return None
     by_settled, by_best_epoch, *_ = rankings
@@ -89,9 +88,9 @@ def stopping_time(results: Results, rankings: Sequence[Ranking]) -> Stopping | N
     if not rises:
         return None
     name = max(rises, key=rises.__getitem__)
-    metric = by_settled.metric
-    best, epoch = best_epoch(results.values(name, metric.name), metric)
-    return Stopping(name, metric, best, epoch, by_settled.values[name])
+    if not rises[name]:
+        return None
+    return Stopping(name, by_settled.metric, by_best_epoch.values[name], by_settled.values[name])
 
 
 # --- the table ---
@@ -162,8 +161,8 @@ def are(names: Collection[str]) -> str:
 
 
 def when_to_stop(stopping: Stopping) -> str:
-    """Say for which run it matters most when it is stopped."""
-    best = f"was {written(stopping.best)} at epoch {stopping.epoch}"
+    """Say for which candidate it matters most when its runs are stopped."""
+    best = f"was {written(stopping.best)} at its best epoch"
     change = f"{best} and settled at {written(stopping.settled)}"
     whose = f"{plain(stopping.name)}: its {plain(stopping.metric)}"
     return f"The stopping time matters most for {whose} {change}."

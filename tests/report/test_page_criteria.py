@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
+import pytest
+
 from nbstudy.decision.metrics import metric_called
 from nbstudy.records.results import Results
 from nbstudy.report.criteria import Criteria, criteria_compared, criteria_line, table_of_criteria
 from nbstudy.report.rankings import ranking_of, rankings_of
-from planted import rows
+from planted import Planted, rows
 from told import criteria_of
 
 
@@ -30,7 +35,7 @@ def test_criteria_that_would_choose_otherwise_are_named(results: Results) -> Non
         "",
         "- By best val_loss, near is ahead of good by more than chance explains.",
         "- By settled val_accuracy, far is ahead of good by more than chance explains.",
-        "- The stopping time matters most for near: its val_loss was 0.2000 at epoch 4 and settled at 0.3350.",
+        "- The stopping time matters most for near: its val_loss was 0.2000 at its best epoch and settled at 0.3350.",
     ]
     assert text.startswith(
         "**Another criterion would choose otherwise:** by best val_loss and settled val_accuracy it would be near; "
@@ -44,3 +49,19 @@ def test_criteria_that_agree_say_so(results: Results) -> None:
     same = "**Each criterion chooses the same:** settled val_loss and settled val_cross_entropy."
     assert criteria_line(Criteria(results, results.choose(), by_loss)) == same
     assert criteria_line(Criteria(results, results.choose(), by_loss[:1])) == ""
+
+
+def test_stopping_time_is_told_of_the_runs_that_are_judged(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path, "notebooks: {run: train.ipynb}\nconfigurations: {a: {replicates: 2}, b: {units: 8}}\n"
+    )
+    study.run("a", [0.5, 0.1, 0.3])
+    study.run("a_seed_1", [0.5, 0.3, 0.5])
+    study.run("b", [0.5, 0.45, 0.45])
+    stopping = criteria_of(study.load()).stopping
+    assert stopping is not None and stopping.name == "a"
+    assert (stopping.best, stopping.settled) == pytest.approx((0.2, 0.4))
+    for name in ("a", "a_seed_1", "b"):
+        shutil.rmtree(study.outputs / name)
+        study.run(name, [0.5, 0.4, 0.3])
+    assert criteria_of(study.load()).stopping is None  # which makes no difference

@@ -1,0 +1,34 @@
+"""Fixtures: the template tiny.ipynb, and a task of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from left import FAILING_STUDY
+from nbstudy.records.lease import Lease
+from nbstudy.records.runs import Context, Task
+from nbstudy.study.template import Template, read_template
+from project import Once, Project
+
+
+@pytest.fixture(scope="session")
+def template(make_project: Callable[[], Project]) -> Template:
+    """The template tiny.ipynb."""
+    return read_template(make_project().root / "notebooks" / "tiny.ipynb")
+
+
+@pytest.fixture
+def task(template: Template, tmp_path: Path) -> Task:
+    """A task of four steps with outputs of its own, in which nothing has run."""
+    context = Context(template, "steps", None, Lease(tmp_path / "mine", "nobody"))
+    return Task("long", template.defaults | {"steps": 4}, 4e9, context)
+
+
+@pytest.fixture(scope="session")
+def failed(once: Once) -> Project:
+    """A project whose costliest run, the first of three, has failed; tests only read it."""
+    study = FAILING_STUDY
+    return once("failed", lambda project: project.run(project.study(study), "--jobs", "1", status=1))

@@ -120,10 +120,22 @@ def recorded_environments(runs: Mapping[str, Run]) -> dict[str, dict[str, str]]:
     """
     there = [run for run in runs.values() if run.state is not State.MISSING]
     recorded = {run.name: run.recorded_environment for run in there if run.recorded_environment}
+    if any("instructions" not in environment for environment in recorded.values()):
+        recorded = without_what_is_unknown(recorded)
     own = {run.name: run.own_environment for run in there if run.own_environment}
     if own and len(recorded) < len(there):
         return own
     return recorded
+
+
+def without_what_is_unknown(recorded: Mapping[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Leave out what an earlier version did not record of some run, variables aside: nobody knows that it differs."""
+    known = [set(environment) for environment in recorded.values()]
+    for_all = set.intersection(*known)
+    return {
+        name: {key: value for key, value in environment.items() if key in for_all or is_variable(key)}
+        for name, environment in recorded.items()
+    }
 
 
 def environments(loaded: Loaded) -> str:
@@ -131,11 +143,10 @@ def environments(loaded: Loaded) -> str:
     made = [environment.values for environment in loaded.environments]
     if not made:
         return ""
-    keys = differing_keys(made)
-    if not keys:
-        known = [name for name in made[0] if all(name in environment for environment in made)]
-        versions = [f"{name} {made[0][name]}" for name in known]
+    if len(made) == 1:
+        versions = [f"{name} {value}" for name, value in made[0].items()]
         return f"Runs were made with {listed(versions, most=len(versions))}."
+    keys = differing_keys(made)
     rows = []
     for environment in loaded.environments:
         differing = {key: environment.values.get(key, "") for key in keys}
@@ -150,11 +161,4 @@ def differing_keys(environments: Sequence[Mapping[str, str]]) -> list[str]:
     keys: dict[str, None] = {}
     for environment in environments:
         keys.update(dict.fromkeys(environment))
-    differing = []
-    for key in keys:
-        values = {environment.get(key) for environment in environments}
-        if not is_variable(key):  # of a library that some did not record nobody knows that it differs
-            values.discard(None)
-        if len(values) > 1:
-            differing.append(key)
-    return differing
+    return [key for key in keys if len({environment.get(key) for environment in environments}) > 1]

@@ -281,8 +281,9 @@ def describe_environment(imports: Iterable[str]) -> dict[str, str]:
     The versions are those of the libraries that it imports, by their names.
     """
     found = {"processor": processor(), "python": platform.python_version()}
-    if instructions():
-        found["instructions"] = " ".join(instructions())
+    vector_instructions = " ".join(instructions())
+    if vector_instructions:
+        found["instructions"] = vector_instructions
     for name, installed in installed_versions(libraries_of(BASE.union(imports))).items():
         if installed != "missing":
             found[name] = installed
@@ -301,9 +302,8 @@ def libraries_of(imports: Iterable[str]) -> list[str]:
     providers = providers_of_packages()
     libraries = set()
     for name in imports:
-        for provider in providers.get(
-            name, [name]
-        ):  # one installed with `pip install -e` may list no package
+        # one installed with `pip install -e` may list no package
+        for provider in providers.get(name, [name]):
             if normalized(provider) == normalized(name):
                 libraries.add(name)
             else:

@@ -15,21 +15,9 @@ import nbstudy
 from nbstudy.checks import StudyError
 from nbstudy.files import write_json
 from nbstudy.records.results import Results, load_results
-from planted import ROOT, Planted, half_filled, without_replicates
+from planted import ROOT, Planted, without_replicates
 
 TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    """A half-filled study with replicates; tests only read it."""
-    return half_filled(tmp_path_factory.mktemp("planted"))
-
-
-@pytest.fixture(scope="module")
-def results(planted: Planted) -> Results:
-    """What the half-filled study left."""
-    return planted.load()
 
 
 def test_study_says_its_test_set_and_whether_it_is_a_quick_look(results: Results, tmp_path: Path) -> None:

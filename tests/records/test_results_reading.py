@@ -16,21 +16,9 @@ from nbstudy.records.results import Results, load_results
 from nbstudy.records.scores import scores_of
 from nbstudy.records.states import State
 from nbstudy.report.rankings import ranking_of
-from planted import DAMAGES, WITHOUT_REPLICATES, Planted, half_filled
+from planted import DAMAGES, WITHOUT_REPLICATES, Planted
 
 TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    """A half-filled study with replicates; tests only read it."""
-    return half_filled(tmp_path_factory.mktemp("planted"))
-
-
-@pytest.fixture(scope="module")
-def results(planted: Planted) -> Results:
-    """What the half-filled study left."""
-    return planted.load()
 
 
 # --- which run counts ---

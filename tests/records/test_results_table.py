@@ -16,21 +16,9 @@ from nbstudy.records.runs import describe_progress
 from nbstudy.records.scores import scores_of
 from nbstudy.report.factors import shortest
 from nbstudy.report.rankings import rankings_of, watched_metrics
-from planted import COLUMNS, EPOCHS, Planted, half_filled
+from planted import COLUMNS, EPOCHS, Planted
 
 TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    """A half-filled study with replicates; tests only read it."""
-    return half_filled(tmp_path_factory.mktemp("planted"))
-
-
-@pytest.fixture(scope="module")
-def results(planted: Planted) -> Results:
-    """What the half-filled study left."""
-    return planted.load()
 
 
 # --- the table ---

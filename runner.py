@@ -87,7 +87,7 @@ def main(
     outputs = from_here(directory or OUTPUTS / study.directory)
     check_outputs(study, outputs, named=directory is not None)
 
-    lease = Lease(outputs, holder=f"{os.getpid()} {time.time_ns()}")
+    lease = Lease.of_this_process(outputs)
     context = Context(
         study.template,
         study.lengthens,
@@ -139,6 +139,7 @@ def run_as_it_unfolds(
     errors: list[str] = []
     failed: set[str] = set()
     while True:
+        hosts.context.lease.check()
         # after `find`, which adds to the record what is the same code
         write_json(hosts.context.lease.outputs / "study.json", unfolded.study.record())
         check_decidable(unfolded)
@@ -155,6 +156,7 @@ def run_as_it_unfolds(
         check_decidable(unfolded)
         if not study.unfolds:
             return unfolded, errors
+        hosts.context.lease.check()
         failed |= {task.name for task in left if not unfolded.findings[task.name].state.is_done}
         unfolded = unfold(study, hosts.context, put_in_order)
 

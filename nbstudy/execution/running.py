@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TimeRemainingColumn
 
 from nbstudy.execution.host import Slots
-from nbstudy.execution.pools import Hosts, Pool
+from nbstudy.execution.pools import Hosts
 from nbstudy.execution.work import run_attempt
 from nbstudy.records.attempts import promote, record_error
 from nbstudy.records.runs import Finding, Task, describe_progress, history_of, read_run, why_incomplete
@@ -34,8 +34,9 @@ def run_all(
     """
     hosts.awaits_runs = True
     with Display(len(tasks)) as display:
-        execution = Execution(tasks, findings, predicted, hosts.pool, display, why_in_vain)
+        execution = Execution(tasks, findings, predicted, hosts, display, why_in_vain)
         while execution.is_under_way():
+            hosts.context.lease.check()
             slots = hosts.ready()
             execution.take_back_from_lost_hosts(slots)
             execution.submit(slots)
@@ -61,7 +62,7 @@ class Execution:
         tasks: list[Task],
         findings: Mapping[str, Finding],
         predicted: Mapping[str, float],
-        pool: Pool,
+        hosts: Hosts,
         display: Display,
         why_in_vain: Callable[[Task], str],
     ) -> None:
@@ -70,7 +71,8 @@ class Execution:
         self.errors: list[str] = []
         self.findings = findings
         self.predicted = predicted
-        self.pool = pool
+        self.pool = hosts.pool
+        self.lease = hosts.context.lease
         self.display = display
         self.why_in_vain = why_in_vain
 
@@ -105,6 +107,7 @@ class Execution:
         """Conclude the tasks that are done, after a moment's wait for one."""
         done, _ = wait(self.running, timeout=1, return_when=FIRST_COMPLETED)
         for future in done:
+            self.lease.check()  # of runs that another runner holds, none is concluded here
             submission = self.running.pop(future)
             task = submission.task
             error, news = conclude(task, future)

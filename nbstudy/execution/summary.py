@@ -75,6 +75,7 @@ def execute_summary(study: Study, summary: Path, shows: str, hosts: Hosts) -> st
         lease.is_held,
         package_source(),
     ).result()
+    lease.check()
     if error:
         return f"{log.name}: {error} ({log})"
     notebook = read_json(log)

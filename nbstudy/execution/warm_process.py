@@ -341,7 +341,7 @@ def serve(channel: Connection, parent: int, imported: Imported, lock: Path, hold
 def is_held(lock: Path, holder: str) -> bool:
     """Tell whether the runner still holds the study, as `Lease.is_held` does."""
     with suppress(OSError):
-        return lock.read_text(encoding="utf-8") == holder
+        return lock.read_text(encoding="utf-8", errors="replace") in (holder, "")
     return True
 
 

@@ -45,7 +45,9 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
     if before:
         number = int(before[-1].name) + 1
     attempt = task.incomplete / str(number)
-    attempt.mkdir(parents=True)
+    for directory in (task.incomplete.parent, task.incomplete):  # in outputs that are there, and not anew
+        directory.mkdir(exist_ok=True)
+    attempt.mkdir()
     run: dict[str, Any] = {
         "format": FORMAT,
         "configuration": task.name,

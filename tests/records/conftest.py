@@ -25,7 +25,9 @@ def template(make_project: Callable[[], Project]) -> Template:
 @pytest.fixture
 def task(template: Template, tmp_path: Path) -> Task:
     """A task of four steps with outputs of its own, in which nothing has run."""
-    context = Context(template, "steps", None, Lease(tmp_path / "mine", "nobody"))
+    outputs = tmp_path / "mine"
+    outputs.mkdir()
+    context = Context(template, "steps", None, Lease(outputs, "nobody"))
     return Task("long", template.defaults | {"steps": 4}, 4e9, context)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +50,46 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Replace a JSON file in one step."""
-    partial = path.with_name(f"partial.{path.name}")
+    """Replace a JSON file in one step, which a power loss does not undo; leave nothing else where that fails."""
+    partial = partial_of(path)
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    # half of a surrogate pair, as a kernel's error may hold, has no UTF-8; its backslash escape is JSON too
-    partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-    partial.replace(path)
+    try:
+        # half of a surrogate pair, as a kernel's error may hold, has no UTF-8; its backslash escape is JSON too
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+        sync(partial)
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+    sync(path.parent)
+
+
+def partial_of(path: Path) -> Path:
+    """Return the file that is written before it replaces another one; a kill may leave it."""
+    return path.with_name(f"partial.{path.name}")
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a directory, are on the disk, where its file system can say so."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # of directories, on some
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_all(directory: Path) -> None:
+    """Wait until a directory with all that is in it is on the disk."""
+    for place, _, files in os.walk(directory):
+        for file in files:
+            path = Path(place, file)
+            if path.is_file() and not path.is_symlink():
+                sync(path)
+        sync(Path(place))
 
 
 def has_hash(content: bytes, digest: str) -> bool:

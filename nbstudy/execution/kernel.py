@@ -73,17 +73,26 @@ def execute(
     def is_wanted(is_ending: bool = False) -> bool:
         return (is_ending or time.monotonic() <= deadline) and is_awaited()
 
+    text = notebook.read_bytes()
     for _ in range(TRIES):
         outcome, has_begun = execute_once(
             notebook, directory, parameters, share, is_wanted, modules or {}, warm
         )
         if has_begun or not outcome.error or not is_awaited():
             break
+        try:
+            notebook.write_bytes(text)  # which papermill has written, and a full disk may have cut
+        except OSError:
+            break
     if outcome.error and time.monotonic() > deadline:
         outcome = Outcome(f"TimeoutError: took longer than {timeout:g} minutes")
     if outcome != Outcome() and not is_awaited():
         outcome = Outcome("interrupted: nobody waits for this run any more")
-    finish_log(notebook, share.threads, outcome.error)
+    try:
+        finish_log(notebook, share.threads, outcome.error)
+    except OSError as failure:  # of a full disk: what went wrong before is told, if anything did
+        if not outcome.error:
+            outcome = Outcome(in_one_line(type(failure).__name__, str(failure)))
     return outcome
 
 

@@ -21,7 +21,7 @@ from nbstudy.execution.host import (
 )
 from nbstudy.execution.kernel import execute, remove_dead_sockets, warm_up
 from nbstudy.execution.warm import WarmProcess
-from nbstudy.records.attempts import begin_attempt, finish_attempt
+from nbstudy.records.attempts import begin_attempt, finish_attempt, mend_attempt
 from nbstudy.records.lease import Lease
 from nbstudy.records.runs import Context, Task
 from nbstudy.study.modules import names_of
@@ -37,6 +37,7 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
     share = Share(slots[host], task.context.threads)
     environment = describe_environment(task.context.template.imports)
     attempt = begin_attempt(task, share.busy_cores, environment)
+    record = (attempt / "run.json").read_bytes()
 
     def is_awaited() -> bool:
         return is_wanted() and task.is_awaited(attempt)
@@ -56,8 +57,12 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
         ).result()
     if not is_awaited():
         return attempt.name, "interrupted", None
-    finish_attempt(attempt, time.monotonic() - started, outcome.error, outcome.ending)
-    return attempt.name, outcome.error, news_of(warm, host)
+    error = mend_attempt(attempt, f"{task.name}.ipynb", record, outcome.error)
+    try:
+        finish_attempt(attempt, time.monotonic() - started, error, outcome.ending)
+    except OSError as failure:  # of a full disk: what went wrong before is told, if anything did
+        error = error or f"{type(failure).__name__}: {failure}"
+    return attempt.name, error, news_of(warm, host)
 
 
 def warm_up_for(context: Context, share: Share) -> WarmProcess | None:

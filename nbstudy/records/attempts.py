@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nbstudy.files import CHECKPOINT, FORMAT, hash_of, write_json
+from nbstudy.files import CHECKPOINT, FORMAT, hash_of, partial_of, read_json, sync, sync_all, write_json
 from nbstudy.records.runs import (
     MODULES,
     Task,
@@ -29,6 +29,10 @@ from nbstudy.records.states import changed_threads, is_variable, threads_of
 from nbstudy.study.modules import hashes_of, write_modules
 
 ATTEMPTS_KEPT = 2  # of one configuration, the one that begins included
+RECORDS = (
+    "run.json",
+    partial_of(Path("run.json")).name,
+)  # the runner's own, the second one where it was killed
 
 
 def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
@@ -88,7 +92,7 @@ def carry_over(start: Path, attempt: Path, checkpoint: str) -> None:
     for path in sorted(start.iterdir(), key=lambda path: path.name != checkpoint):
         if path.is_dir():
             shutil.copytree(path, attempt / path.name, symlinks=True)
-        elif path.is_file() and path.suffix != ".ipynb" and path.name != "run.json":
+        elif path.is_file() and path.suffix != ".ipynb" and path.name not in RECORDS:
             shutil.copy2(path, attempt / path.name)
 
 
@@ -147,6 +151,43 @@ def finish_attempt(attempt: Path, seconds: float, error: str | None, ending: str
     write_json(attempt / "run.json", run | end)
 
 
+def mend_attempt(attempt: Path, log: str, record: bytes, error: str | None) -> str | None:
+    """Put back the record of an attempt whose template changed it; return what went wrong with the attempt.
+
+    That is its error, or what the template did to what is the runner's: the directory, `run.json` and the log.
+    """
+    if attempt.is_symlink() or not attempt.is_dir():
+        error = "the template removed the directory of its run; let it remove no more than it wrote"
+    elif not (attempt / log).is_file():
+        error = f"the template removed {log}, the log of its run; let it write and remove other files"
+    if not is_as_written(attempt / "run.json", record):
+        error = error or "the template changed run.json, which is the runner's; let it write another file"
+        put_back(attempt, record)
+    if not error and not read_json(attempt / log).get("cells"):
+        error = f"the template changed {log}, the log of its run; let it write another file"
+    return error
+
+
+def is_as_written(file: Path, content: bytes) -> bool:
+    """Tell whether a file is there and holds what was written to it."""
+    with suppress(OSError):
+        return file.is_file() and not file.is_symlink() and file.read_bytes() == content
+    return False
+
+
+def put_back(attempt: Path, record: bytes) -> None:
+    """Write the record of an attempt anew, whatever is in its place, as far as the disk allows."""
+    file = attempt / "run.json"
+    with suppress(OSError):
+        if attempt.is_symlink() or attempt.is_file():
+            attempt.unlink()
+        attempt.mkdir(exist_ok=True)
+        if file.is_dir() and not file.is_symlink():
+            shutil.rmtree(file)
+        file.unlink(missing_ok=True)  # a link would be written through
+        file.write_bytes(record)
+
+
 def record_error(attempt: Path, error: str) -> None:
     """Record why an attempt failed that could not say so itself, as far as the disk allows."""
     run = read_run(attempt)
@@ -156,29 +197,40 @@ def record_error(attempt: Path, error: str) -> None:
 
 
 def promote(task: Task, attempt: Path) -> None:
-    """Move a successful attempt to its final place; the old result stays until then."""
+    """Move a successful attempt to its final place; the old result stays until then.
+
+    A power loss finds either of them whole: all that is renamed is on the disk before.
+    """
+    sync_all(attempt)
     hashes = {}
-    others = ("run.json", CHECKPOINT, task.context.checkpoint)
+    others = (*RECORDS, CHECKPOINT, task.context.checkpoint)
     for path in attempt.iterdir():
         if path.is_file() and path.name not in others:
             hashes[path.name] = hash_of(path.read_bytes())
     write_json(attempt / "run.json", read_run(attempt) | {"files": hashes})
+    for other in task.attempts():
+        if other != attempt:
+            shutil.rmtree(other, ignore_errors=True)
     if task.place.exists():
         task.place.rename(task.incomplete / "replaced")
     attempt.rename(task.place)
-    shutil.rmtree(task.incomplete)
+    sync(task.incomplete)
+    sync(task.place.parent)
+    shutil.rmtree(task.incomplete, ignore_errors=True)  # what stays is removed at the next start
 
 
 def finish_promotion(task: Task) -> None:
     """Complete a promotion that was cut short, at whatever point."""
     replaced = task.incomplete / "replaced"
     if replaced.exists() and task.place.exists():
-        shutil.rmtree(task.incomplete)
+        shutil.rmtree(task.incomplete, ignore_errors=True)
     attempts = task.attempts()
     if attempts and can_be_promoted(task, attempts[-1]):
         promote(task, attempts[-1])
     elif replaced.exists():
         replaced.rename(task.place)
+    with suppress(OSError):  # it holds attempts, or is not there
+        task.incomplete.rmdir()
 
 
 def can_be_promoted(task: Task, attempt: Path) -> bool:

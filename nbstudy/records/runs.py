@@ -27,6 +27,7 @@ from nbstudy.files import (
     has_hash,
     hash_of,
     is_in_git,
+    partial_of,
     read_json,
     read_object,
     read_record,
@@ -145,9 +146,13 @@ class Task:
         return attempts_in(self.incomplete)
 
     def is_awaited(self, attempt: Path) -> bool:
-        """Tell whether the runner still waits for an attempt: it holds the study, and none is newer."""
+        """Tell whether the runner still waits for an attempt: it holds the study, and none is newer or complete.
+
+        The directory of the attempt itself may be gone: its template may have removed it.
+        """
         with suppress(OSError):
-            return self.context.lease.is_held() and self.attempts()[-1:] == [attempt]
+            newer = [each for each in self.attempts() if int(each.name) > int(attempt.name)]
+            return self.context.lease.is_held() and self.incomplete.exists() and not newer
         return True
 
 
@@ -472,7 +477,8 @@ def check_outputs(study: Study, outputs: Path, named: bool) -> None:
             found = {path.name for path in outputs.iterdir()}
     except OSError as error:
         fail(str(outputs), f"cannot hold runs: {error.strerror}; name a directory")
-    if named and found - {".lock", ".lock.marker"} and "study.json" not in found:
+    ours = {".lock", ".lock.marker", partial_of(record).name}  # which a kill or a full disk may leave
+    if named and found - ours and "study.json" not in found:
         fail(str(outputs), "holds other things and no study.json; name a new or an empty directory")
 
 

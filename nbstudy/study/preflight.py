@@ -79,9 +79,16 @@ def check_flops(value: Any, place: str) -> float:
 
 def check_checkpoint(value: Any, place: str) -> str:
     """Return the name of the file that a run resumes from, or refuse it."""
-    if not isinstance(value, str) or not NAME.fullmatch(value) or value in OWN_FILES:
+    if (
+        not isinstance(value, str)
+        or not NAME.fullmatch(value)
+        or value in OWN_FILES
+        or value.endswith(".ipynb")
+    ):
         others = ", ".join(sorted(OWN_FILES))
-        fail(place, f"must be the name of a file in the run's directory, not {shorten(value)}, {others}")
+        fail(
+            place, f"must be the name of a file in the run's directory, not {shorten(value)}, {others}, a log"
+        )
     return value
 
 

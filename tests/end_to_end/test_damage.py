@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import click
@@ -57,6 +57,22 @@ def test_full_disk_fails_the_run_and_keeps_the_others(project: Project, small_di
     assert "bad: 9 epochs" in project.run(*arguments)
 
 
+def test_directory_named_by_hand_is_ours_after_its_disk_was_full(project: Project, small_disk: Path) -> None:
+    study, here = project.study(TINY_STUDY), small_disk / "here"
+    here.mkdir()
+    (here / ".lock").write_bytes(bytes(100))  # room for who holds it
+    filler = small_disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    printed = project.run(study, "--outputs", str(here), status=1)
+    assert "No space left on device" in printed and "Traceback" not in printed
+    filler.unlink()
+    (here / "partial.study.json").write_text("{")  # as a kill leaves it
+    assert "2 runs took" in project.run(study, "--outputs", str(here))
+    assert not list(here.glob("partial.*"))
+
+
 def test_read_only_outputs_are_said(project: Project, small_disk: Path) -> None:
     study = project.study(TINY_STUDY)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
@@ -76,6 +92,32 @@ def test_outputs_are_blamed_for_the_faults_of_their_disk_alone(
         raise OSError(number, os.strerror(number))
     assert expected in raised.value.message
     assert ("mine" in raised.value.message) is (number == errno.ENOSPC)
+
+
+# --- what a template does to what is the runner's ---
+OF_THE_RUNNER = {
+    "changes": ('Path("run.json").write_text("{}")', "the template changed run.json, which is the runner's"),
+    "removes": ('Path("run.json").unlink()', "the template changed run.json, which is the runner's"),
+    "leaves": ("import shutil; shutil.rmtree(Path.cwd())", "the template removed the directory of its run"),
+    "moves": ('Path.cwd().rename("../moved")', "the template removed the directory of its run"),
+    "logs": (
+        'Path("logs.ipynb").unlink(); Path("logs.ipynb").mkdir()',
+        "the template removed logs.ipynb, the log of its run",
+    ),
+}
+
+
+def test_damage_by_a_template_fails_its_run_in_words(project: Project) -> None:
+    damages = {name: code for name, (code, _) in OF_THE_RUNNER.items()}
+    done = f"exec({damages!r}.get(text, ''))"
+    project.edit("tiny.ipynb", 'if text == "fail"', f'{done}\nif text == "fail"')
+    lines = "".join(f"  {name}: {{text: {name}}}\n" for name in damages)
+    study = project.study(TINY_STUDY + lines)
+    printed = project.run(study, status=1)
+    planned = project.run(study, "--dry-run")
+    for name, (_, words) in OF_THE_RUNNER.items():
+        assert f"{name}: {words}" in printed and re.search(rf"{name} +unfinished .*{words}", planned)
+    assert "short: 2 epochs" in printed and f"{len(damages)} failed" in printed, printed
 
 
 # --- complete runs ---

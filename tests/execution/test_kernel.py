@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import gzip
 import json
@@ -579,3 +580,15 @@ def test_log_that_a_full_disk_left_is_kept_as_it_is(tmp_path: Path, left: str | 
         log.write_text(left)
     finish_log(log, 1, "OSError: [Errno 28] No space left on device")
     assert not log.exists() if left is None else log.read_text() == left
+
+
+def test_first_error_of_a_full_disk_is_the_one_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_half(notebook: nbformat.NotebookNode, path: str) -> None:
+        Path(path).write_text(nbformat.writes(notebook)[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr("papermill.engines.write_ipynb", write_half)
+    error = execute(tmp_path, "1")
+    assert error and "No space left on device" in error

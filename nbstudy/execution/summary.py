@@ -10,7 +10,8 @@ import click
 
 from nbstudy.execution.pools import Hosts
 from nbstudy.files import ROOT, hash_of, read_json, write_json
-from nbstudy.records.runs import Finding, Task, extras, read_run
+from nbstudy.records.record import read_run
+from nbstudy.records.runs import Finding, Task, extras
 from nbstudy.study.study import Study
 
 PACKAGE = ROOT / "nbstudy"
@@ -26,6 +27,7 @@ SHOWING = (
     "nbstudy/records/outputs.py",
     "nbstudy/records/parameters.py",
     "nbstudy/records/reading.py",
+    "nbstudy/records/record.py",
     "nbstudy/records/results.py",
     "nbstudy/records/rounds.py",
     "nbstudy/records/rungs.py",

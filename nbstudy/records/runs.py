@@ -7,7 +7,6 @@ Nothing is written here; attempts.py does that.
 
 from __future__ import annotations
 
-import os
 import shlex
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
@@ -16,9 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
-from nbstudy.checks import fail
 from nbstudy.decision.elimination import lost_after, measured
 from nbstudy.decision.metrics import deciding
 from nbstudy.files import (
@@ -27,43 +23,21 @@ from nbstudy.files import (
     has_hash,
     hash_of,
     is_in_git,
-    partial_of,
     read_json,
     read_object,
-    read_record,
 )
 from nbstudy.numbers import as_count, is_number
 from nbstudy.records.history import History, read_history
 from nbstudy.records.lease import Lease
+from nbstudy.records.record import MODULES, attempts_in, is_there, log_of, read_run, record_of
 from nbstudy.records.states import Asked, Made, State, compare, decide
-from nbstudy.study.configurations import NAME
 from nbstudy.study.modules import hashes_of
 from nbstudy.study.study import Study
 from nbstudy.study.template import Template, says_the_same
 from nbstudy.words import counted
 
-MODULES = "modules"  # the directory of a run that keeps the sources of the modules it imported
 ARCHIVES = {".keras", ".zip", ".npz"}  # the checkpoints that can be told whole by their content
 NUMBERS_SHOWN = 3  # of result.json, for a run without a history
-FIELDS: dict[str, Any] = {  # of run.json, without which a run is not known
-    "parameters": dict,
-    "code": str,
-    "started": str,
-    "seconds": float,
-    "attempts": int,
-    "finished": bool,
-    "error": str | None,
-    "flops": float,
-    "cores": int,
-}
-OPTIONAL_FIELDS: dict[str, type] = {  # which records of earlier versions, or of unfinished runs, lack
-    "modules": dict,
-    "environment": dict,
-    "environment_changes": list,
-    "files": dict,
-    "accepted": list,
-    "threads": int,
-}
 
 
 @dataclass(frozen=True)
@@ -165,43 +139,37 @@ def tasks_of(study: Study, context: Context) -> dict[str, Task]:
 
 
 # --- what a directory holds ---
-def attempts_in(incomplete: Path) -> list[Path]:
-    """Return the directories of a configuration's attempts, oldest first."""
-    attempts = [path for path in incomplete.glob("*") if path.name.isdecimal()]
-    return sorted(attempts, key=lambda path: int(path.name))
-
-
-def read_run(directory: Path) -> dict[str, Any]:
-    """Return what run.json says of a run or an attempt, empty where it is missing or damaged."""
-    run = read_record(directory / "run.json")
-    for field, kind in FIELDS.items():
-        if not isinstance(run.get(field, ...), kind):
-            return {}
-    for field, kind in OPTIONAL_FIELDS.items():
-        if not isinstance(run.get(field, kind()), kind):
-            return {}
-    return run
-
-
 def history_of(directory: Path) -> History:
     """Return what the history.csv of a run or an attempt says."""
     return read_history(directory, read_run(directory))
 
 
-def log_of(name: str, directory: Path, run: dict[str, Any]) -> Path:
-    """Return the log of a run by its run.json: a directory that was renamed keeps it under the earlier name."""
-    earlier = run.get("configuration")
-    if isinstance(earlier, str) and NAME.fullmatch(earlier):
-        name = earlier
-    return directory / f"{name}.ipynb"
+def damaged_files(directory: Path, run: dict[str, Any], files: Collection[str] | None = None) -> list[str]:
+    """Return the files of a complete run, or those of some, that are not as they were; a log may have been saved again.
 
-
-def damaged_files(directory: Path, run: dict[str, Any]) -> list[str]:
-    """Return the files of a complete run that are not as they were; a log may have been saved again.
-
-    What git and editors do to line ends is no damage.
+    What git and editors do to line ends is no damage. A history without a hash is damaged where it is empty.
     """
-    return [name for name, digest in run.get("files", {}).items() if not is_intact(directory / name, digest)]
+    hashes = run.get("files", {})
+    damaged = []
+    for name, digest in hashes.items():
+        if (files is None or name in files) and not is_intact(directory / name, digest):
+            damaged.append(name)
+    has_succeeded = run.get("finished") and not run["error"]
+    if HISTORY not in hashes and has_succeeded and is_empty(directory / HISTORY):
+        damaged.append(HISTORY)
+    return damaged
+
+
+def is_empty(file: Path) -> bool:
+    """Tell whether a file is there and holds nothing, as a power loss may leave it."""
+    with suppress(OSError):
+        return file.is_file() and not file.stat().st_size
+    return False
+
+
+def is_lost(history: Path) -> bool:
+    """Tell whether a history is there and says nothing: what was trained beside it cannot be gone on from."""
+    return history.exists() and not history_of(history.parent).epochs
 
 
 def is_intact(file: Path, digest: str) -> bool:
@@ -325,9 +293,14 @@ def extras(names: Collection[str], outputs: Path) -> list[str]:
 def find(task: Task) -> Finding:
     """Find what is on disk for a configuration."""
     place = made_in(task, task.place)
+    if not place.is_current:
+        place = left_by_promotion(task, place)
     state, decisive = decide(place, made_in_attempts(task))
     if state.is_done:
-        return Finding(state, left=0.0)
+        reason = ""
+        if place.directory != task.place:
+            reason = f"lies in {place.directory.as_posix()}, and is put in its place at the next start"
+        return Finding(state, reason, left=0.0)
 
     usable = usable_directories(task)
     start = resume_point(task, usable)
@@ -362,17 +335,50 @@ def cure_of_damage(place: Made) -> list[str]:
     return [f"if it was committed `git restore {files}` brings it back"]
 
 
+def left_by_promotion(task: Task, place: Made) -> Made:
+    """Return the complete run where a promotion that was cut short left it, else what is in its place."""
+    attempts = task.attempts()
+    if attempts and can_be_promoted(task, attempts[-1]):
+        return made_in(task, attempts[-1])
+    replaced = task.incomplete / "replaced"
+    if replaced.exists() and not is_there(task.place):
+        return made_in(task, replaced)
+    return place
+
+
+def can_be_promoted(task: Task, attempt: Path) -> bool:
+    """Tell whether an attempt is complete, and was made with today's parameters and code."""
+    run = read_run(attempt)
+    if not run.get("finished") or run["error"] or differences(task, attempt):
+        return False
+    return why_incomplete(task, attempt) is None
+
+
 def made_in(task: Task, directory: Path) -> Made:
     """Return what lies in a directory of a configuration, beside what is asked for now."""
-    run = read_run(directory)
+    run = record_of(task.name, directory)
+    damaged = damaged_files(directory, run)
+    if run and not read_run(directory):
+        damaged.append("run.json")
+        is_attempt = directory.parent == task.incomplete
+        if not is_attempt and is_short(directory, run.get("parameters", {}).get(task.context.lengthens)):
+            damaged.append(HISTORY)
     return compare(
         task.asked,
         directory,
         run,
         changed_code(task, directory),
-        damaged_files(directory, run),
+        damaged,
         ended_after,
     )
+
+
+def is_short(directory: Path, epochs: Any) -> bool:
+    """Tell whether a history that is there has fewer epochs than a run was made with, and no result says why."""
+    if not (directory / HISTORY).exists() or ended_after(directory) is not None:
+        return False
+    found = history_of(directory).epochs
+    return not found or (is_number(epochs) and found < epochs)
 
 
 def made_in_attempts(task: Task) -> Iterator[Made]:
@@ -390,7 +396,7 @@ def usable_directories(task: Task) -> list[Path]:
 def resume_point(task: Task, usable: list[Path]) -> Path | None:
     """Return the newest of these directories that has a whole checkpoint: what the next attempt begins with."""
     for directory in usable:
-        if is_whole(directory / task.context.checkpoint):
+        if is_whole(directory / task.context.checkpoint) and not is_lost(directory / HISTORY):
             return directory
     return None
 
@@ -408,6 +414,8 @@ def starting_over(task: Task, usable: list[Path]) -> str:
     checkpoint = task.context.checkpoint
     if not usable or task.context.lengthens is None:
         return "starts over"
+    if is_whole(usable[0] / checkpoint):
+        return f"starts over: {HISTORY} is damaged"
     if (usable[0] / checkpoint).exists():
         return f"starts over: {checkpoint} is damaged"
     return f"starts over: {checkpoint} is not here"
@@ -420,7 +428,7 @@ def differences(task: Task, directory: Path) -> list[str]:
 
 def changed_code(task: Task, directory: Path) -> dict[str, str]:
     """Say by file whether the template, and which modules that it imports, are not those that made a run."""
-    run = read_run(directory)
+    run = record_of(task.name, directory)
     if not run:
         return {}
     template = task.context.template
@@ -459,42 +467,3 @@ def is_same_module(template: Template, path: str, digest: str, directory: Path) 
             if has_hash(was, digest):
                 known[key] = says_the_same([was.decode()], [source])
     return known.get(key, False)
-
-
-# --- what must not be overwritten ---
-def check_outputs(study: Study, outputs: Path, named: bool) -> None:
-    """Refuse to write where another study's runs lie, or where a directory named by hand holds other things."""
-    record = outputs / "study.json"
-    there = read_record(record)
-    if record.exists() and not there:
-        click.echo(f"{record} is damaged: running writes it anew")
-    if there and (there.get("name"), there.get("overrides")) != (study.name, study.overrides):
-        fail(str(outputs), "holds another study or other overrides; name another directory")
-    found: set[str] = set()
-    try:
-        check_way(outputs)
-        if outputs.exists():
-            found = {path.name for path in outputs.iterdir()}
-    except OSError as error:
-        fail(str(outputs), f"cannot hold runs: {error.strerror}; name a directory")
-    ours = {".lock", ".lock.marker", partial_of(record).name}  # which a kill or a full disk may leave
-    if named and found - ours and "study.json" not in found:
-        fail(str(outputs), "holds other things and no study.json; name a new or an empty directory")
-
-
-def check_way(outputs: Path) -> None:
-    """Refuse what is in the way of a study's directories: a file, or a link to nothing."""
-    for path in [outputs / "incomplete", outputs, *outputs.parents]:
-        if path.is_symlink() and not path.exists():
-            target = path.readlink()
-            fail(str(path), f"is a link to {target}, which is not there; make it, or remove the link")
-        if path.exists() and not path.is_dir():
-            fail(str(path), "is no directory and cannot hold runs; move it, or name another with --outputs")
-
-
-def check_place(outputs: Path, name: str) -> None:
-    """Refuse to replace a directory that is no run."""
-    place = outputs / name
-    traces = (place / "run.json", place / f"{name}.ipynb")
-    if os.path.lexists(place) and not any(trace.exists() for trace in traces):
-        fail(str(place), "is in the way and holds no run; move it, or rename the configuration")

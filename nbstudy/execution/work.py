@@ -21,6 +21,7 @@ from nbstudy.execution.host import (
 )
 from nbstudy.execution.kernel import execute, remove_dead_sockets, warm_up
 from nbstudy.execution.warm import WarmProcess
+from nbstudy.files import read_json
 from nbstudy.records.attempts import begin_attempt, finish_attempt, mend_attempt
 from nbstudy.records.lease import Lease
 from nbstudy.records.runs import Context, Task
@@ -105,10 +106,10 @@ def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> s
     error = execute(log, outputs, {}, Share(jobs), context.lease.is_held).error
     if error:
         return f"{name}: {error} ({log})"
-    if (outputs / name).exists():  # the log of an earlier preparation says the same
+    if read_json(outputs / name).get("cells"):  # the log of an earlier preparation says the same
         log.unlink()
     else:
-        log.rename(outputs / name)
+        log.replace(outputs / name)
     return None
 
 

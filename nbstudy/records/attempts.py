@@ -12,7 +12,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nbstudy.files import CHECKPOINT, FORMAT, hash_of, partial_of, read_json, sync, sync_all, write_json
+from nbstudy.files import (
+    CHECKPOINT,
+    FORMAT,
+    HISTORY,
+    hash_of,
+    partial_of,
+    read_json,
+    sync,
+    sync_all,
+    write_json,
+)
 from nbstudy.records.record import MODULES, read_run, record_of
 from nbstudy.records.runs import (
     Task,
@@ -67,12 +77,17 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "finished": False,
         "error": None,
+        "resumed_after": 0,  # epochs
     }
     if start is not None:
         carry_over(start, attempt, task.context.checkpoint)
         before = record_of(task.name, start)
         run["environment_changes"] = environment_changes(start, before, environment)
         run["accepted"] = before.get("accepted", [])
+        carried = history_of(start)
+        run["resumed_after"] = carried.epochs
+        if carried.cut_short is not None:
+            run["cut_history"] = hash_of((start / HISTORY).read_bytes())
     if usable and (start is not None or usable[0] != task.place):
         run |= spent_on(usable[0], record_of(task.name, usable[0]))
     run["attempts"] += 1

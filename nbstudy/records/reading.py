@@ -170,7 +170,9 @@ def left_by_promotion(place: Made, incomplete: Path, asked: Asked, record: dict[
     """Return the complete run where a promotion that was cut short left it, else what is in its place."""
     for attempt in attempts_in(incomplete)[-1:]:
         made = made_in(attempt, incomplete.name, asked, record)
-        if "files" in made.run and made.is_current:  # of which the promotion wrote hashes before it renamed
+        has_succeeded = made.run and made.run["finished"] and not made.run["error"]
+        # the hashes of its files are written before anything is renamed
+        if has_succeeded and made.run.get("files") and made.is_current:
             return made
     replaced = incomplete / "replaced"
     if replaced.exists() and not is_there(place.directory):

@@ -30,6 +30,8 @@ OPTIONAL_FIELDS: dict[str, type] = {  # which records of earlier versions, or of
     "files": dict,
     "accepted": list,
     "threads": int,
+    "resumed_after": int,
+    "cut_history": str,
 }
 
 

@@ -318,10 +318,22 @@ def find(task: Task) -> Finding:
             reason += f", {beginning}"
         return Finding(state, reason, left, start is not None)
     if not place.run:
-        return Finding(state, ", ".join([*place.outdated.values(), *cure_of_damage(place)]))
+        reasons = [*place.outdated.values(), *cure_of_damage(place), *unknown_attempt(task)]
+        return Finding(state, ", ".join(reasons))
     damages = [f"{name} is damaged" for name in place.damaged]
     reason = ", ".join([*place.outdated.values(), *damages, *cure_of_damage(place), beginning])
     return Finding(state, reason, left, start is not None)
+
+
+def unknown_attempt(task: Task) -> list[str]:
+    """Name the newest attempt where nothing says any more what made it; empty where that is known, or there is none."""
+    for attempt in task.attempts()[-1:]:
+        if is_there(attempt) and not record_of(task.name, attempt):
+            files = f"run.json and {task.name}.ipynb"
+            return [
+                f"starts over: {files} in {attempt.as_posix()} are damaged, and nothing says what made it"
+            ]
+    return []
 
 
 def cure_of_damage(place: Made) -> list[str]:
@@ -395,10 +407,21 @@ def usable_directories(task: Task) -> list[Path]:
 
 def resume_point(task: Task, usable: list[Path]) -> Path | None:
     """Return the newest of these directories that has a whole checkpoint: what the next attempt begins with."""
+    if usable and was_in_vain(task, usable[0]):
+        return None
     for directory in usable:
         if is_whole(directory / task.context.checkpoint) and not is_lost(directory / HISTORY):
             return directory
     return None
+
+
+def was_in_vain(task: Task, attempt: Path) -> bool:
+    """Tell whether an attempt resumed, added nothing, and lacks epochs: its history had lost what its checkpoint has."""
+    run = read_run(attempt)
+    before = run.get("resumed_after")
+    if not before or not run["error"] or run["error"] != why_incomplete(task, attempt):
+        return False
+    return history_of(attempt).epochs <= int(before)
 
 
 def interrupt(attempt: Path) -> str:

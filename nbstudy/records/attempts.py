@@ -216,21 +216,24 @@ def promote(task: Task, attempt: Path) -> None:
 
     A power loss finds either of them whole: all that is renamed is on the disk before.
     """
-    sync_all(attempt)
     hashes = {}
     others = (*RECORDS, CHECKPOINT, task.context.checkpoint)
     for path in attempt.iterdir():
         if path.is_file() and path.name not in others:
             hashes[path.name] = hash_of(path.read_bytes())
     write_json(attempt / "run.json", read_run(attempt) | {"files": hashes})
-    for other in task.attempts():
-        if other != attempt:
-            shutil.rmtree(other, ignore_errors=True)
-    if task.place.exists():
+    sync_all(attempt)
+    earlier = [each for each in task.attempts() if each != attempt]
+    if earlier:
+        sync(task.incomplete)
+    for each in earlier:
+        shutil.rmtree(each, ignore_errors=True)
+    replaces = task.place.exists()
+    if replaces:
         task.place.rename(task.incomplete / "replaced")
     attempt.rename(task.place)
-    sync(task.incomplete)
-    sync(task.place.parent)
+    if replaces:  # then something is about to be removed that lay here
+        sync(task.place.parent)
     shutil.rmtree(task.incomplete, ignore_errors=True)  # what stays is removed at the next start
 
 

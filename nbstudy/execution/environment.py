@@ -44,6 +44,43 @@ SAID_BELOW = "stderr-below"
 
 THE_END = "nbstudy_end"  # the type of a kernel's last message
 
+# What runs in a kernel before it has any socket: IPython's settings, which are Python.
+#
+# ipykernel 7.4 (iostream.py, _setup_pipe_in) takes what a forked child prints at a TCP port of 127.0.0.1, whatever the
+# kernel's own sockets are, and keeps in memory what anybody on the host sends there. A socket among its others stands
+# in for that port.
+CONFIG = """
+def have_no_port():
+    import os, zmq
+    from ipykernel.iostream import IOPubThread
+    from zmq.eventloop.zmqstream import ZMQStream
+
+    def address(outputs):
+        return outputs.socket.last_endpoint.decode().rpartition("/")[0] + "/{children}"
+
+    def listen(outputs):
+        outputs._pipe_uuid = os.urandom(16)
+        socket = outputs.socket.context.socket(zmq.PULL)
+        socket.linger = 0
+        socket.bind(address(outputs))
+        outputs._pipe_in = ZMQStream(socket, outputs.io_loop)
+        outputs._pipe_in.on_recv(outputs._handle_pipe_msg)
+
+    def speak(outputs):
+        context = zmq.Context()  # of the forked child, where threads of the kernel's are gone
+        socket = context.socket(zmq.PUSH)
+        socket.linger = 3000  # milliseconds, in which it arrives or is dropped
+        socket.connect(address(outputs))
+        return context, socket
+
+    IOPubThread._setup_pipe_in = listen
+    IOPubThread._setup_pipe_out = speak
+
+
+have_no_port()
+"""
+CHILDREN = "children"  # the name of that socket
+
 # What runs in a kernel before its first cell.
 #
 # ZeroMQ drops what a cell puts out, and the news that it has ended, where more than 1000 messages wait to be fetched:
@@ -221,10 +258,12 @@ def kernel_environment(
 
 
 def ipython_directory(private: Path) -> Path:
-    """Make an IPython directory with this project's start-up file and without the settings of anybody."""
+    """Make an IPython directory with this project's settings and start-up file, and without the settings of anybody."""
     directory = private / "ipython"
-    startup = directory / "profile_default" / "startup"
+    profile = directory / "profile_default"
+    startup = profile / "startup"
     startup.mkdir(parents=True)
+    (profile / "ipython_kernel_config.py").write_text(CONFIG.format(children=CHILDREN), encoding="utf-8")
     source = STARTUP.format(said=str(private / SAID), said_below=str(private / SAID_BELOW), the_end=THE_END)
     (startup / "nbstudy.py").write_text(source, encoding="utf-8")
     return directory

@@ -27,7 +27,7 @@ from typing import Any
 
 import psutil
 
-from nbstudy.execution.environment import SAID_BELOW, kernel_environment
+from nbstudy.execution.environment import CHILDREN, SAID_BELOW, kernel_environment
 from nbstudy.execution.host import Share
 from nbstudy.execution.last_words import Stderr, how_it_ended, plain, why_it_died
 from nbstudy.execution.log import ENGINE, finish_log, register_engine
@@ -391,7 +391,7 @@ def socket_place() -> Path:
             temporary_directory(place) as directory,
             socket.socket(socket.AF_UNIX) as trial,
         ):
-            trial.bind(str(directory / "ipc-5"))  # fails where the path is longer than some hundred bytes
+            trial.bind(str(directory / CHILDREN))  # fails where the path is longer than some hundred bytes
             return place
     message = f"no socket can be made in any of {', '.join(map(str, places()))}: set TMPDIR to a short path"
     raise OSError(message)

@@ -290,18 +290,20 @@ def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None
 
 
 def kernels_of(process: psutil.Process) -> list[psutil.Process]:
-    """Return the kernels that a runner or a worker has running."""
+    """Return the kernels that a runner or a worker has running, each the child of its guard."""
     found = []
     for child in process.children(recursive=True):
         with contextlib.suppress(psutil.Error):  # of one that is ending
-            if "ipykernel_launcher" in child.cmdline() or (is_warm(child) and is_warm(child.parent())):
+            guard = child.parent()
+            is_kernel = is_warm(child) or "ipykernel_launcher" in child.cmdline()
+            if is_kernel and guard and guard.name() == "nbstudy-guard":
                 found.append(child)
     return found
 
 
-def is_warm(process: psutil.Process | None) -> bool:
-    """Tell whether a process is a warm process, or a kernel that it forked."""
-    return process is not None and any("warm_process.py" in word for word in process.cmdline())
+def is_warm(process: psutil.Process) -> bool:
+    """Tell whether a process is a warm process, or a kernel that it forked or the guard of one."""
+    return any("warm_process.py" in word for word in process.cmdline())
 
 
 def warm_processes_of(process: psutil.Process) -> list[psutil.Process]:

@@ -19,7 +19,7 @@ from nbstudy.execution.host import (
     describe_environment,
     installed_versions,
 )
-from nbstudy.execution.kernel import execute, remove_dead_sockets, warm_up
+from nbstudy.execution.kernel import execute, remove_what_is_left, warm_up
 from nbstudy.execution.warm import WarmProcess
 from nbstudy.records.attempts import begin_attempt, finish_attempt
 from nbstudy.records.lease import Lease
@@ -86,7 +86,7 @@ def current_host(slots: Slots) -> tuple[str, Callable[[], bool]]:
 
 def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> str | None:
     """Make a host ready, for runs or the summary alone; return why it cannot run anything, None if it can."""
-    remove_dead_sockets()
+    remove_what_is_left()
     error = why_unfit(context.lease, context.versions or {}) or allow_open_files(jobs)
     if not error and awaits_runs:
         warm_up_for(context, Share(jobs, context.threads))  # while the notebook is executed

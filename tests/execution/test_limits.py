@@ -13,7 +13,7 @@ import pytest
 
 from nbstudy.execution import host, limits
 from nbstudy.execution.limits import ADDRESSES, FILES, TASKS, TASKS_OF_A_THREAD, allow, possible_jobs
-from project import TINY_STUDY, Project, as_stranger
+from project import STRANGER, TINY_STUDY, Project, as_stranger
 
 ONE_RUN = TASKS[0] + TASKS[1]
 
@@ -75,7 +75,7 @@ def test_container_of_few_processes_has_fewer_runs_at_a_time(project: Project, c
 @pytest.mark.usefixtures("two_gpus")
 def test_user_of_few_processes_has_fewer_runs_at_a_time(project: Project) -> None:
     """Root has no such limit."""
-    limited = [*as_stranger(), *ulimit(f"-u {ONE_RUN + 4}")]
+    limited = [*as_stranger(STRANGER + 1), *ulimit(f"-u {ONE_RUN + 4}")]
     limit = "more processes and threads of this user"
     assert_refused(run_limited(project, *limited, options=("--jobs", "2")), 2, limit, "ulimit -u`) by ")
     done = run_limited(project, *limited)

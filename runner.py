@@ -15,6 +15,7 @@ import click
 
 from nbstudy.checks import Interrupted, fail
 from nbstudy.execution.host import Share, default_jobs, installed_versions, required_libraries
+from nbstudy.execution.limits import possible_jobs
 from nbstudy.execution.places import open_pool
 from nbstudy.execution.plan import (
     describe_duration,
@@ -82,7 +83,12 @@ def main(
             "--timeout", f"must be a number of minutes above 0, not {timeout:g}; without it nothing is ended"
         )
     study = load_study(from_here(study_file), overrides)
-    share = Share(jobs or default_jobs(study.threads), study.threads)
+    why_fewer = None
+    if not jobs:
+        jobs, why_fewer = possible_jobs(default_jobs(study.threads), study.threads)
+    if why_fewer and not scheduler:
+        click.echo(why_fewer)
+    share = Share(jobs, study.threads)
     for note in study.notes:
         click.echo(note)
     outputs = from_here(directory or OUTPUTS / study.directory)

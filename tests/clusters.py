@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from project import PATIENCE, ROOT, read, wait_for
+from project import PATIENCE, ROOT, ended_with_the_tests, read, wait_for
 
 # Hides the nbstudy of the checkout, however it is installed, as where `-e .` was left out of requirements.txt.
 # A copy of nbstudy elsewhere, as the one that travels with a task, is found.
@@ -77,7 +77,7 @@ class Cluster:
         """Start a scheduler or a worker."""
         place = self.root / f"{kind}{len(self.started)}"
         place.mkdir()
-        command = [*prefix, sys.executable, "-m", "dask", kind, *options]
+        command = [*prefix, *ended_with_the_tests("KILL"), sys.executable, "-m", "dask", kind, *options]
         with (place / "log").open("w") as log:
             process = subprocess.Popen(
                 command, cwd=place, env=self.environment | environment, stdout=log, stderr=log

@@ -193,7 +193,7 @@ class Project:
     def run(self, *arguments: str, status: int = 0) -> str:
         """Run the runner; return all that it printed."""
         done = subprocess.run(
-            self.command(*arguments),
+            [*ended_with_the_tests(), *self.command(*arguments)],
             cwd=self.root,
             capture_output=True,
             text=True,
@@ -242,6 +242,7 @@ class Runner(subprocess.Popen[str]):
     def __init__(self, command: list[str], directory: Path, log: Path) -> None:
         self.log = log
         with log.open("w", encoding="utf-8") as file:
+            command = [*ended_with_the_tests(), *command]
             super().__init__(command, cwd=directory, text=True, stdout=file, stderr=subprocess.STDOUT)
 
     def printed(self) -> str:
@@ -254,12 +255,19 @@ class Runner(subprocess.Popen[str]):
         return self.printed()
 
 
+def ended_with_the_tests(how: str = "TERM") -> list[str]:
+    """Return what precedes a command that is to end when the process of the tests does, however that ends."""
+    if sys.platform != "linux" or not shutil.which("setpriv"):
+        return []
+    return ["setpriv", "--pdeathsig", how]
+
+
 STRANGER = 54321  # the id of a user without an account
 
 
-def as_stranger() -> list[str]:
+def as_stranger(number: int = STRANGER) -> list[str]:
     """Return what precedes a command of a user without an account, who reads all but writes only what is its own."""
-    command = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"]
+    command = ["setpriv", f"--reuid={number}", f"--regid={number}", "--clear-groups"]
     for kind in ("inh", "ambient"):
         command.append(f"--{kind}-caps=-all,+dac_read_search")
     try:
@@ -290,18 +298,20 @@ def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None
 
 
 def kernels_of(process: psutil.Process) -> list[psutil.Process]:
-    """Return the kernels that a runner or a worker has running."""
+    """Return the kernels that a runner or a worker has running, each the child of its guard."""
     found = []
     for child in process.children(recursive=True):
         with contextlib.suppress(psutil.Error):  # of one that is ending
-            if "ipykernel_launcher" in child.cmdline() or (is_warm(child) and is_warm(child.parent())):
+            guard = child.parent()
+            is_kernel = is_warm(child) or "ipykernel_launcher" in child.cmdline()
+            if is_kernel and guard and guard.name() == "nbstudy-guard":
                 found.append(child)
     return found
 
 
-def is_warm(process: psutil.Process | None) -> bool:
-    """Tell whether a process is a warm process, or a kernel that it forked."""
-    return process is not None and any("warm_process.py" in word for word in process.cmdline())
+def is_warm(process: psutil.Process) -> bool:
+    """Tell whether a process is a warm process, or a kernel that it forked or the guard of one."""
+    return any("warm_process.py" in word for word in process.cmdline())
 
 
 def warm_processes_of(process: psutil.Process) -> list[psutil.Process]:

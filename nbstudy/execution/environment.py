@@ -44,6 +44,47 @@ SAID_BELOW = "stderr-below"
 
 THE_END = "nbstudy_end"  # the type of a kernel's last message
 
+# What runs in a kernel before it has any socket: IPython's settings, which are Python.
+#
+# A kernel with a guard, as all have on Linux, needs no thread that looks whether its parent is alive.
+#
+# ipykernel 7.4 (iostream.py, _setup_pipe_in) takes what a forked child prints at a TCP port of 127.0.0.1, whatever the
+# kernel's own sockets are, and keeps in memory what anybody on the host sends there. A socket among its others stands
+# in for that port.
+CONFIG = """
+def have_no_port():
+    import os, zmq
+    from ipykernel.iostream import IOPubThread
+    from zmq.eventloop.zmqstream import ZMQStream
+
+    def address(outputs):
+        return outputs.socket.last_endpoint.decode().rpartition("/")[0] + "/{children}"
+
+    def listen(outputs):
+        outputs._pipe_uuid = os.urandom(16)
+        socket = outputs.socket.context.socket(zmq.PULL)
+        socket.linger = 0
+        socket.bind(address(outputs))
+        outputs._pipe_in = ZMQStream(socket, outputs.io_loop)
+        outputs._pipe_in.on_recv(outputs._handle_pipe_msg)
+
+    def speak(outputs):
+        context = zmq.Context()  # of the forked child, where threads of the kernel's are gone
+        socket = context.socket(zmq.PUSH)
+        socket.linger = 3000  # milliseconds, in which it arrives or is dropped
+        socket.connect(address(outputs))
+        return context, socket
+
+    IOPubThread._setup_pipe_in = listen
+    IOPubThread._setup_pipe_out = speak
+
+
+have_no_port()
+if __import__("sys").platform == "linux":
+    get_config().IPKernelApp.parent_handle = 0
+"""
+CHILDREN = "children"  # the name of that socket
+
 # What runs in a kernel before its first cell.
 #
 # ZeroMQ drops what a cell puts out, and the news that it has ended, where more than 1000 messages wait to be fetched:
@@ -61,6 +102,10 @@ THE_END = "nbstudy_end"  # the type of a kernel's last message
 # registers when it is imported, to a segmentation fault. What a run can lose are files that it has left open: they are
 # finished here, if there are any. (No Python promises that a `__del__` is called at its end.)
 #
+# ipykernel 7.4 (iostream.py, _event_pipe) makes a socket for each thread when it first puts something out. A cell may
+# have taken all the open files that there are, and then nothing would be heard of the kernel again: its own threads
+# have theirs before, and a few files are left for its end.
+#
 # ipykernel 7.4 ends children first (kernelbase.py, _progressively_terminate_all_children): with SIGTERM such as
 # multiprocessing waits for, and then it waits 14 seconds, twice, for all that nobody has asked for their status since.
 # It is told not to; whoever started the kernel ends what it leaves.
@@ -75,6 +120,11 @@ def set_up():
     shell = get_ipython()
     outputs = shell.kernel.iopub_thread
     outputs.schedule(partial(outputs.socket.set, XPUB_NODROP, 1))
+    can_put_out = threading.Event()
+    outputs.schedule(partial(outputs.schedule, can_put_out.set))
+    can_put_out.wait()
+    for thread in (shell.kernel.control_thread, shell.kernel.shell_channel_thread):
+        thread.io_loop.add_callback(outputs.schedule, can_put_out.set)
 
     stderr = sys.stderr
     stderr.echo = open({said!r}, "a", buffering=1)
@@ -90,6 +140,7 @@ def set_up():
                 stderr.write(words)
 
     def pass_on_always():
+        stderr.write("")
         while True:
             pass_on()
             time.sleep(0.2)
@@ -160,6 +211,8 @@ def set_up():
                 each.flush()
 
     def finish():
+        for descriptor in spare:
+            os.close(descriptor)
         weakref.finalize._exitfunc()  # three that Python registered before `end`, so that they would come after it
         if "multiprocessing.util" in sys.modules:
             sys.modules["multiprocessing.util"]._exit_function()
@@ -181,6 +234,7 @@ def set_up():
     for each in list(weakref.finalize._registry):  # of what was imported before this kernel was forked
         each.atexit = False
     known = files_being_written()
+    spare = [os.open(os.devnull, os.O_RDONLY) for _ in range(8)]
     atexit.register(end)
 
 
@@ -221,10 +275,12 @@ def kernel_environment(
 
 
 def ipython_directory(private: Path) -> Path:
-    """Make an IPython directory with this project's start-up file and without the settings of anybody."""
+    """Make an IPython directory with this project's settings and start-up file, and without the settings of anybody."""
     directory = private / "ipython"
-    startup = directory / "profile_default" / "startup"
+    profile = directory / "profile_default"
+    startup = profile / "startup"
     startup.mkdir(parents=True)
+    (profile / "ipython_kernel_config.py").write_text(CONFIG.format(children=CHILDREN), encoding="utf-8")
     source = STARTUP.format(said=str(private / SAID), said_below=str(private / SAID_BELOW), the_end=THE_END)
     (startup / "nbstudy.py").write_text(source, encoding="utf-8")
     return directory

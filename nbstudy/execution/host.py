@@ -6,7 +6,6 @@ import math
 import os
 import platform
 import re
-import resource
 import socket
 import stat
 import subprocess
@@ -25,8 +24,6 @@ from nbstudy.files import ROOT
 Slots = dict[str, int]  # the runs at a time of each host, by name
 THIS_MACHINE = ""  # its name among hosts
 MEMORY_OF_A_RUN = 1.2e9  # bytes at most, as tests/benchmark measures it
-FILES_OF_A_RUN = 40  # that the runner has open for each run, 32 measured: mostly the sockets of its kernel
-FILES_BESIDES = 24  # that it has open besides, 4 measured
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 
@@ -75,7 +72,7 @@ def default_jobs(threads: int) -> int:
 # Read here because `dask.system` and `distributed.system` round quotas up, look at fewer places, and take a second
 # to import.
 def own_cgroups(controller: str) -> list[Path]:
-    """Return the control groups that limit this process's "cpu" or "memory", of version 1 and 2, innermost first.
+    """Return the control groups that limit this process's "cpu", "memory" or "pids", of version 1 and 2, innermost first.
 
     Limits of outer groups hold too. A container may see its own group as the outermost one.
     """
@@ -124,22 +121,6 @@ def available_memory() -> float:
                     left += int(cached[1])
                 least = min(least, left)
     return least
-
-
-def allow_open_files(jobs: int) -> str | None:
-    """Let this process open the files that so many runs at a time need; say why it cannot, None if it can."""
-    needed = FILES_BESIDES + jobs * FILES_OF_A_RUN
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return None
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-    except (OSError, ValueError):
-        return (
-            f"allows {hard} open files, and {jobs} runs at a time need {needed}: "
-            f"raise the limit (`ulimit -n {needed}`), or run fewer at a time"
-        )
-    return None
 
 
 # --- shares ---

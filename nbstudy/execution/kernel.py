@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,11 +28,13 @@ from typing import Any
 
 import psutil
 
-from nbstudy.execution.environment import SAID_BELOW, kernel_environment
+from nbstudy.execution.environment import CHILDREN, SAID_BELOW, kernel_environment
+from nbstudy.execution.guarded import GuardedKernel, end_what_is_left
 from nbstudy.execution.host import Share
 from nbstudy.execution.last_words import Stderr, how_it_ended, plain, why_it_died
 from nbstudy.execution.log import ENGINE, finish_log, register_engine
-from nbstudy.execution.warm import WarmProcess, forking_provisioner, warm_process
+from nbstudy.execution.provisioner import provisioner_of
+from nbstudy.execution.warm import WarmProcess, warm_process
 from nbstudy.files import hash_of
 from nbstudy.records.lease import Lease
 
@@ -115,9 +118,9 @@ def execute_once(
         ):
             environment = kernel_environment(private, settings, modules)
             stderr = Stderr(private)
-            with private_kernel(sockets, environment, private / SAID_BELOW, is_wanted, warm) as kernel:
+            with private_kernel(sockets, private, environment, is_wanted, warm) as kernel:
                 error = run_cells(notebook, directory, parameters, kernel, stderr, progress)
-                outcome = Outcome(error, kernel.ending)
+            outcome = Outcome(error, "; ".join(kernel.ending) or None)
     except OSError as failure:  # directories that cannot be made
         outcome = Outcome(in_one_line(type(failure).__name__, str(failure)))
     return outcome, progress.begun
@@ -228,15 +231,15 @@ def in_one_line(name: str, message: str) -> str:
 @contextmanager
 def private_kernel(
     sockets: Path,
+    private: Path,
     environment: dict[str, str],
-    stderr: Path,
     is_wanted: Callable[..., bool],
     warm: WarmProcess | None,
 ) -> Iterator[Any]:
     """Yield the manager of a kernel, not yet started; nothing of it is left at the end."""
     from jupyter_core.utils import ensure_event_loop
 
-    kernel = manager_class()(sockets, environment, stderr, is_wanted, warm)
+    kernel = manager_class()(sockets, private, environment, is_wanted, warm)
     try:
         yield kernel
     finally:
@@ -278,8 +281,8 @@ def manager_class() -> type[Any]:
         def __init__(
             self,
             sockets: Path,
+            private: Path,
             environment: dict[str, str],
-            stderr: Path,
             is_wanted: Callable[..., bool],
             warm: WarmProcess | None,
         ) -> None:
@@ -288,14 +291,16 @@ def manager_class() -> type[Any]:
                 ip=f"{sockets}/ipc",
                 connection_file=f"{sockets}/connection",
                 client_factory=PromptClient,
+                context=sockets_of_a_kernel(),
             )
+            self.private = private
             self.environment = environment
-            self.stderr = stderr.open("ab")
+            self.stderr = (private / SAID_BELOW).open("ab")
             self.is_wanted = is_wanted
             self.warm = warm
             self.clients: list[Any] = []
             self.latest_end = float("inf")
-            self.ending: str | None = None  # how it ended, where it did not as it was asked to
+            self.ending: list[str] = []  # how it ended, where it did not as it was asked to
 
         @property
         def kernel_spec(self) -> KernelSpec:
@@ -306,9 +311,9 @@ def manager_class() -> type[Any]:
             )
 
         async def _async_pre_start_kernel(self, **options: Any) -> Any:
-            if self.warm and self.provisioner is None:
-                self.provisioner = forking_provisioner(
-                    self.warm, self.is_wanted, parent=self, kernel_spec=self.kernel_spec
+            if self.provisioner is None:
+                self.provisioner = provisioner_of(
+                    self.private, self.is_wanted, self.warm, parent=self, kernel_spec=self.kernel_spec
                 )
             return await super()._async_pre_start_kernel(
                 env=self.environment,
@@ -318,8 +323,7 @@ def manager_class() -> type[Any]:
             )
 
         def client(self, **options: Any) -> Any:
-            client = super().client(**options)
-            client.context.rcvhwm = 0  # however many outputs wait, the kernel need not
+            client = super().client(**options, context=self.context)
             self.clients.append(client)
             return client
 
@@ -343,24 +347,55 @@ def manager_class() -> type[Any]:
                 provisioner: Any = self.provisioner
                 status = await provisioner.poll()
                 if status:
-                    self.ending = f"after its last cell, its kernel {how_it_ended(status)}"
+                    self.ending.append(f"after its last cell, its kernel {how_it_ended(status)}")
                 return False
             if time.monotonic() < self.latest_end:
                 return True
-            self.ending = f"its kernel did not end within {END} seconds of its last cell, and was killed"
+            self.ending.append(
+                f"its kernel did not end within {END} seconds of its last cell, and was killed"
+            )
             return False
 
         async def end(self) -> None:
-            """End the process and all sockets, which garbage collection could wait for without an end."""
+            """End the process, what it has started, and all sockets."""
             await self._async_kill_kernel()
             for client in self.clients:
                 with suppress(zmq.ZMQError):
                     client.stop_channels()
-                client.context.destroy(linger=0)
             await self._async_cleanup_resources()
+            self.context.destroy(linger=0)
             self.stderr.close()
+            alive = still_alive(self.provisioner and self.provisioner.kernel, self.private)
+            if alive:
+                self.ending.append(f"what it has started is still alive: process {', '.join(alive)}")
 
     return PrivateKernel
+
+
+def still_alive(kernel: GuardedKernel | None, private: Path) -> list[str]:
+    """Return what is still alive of what a kernel with a private directory has started, once it has ended."""
+    if kernel is None or kernel.alive is None:
+        return end_what_is_left(private)
+    return kernel.alive
+
+
+def sockets_of_a_kernel() -> Any:
+    """Return a context of ZeroMQ for the sockets of one kernel; all contexts of this process share their threads."""
+    import zmq.asyncio
+
+    class SharingContext(zmq.asyncio.Context):
+        def term(self) -> None:
+            """Leave the threads to the other kernels."""
+
+    # Not a global of this room: what travels by value to a worker has others each time.
+    with vars(sys).setdefault("nbstudy_lock_of_sockets", threading.Lock()):
+        shared = vars(sys).get("nbstudy_sockets")
+        if shared is None:
+            shared = vars(sys)["nbstudy_sockets"] = zmq.Context()
+            shared.max_sockets = shared.get(zmq.SOCKET_LIMIT)
+    context = SharingContext(shadow=shared)
+    context.rcvhwm = 0  # however many outputs wait, the kernel need not
+    return context
 
 
 def warm_up(notebook: str, own_modules: set[str], share: Share, lease: Lease) -> WarmProcess | None:
@@ -400,7 +435,7 @@ def socket_place() -> Path:
             temporary_directory(place) as directory,
             socket.socket(socket.AF_UNIX) as trial,
         ):
-            trial.bind(str(directory / "ipc-5"))  # fails where the path is longer than some hundred bytes
+            trial.bind(str(directory / CHILDREN))  # fails where the path is longer than some hundred bytes
             return place
     message = f"no socket can be made in any of {', '.join(map(str, places()))}: set TMPDIR to a short path"
     raise OSError(message)
@@ -412,13 +447,18 @@ def places() -> list[Path]:
     return [Path(name) for name in dict.fromkeys(names)]
 
 
-def remove_dead_sockets() -> None:
-    """Remove the directories that runners on this host left which were killed."""
+def remove_what_is_left() -> None:
+    """Remove the directories that runners on this host left which were killed, and end what their kernels started."""
+    left = []
     for place in places():
-        for left in place.glob(f"{directory_prefix()}*"):
-            pid = left.name.removeprefix(directory_prefix()).split("-")[0]
+        for directory in place.glob(f"{directory_prefix()}*"):
+            pid = directory.name.removeprefix(directory_prefix()).split("-")[0]
             if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-                shutil.rmtree(left, ignore_errors=True)
+                left.append(directory)
+    if left:
+        end_what_is_left(*left)
+    for directory in left:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def directory_prefix() -> str:

@@ -13,7 +13,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from nbstudy.checks import fail
-from nbstudy.execution.host import THIS_MACHINE, Share, Slots, allow_open_files
+from nbstudy.execution.host import THIS_MACHINE, Share, Slots
+from nbstudy.execution.limits import allow
 from nbstudy.execution.pools import Pool
 from nbstudy.records.runs import Context
 
@@ -31,9 +32,9 @@ def open_pool(context: Context, share: Share, scheduler: str | None) -> Abstract
 def this_machine(share: Share) -> Iterator[Pool]:
     """Run a number of runs at a time on this machine, each of which has such a share of it."""
     jobs = share.jobs
-    error = allow_open_files(jobs)
+    error = allow(jobs, share.threads)
     if error:
-        fail("--jobs", f"this machine {error}")
+        fail(f"--jobs {jobs}", f"this machine {error}")
     with ThreadPoolExecutor(jobs) as executor:
 
         def submit(hosts: list[str], *call: Any) -> Future[Any]:

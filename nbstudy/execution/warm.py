@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nbstudy.execution.guarded import ForkedKernel, end_what_is_left, write_guard
 from nbstudy.execution.last_words import with_last_words
 from nbstudy.records.lease import Lease
 
@@ -59,6 +58,7 @@ class WarmProcess:
         self.lock = threading.Lock()  # a request at a time
         program = private / "warm_process.py"
         program.write_text(PROGRAM, encoding="utf-8")
+        write_guard(private)
         self.channel, theirs = Pipe()
         self.process = subprocess.Popen(
             [
@@ -163,6 +163,9 @@ class WarmProcess:
                     message = f"no kernel was forked within {PATIENCE} seconds"
                     raise Unfit(message)
                 number = json.loads(self.channel.recv_bytes())
+                if number is None:
+                    message = "this machine lets no more processes begin"
+                    raise Unfit(message)
                 process = recv_handle(self.channel)
                 os.set_inheritable(process, False)
                 return ForkedKernel(number, process, report)
@@ -206,6 +209,7 @@ def end(process: subprocess.Popen[bytes], channel: Any, private: Path) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    end_what_is_left(private)  # what the imports started
     shutil.rmtree(private, ignore_errors=True)
 
 
@@ -236,75 +240,3 @@ def warm_process(purpose: str, start: Callable[[], WarmProcess]) -> WarmProcess 
                 processes[purpose] = start()
         found: WarmProcess | None = processes.get(purpose)
         return found
-
-
-# --- for jupyter_client ---
-class ForkedKernel:
-    """A kernel that was forked: what jupyter_client asks of a `subprocess.Popen`."""
-
-    stdin = stdout = stderr = None
-
-    def __init__(self, pid: int, process: int, report: int) -> None:
-        """Take two file descriptors: one that stands for the process, and one that reads of its beginning and end."""
-        self.pid = pid
-        self.process = process
-        self.report = report
-        self.status: int | None = None
-        for descriptor in (process, report):
-            weakref.finalize(self, os.close, descriptor)
-
-    def becomes_ready(self, is_wanted: Callable[[], bool]) -> bool:
-        """Wait until it can be talked to, has ended, or takes too long; tell whether it can be talked to."""
-        deadline = time.monotonic() + PATIENCE
-        while not can_read(self.report, 1):
-            if not is_wanted():
-                return True
-            if time.monotonic() > deadline:
-                return False
-        return os.read(self.report, 1) == b"\n"
-
-    def poll(self) -> int | None:
-        """Return None while it is running, else its exit status, 1 where nobody is left who knows that."""
-        if self.status is None and can_read(self.process, 0):
-            words = b""
-            if can_read(self.report, 1):
-                words = os.read(self.report, 100).strip()
-            self.status = int(words or 1)
-        return self.status
-
-    def wait(self) -> int | None:
-        """Wait until it has ended; return its exit status."""
-        can_read(self.process, None)
-        return self.poll()
-
-    def send_signal(self, number: int) -> None:
-        """Send a signal to it, if it is running."""
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.process, number)
-
-
-def can_read(descriptor: int, timeout: float | None) -> bool:
-    """Wait so many seconds, or without an end, until there is something to read, or for a process its end."""
-    poll = select.poll()  # unlike select, for any number of open files
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(timeout if timeout is None else 1000 * timeout))
-
-
-def forking_provisioner(warm: WarmProcess, is_wanted: Callable[[], bool], **options: Any) -> Any:
-    """Return what starts and ends a kernel for a kernel manager: it is forked, if it can be."""
-    from jupyter_client.provisioning.local_provisioner import LocalProvisioner
-
-    class ForkingProvisioner(LocalProvisioner):
-        process: Any = None
-
-        async def launch_kernel(self, cmd: list[str], **options: Any) -> Any:
-            if "ipykernel_launcher" in cmd:
-                arguments = cmd[cmd.index("ipykernel_launcher") + 1 :]
-                kernel = warm.fork(arguments, options, is_wanted)
-                if kernel:
-                    self.process = kernel
-                    self.pid = self.pgid = kernel.pid
-                    return self.connection_info
-            return await super().launch_kernel(cmd, **options)
-
-    return ForkingProvisioner(**options)

@@ -2,7 +2,7 @@
 
 A program of its own: `warm.py` starts it, on hosts too that have nothing of this project, so it imports nothing of
 it. Its parent sends an order, then a request a kernel. It ends when the parent does, when the runner no longer holds
-the study, or when it has had nothing to do for a while; its kernels live on, for they follow the parent.
+the study, or when it has had nothing to do for a while; its kernels live on, for their guards follow the parent.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ import importlib
 import json
 import logging
 import os
-import select
+import runpy
 import shutil
-import signal
 import sys
 import tempfile
-import threading
 import time
 import traceback
 import warnings
@@ -45,6 +43,9 @@ OF_A_KERNEL = [
     "tornado.platform.asyncio",
     "tornado.queues",
 ]
+GUARD = runpy.run_path(
+    str(Path(__file__).with_name("guard.py"))
+)  # which lies beside this program, wherever that is
 IDLE = 60  # seconds without a request and without a kernel, after which the process ends
 CHANGING = {"setdefault", "update", "pop", "popitem", "clear"}  # methods of os.environ
 
@@ -311,31 +312,23 @@ def is_plain(statement: ast.stmt) -> bool:
 
 
 # --- forking ---
-@dataclass(frozen=True)
-class Kernel:
-    """A kernel that was forked."""
-
-    id: int
-    process: int  # a file descriptor that stands for it
-    report: int  # and the end of a pipe, into which its exit status is written
-
-
 def serve(channel: Connection, parent: int, imported: Imported, lock: Path, holder: str) -> None:
     """Fork a kernel for each request, as long as anybody may have one."""
-    kernels: dict[int, Kernel] = {}
+    guards: set[int] = set()  # of the kernels that were forked: file descriptors that stand for them
     last = float("inf")  # until the first request, before which a host may be made ready for long
-    while is_held(lock, holder) and (kernels or time.monotonic() - last < IDLE):
-        for each in wait([channel, *kernels], timeout=1):
+    while is_held(lock, holder) and (guards or time.monotonic() - last < IDLE):
+        for each in wait([channel, *guards], timeout=1):
             last = time.monotonic()
             if isinstance(each, int):
-                report_end(kernels.pop(each))
+                os.waitid(os.P_PIDFD, each, os.WEXITED)
+                os.close(each)
+                guards.remove(each)
                 continue
             try:
                 request = json.loads(channel.recv_bytes())
             except EOFError:  # the parent has ended
                 return
-            kernel = fork(channel, parent, imported, request, kernels)
-            kernels[kernel.process] = kernel
+            guards.add(fork(channel, parent, imported, request, guards))
 
 
 def is_held(lock: Path, holder: str) -> bool:
@@ -346,43 +339,43 @@ def is_held(lock: Path, holder: str) -> bool:
 
 
 def fork(
-    channel: Connection,
-    parent: int,
-    imported: Imported,
-    request: dict[str, Any],
-    others: dict[int, Kernel],
-) -> Kernel:
-    """Fork a kernel as a request says; send its id and its process, which cannot be mistaken, to the parent."""
+    channel: Connection, parent: int, imported: Imported, request: dict[str, Any], others: set[int]
+) -> int:
+    """Fork a kernel and its guard as a request says; return a file descriptor that stands for the guard.
+
+    The guard, which is the kernel's parent, tells this process's parent about the kernel.
+    """
     output, error, report = (recv_handle(channel) for _ in range(3))
     os.set_inheritable(report, False)  # by what the kernel starts
     number = os.fork()
     if number == 0:
+        for other in others:
+            os.close(other)
+        be_guard(channel, parent, report)
         channel.close()
-        for other in others.values():
-            os.close(other.process)
-            os.close(other.report)
-        be_kernel(request, imported, parent, output, error, report)
-    os.close(output)
-    os.close(error)
-    kernel = Kernel(number, os.pidfd_open(number), report)
-    channel.send_bytes(json.dumps(number).encode())
-    send_handle(channel, kernel.process, 0)
-    return kernel
+        os.close(parent)
+        be_kernel(request, imported, output, error, report)
+    for file in (output, error, report):
+        os.close(file)
+    return os.pidfd_open(number)
 
 
-def report_end(kernel: Kernel) -> None:
-    """Write the exit status of a kernel that has ended, as `subprocess` gives it, where its parent reads it."""
-    _, status = os.waitpid(kernel.id, 0)
-    with suppress(OSError):  # nobody waits for it any more
-        os.write(kernel.report, str(os.waitstatus_to_exitcode(status)).encode())
-    os.close(kernel.report)
-    os.close(kernel.process)
+def be_guard(channel: Connection, parent: int, report: int) -> None:
+    """Fork a kernel and guard it to its end; return in the kernel alone."""
+
+    def tell(kernel: int) -> None:
+        channel.send_bytes(json.dumps(kernel).encode())
+        send_handle(channel, os.pidfd_open(kernel), 0)
+
+    try:
+        GUARD["fork_guarded"](report, parent, tell)
+    except OSError:  # this host lets no more processes begin
+        channel.send_bytes(json.dumps(None).encode())
+        os._exit(1)
 
 
 # --- the kernel ---
-def be_kernel(
-    request: dict[str, Any], imported: Imported, parent: int, output: int, error: int, report: int
-) -> None:
+def be_kernel(request: dict[str, Any], imported: Imported, output: int, error: int, report: int) -> None:
     """Be a kernel until it is asked to end, and then end this process, by its exit handlers."""
     try:
         os.setsid()
@@ -391,7 +384,7 @@ def be_kernel(
             os.dup2(file, descriptor)
             os.close(file)
         become_anew(request, imported)
-        start_kernel(request["arguments"], imported, parent, report)
+        start_kernel(request["arguments"], imported, report)
     except BaseException:  # noqa: BLE001 - there is nobody else to tell
         os.write(2, traceback.format_exc().encode())
         os._exit(1)
@@ -417,7 +410,7 @@ def take_module_path(places: str) -> None:
     importlib.invalidate_caches()
 
 
-def start_kernel(arguments: list[str], imported: Imported, parent: int, report: int) -> None:
+def start_kernel(arguments: list[str], imported: Imported, report: int) -> None:
     """Start a kernel with the arguments of its command line, say that it is ready, and let it work."""
     import ipykernel_launcher
     from ipykernel.kernelapp import IPKernelApp
@@ -429,7 +422,6 @@ def start_kernel(arguments: list[str], imported: Imported, parent: int, report: 
     with suppress_shutdown_of_logging():
         application.initialize(arguments)
     filters[:0] = imported.filters
-    application.poller = threading.Thread(target=follow, args=[parent], daemon=True)
     os.write(report, b"\n")
     os.close(report)
     application.start()
@@ -442,14 +434,6 @@ def suppress_shutdown_of_logging() -> Iterator[None]:
     logging.shutdown = lambda *_: None
     yield
     logging.shutdown = shutdown
-
-
-def follow(parent: int) -> None:
-    """End this kernel and what it has started as soon as the parent ends."""
-    poll = select.poll()
-    poll.register(parent, select.POLLIN)
-    poll.poll()
-    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

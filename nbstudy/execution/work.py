@@ -9,17 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from nbstudy.execution.host import (
     THIS_MACHINE,
     Share,
     Slots,
-    allow_open_files,
     describe_environment,
     installed_versions,
 )
-from nbstudy.execution.kernel import execute, remove_dead_sockets, warm_up
+from nbstudy.execution.kernel import execute, remove_what_is_left, warm_up
+from nbstudy.execution.limits import allow
 from nbstudy.execution.warm import WarmProcess
 from nbstudy.files import read_json
 from nbstudy.records.attempts import begin_attempt, finish_attempt, mend_attempt
@@ -44,18 +45,22 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
         return is_wanted() and task.is_awaited(attempt)
 
     warm = warm_up_for(task.context, share)
-    with ThreadPoolExecutor(1) as apart:  # Dask's profiler keeps the stacks of a worker's own threads
-        outcome = apart.submit(
-            execute,
-            attempt / f"{task.name}.ipynb",
-            attempt,
-            task.parameters,
-            share,
-            is_awaited,
-            task.context.timeout,
-            task.context.template.modules,
-            warm,
-        ).result()
+    run = partial(
+        execute,
+        attempt / f"{task.name}.ipynb",
+        attempt,
+        task.parameters,
+        share,
+        is_awaited,
+        task.context.timeout,
+        task.context.template.modules,
+        warm,
+    )
+    if host == THIS_MACHINE:
+        outcome = run()
+    else:  # Dask's profiler keeps the stacks of a worker's own threads
+        with ThreadPoolExecutor(1) as apart:
+            outcome = apart.submit(run).result()
     if not is_awaited():
         return attempt.name, "interrupted", None
     error = mend_attempt(attempt, f"{task.name}.ipynb", record, outcome.error)
@@ -92,8 +97,10 @@ def current_host(slots: Slots) -> tuple[str, Callable[[], bool]]:
 
 def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> str | None:
     """Make a host ready, for runs or the summary alone; return why it cannot run anything, None if it can."""
-    remove_dead_sockets()
-    error = why_unfit(context.lease, context.versions or {}) or allow_open_files(jobs)
+    remove_what_is_left()
+    error = why_unfit(context.lease, context.versions or {})
+    if not error and host != THIS_MACHINE:  # whose own limits were looked at when it was opened
+        error = allow(jobs, context.threads)
     if not error and awaits_runs:
         warm_up_for(context, Share(jobs, context.threads))  # while the notebook is executed
     if error or context.prepare is None:

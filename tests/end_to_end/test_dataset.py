@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from project import PATIENCE, ROOT, STRANGER, Project, as_stranger, outputs_of, read
+from project import PATIENCE, ROOT, STRANGER, Project, as_stranger, ended_with_the_tests, outputs_of, read
 
 KEPT = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets" / "fashion-mnist"
 CURE = "Set KERAS_HOME to a directory that only you can write."
@@ -34,7 +34,16 @@ def fetch(
     place: Path, notebook: Path, out: str = "out.ipynb", prefix: Sequence[str] = ()
 ) -> subprocess.Popen[str]:
     """Start to execute a dataset.ipynb; `prefix` is a command that runs another."""
-    command = [*prefix, sys.executable, "-m", "papermill", str(notebook), out, "--no-progress-bar"]
+    command = [
+        *prefix,
+        *ended_with_the_tests(),
+        sys.executable,
+        "-m",
+        "papermill",
+        str(notebook),
+        out,
+        "--no-progress-bar",
+    ]
     return subprocess.Popen(command, cwd=place, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

@@ -19,7 +19,7 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from planted import Planted, flat
-from project import ROOT, wait_for
+from project import ROOT, ended_with_the_tests, wait_for
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here; .ci/run installs it")
@@ -52,6 +52,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for name in ("_CONFIG", "_DATA", "LAB_SETTINGS", "LAB_WORKSPACES"):
         environment[f"JUPYTER{name}_DIR"] = str(root / name)
     command = [
+        *ended_with_the_tests(),
         sys.executable,
         "-m",
         "jupyterlab",

@@ -224,13 +224,14 @@ def with_open_files(options: str, command: list[str]) -> subprocess.CompletedPro
 def test_runs_that_need_more_open_files_than_allowed_are_refused(project: Project) -> None:
     done = with_open_files("-n 64", project.command(project.study(TINY_STUDY), "--jobs", "8"))
     assert done.returncode == 2
-    assert "--jobs: this machine allows 64 open files, and 8 runs at a time need 344" in done.stderr
+    assert "--jobs 8: this machine allows 64 open files, and 8 runs at a time can need 184: " in done.stderr
+    assert "raise the limit (`ulimit -n 184`), or run fewer at a time" in done.stderr
     assert not project.outputs("mine", "incomplete").exists()
 
 
 def test_limit_of_open_files_is_raised_as_far_as_runs_need(project: Project) -> None:
-    meet_and_tell(project, "0", runs=3)  # three kernels at once, which 64 files do not suffice for
-    done = with_open_files("-Sn 64", project.command(project.study(TOGETHER), "--jobs", "3"))
+    meet_and_tell(project, "0", runs=3)  # three kernels at once, which 40 files do not suffice for
+    done = with_open_files("-Sn 40", project.command(project.study(TOGETHER), "--jobs", "3"))
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -280,7 +280,9 @@ def test_sockets_and_temporary_files_lie_where_only_the_user_can_enter(
     place = sockets_of(kernel)
     assert place.parent == temporary
     assert stat.S_IMODE(place.stat().st_mode) & 0o777 == 0o700
-    assert sum(path.is_socket() for path in place.iterdir()) == 5  # all of a kernel's channels
+    assert (
+        sum(path.is_socket() for path in place.iterdir()) == 6
+    )  # a kernel's channels, and one for its children
     assert list(temporary.glob("kernel-*/tmp/tmp*"))
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o700 for path in temporary.iterdir() if path != place)
     runner.send_signal(signal.SIGINT)
@@ -320,7 +322,7 @@ def test_directories_of_dead_runners_are_removed_wherever_they_are(
         ):
             (place / name).mkdir(parents=True)
     with kernel.temporary_directory(places[0]) as alive:
-        kernel.remove_dead_sockets()
+        kernel.remove_what_is_left()
         left = {path.name for place in places[:2] for path in place.iterdir()}
         assert left == {alive.name, f"kernel-other-host-{dead.pid}-a", "kernel-x-y"}
 

@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from clusters import Cluster
+from nbstudy.execution.guarded import ForkedKernel
 from nbstudy.execution.host import Share
 from nbstudy.execution.kernel import warm_up
-from nbstudy.execution.warm import PROGRAM, ForkedKernel, WarmProcess
+from nbstudy.execution.warm import PROGRAM, WarmProcess
 from nbstudy.execution.warm_process import early_statements, why_not_to_fork
 from nbstudy.records.lease import Lease
 from project import (
@@ -264,7 +265,7 @@ def test_end_of_a_forked_kernel_is_known_with_its_status(start: Start) -> None:
     warm.process.wait()
     assert third.poll() is None  # it lives on
     third.send_signal(signal.SIGKILL)
-    assert third.wait() == 1  # nobody is left who could know more
+    assert third.wait() == -signal.SIGKILL  # its guard knows
 
 
 def test_warm_process_ends_with_the_study_and_leaves_nothing(start: Start) -> None:
@@ -335,7 +336,8 @@ def test_workers_fork_too_and_keep_nothing_of_a_study(
     runner = project.start(project.study(TINY_STUDY), "--scheduler", cluster.address)
     wait_for(lambda: rows(project.attempt("long") / "history.csv") == 2)
     (warm,) = warm_processes_of(worker)
-    assert {kernel.ppid() for kernel in kernels_of(worker)} == {warm.pid}
+    guards = {kernel.parent() for kernel in kernels_of(worker)}
+    assert {guard.ppid() for guard in guards} == {warm.pid}
     (project.root / "gate").touch()
     runner.finish()
     assert all_end([warm])

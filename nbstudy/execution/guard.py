@@ -1,0 +1,158 @@
+"""Guard a kernel: when it ends, however it does, end all that it has started, in whatever session or group that is.
+
+A program of its own, for Linux, which hosts run that have nothing of this project: it imports nothing of it. The guard
+is the kernel's parent, and the parent of whatever loses its own parent among what the kernel has started, since it is
+their "child subreaper" (prctl(2)); so it knows that nothing is left when it has no children left. The kernel ends when
+its guard does, or when nobody is left who asked for it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import runpy
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+NAME = b"nbstudy-guard"  # of the process, as `ps` shows it
+LIMIT = 3  # seconds in which what was killed must have ended
+# of prctl(2)
+PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
+
+
+def main() -> None:
+    """Guard a kernel that is started in this interpreter: a module, with the arguments of its command line.
+
+    The first two arguments are file descriptors: where the end is reported, and one that closes when the kernel is
+    not needed any more.
+    """
+    report, needed = int(sys.argv[1]), int(sys.argv[2])
+    del sys.argv[:3]
+    del sys.path[0]  # the directory of this program
+    fork_guarded(report, needed)
+    os.setsid()
+    os.close(report)
+    os.close(needed)
+    module = sys.argv[0]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def fork_guarded(report: int, needed: int, tell: Callable[[int], None] | None = None) -> None:
+    """Fork: return in the child, which is to be the kernel; be its guard until nothing is left of it, and end.
+
+    `tell` is called with the child's process id. What became of it is written to `report` as a line of JSON.
+    """
+    knows_all = prctl(PR_SET_CHILD_SUBREAPER, 1)
+    guard = os.getpid()
+    kernel = os.fork()
+    if kernel == 0:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != guard:
+            os._exit(1)
+        return
+    status = 1
+    try:
+        if tell:
+            tell(kernel)
+        status = keep(kernel, report, needed)
+        alive = end_all()
+        words = {"status": status, "alive": alive, "knows_all": knows_all}
+        with suppress(OSError):  # nobody waits for it any more
+            os.write(report, json.dumps(words).encode() + b"\n")
+    finally:
+        os._exit(0)
+
+
+def prctl(option: int, value: object) -> bool:
+    """Set an attribute of this process; tell whether the system knows it."""
+    done: int = ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+    return done == 0
+
+
+def keep(kernel: int, report: int, needed: int) -> int:
+    """Wait until a kernel has ended, and kill it once it is not needed any more; return its exit status."""
+    prctl(PR_SET_NAME, NAME)
+    close_all_but({0, 1, 2, report, needed})
+    awake, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    poll = select.poll()
+    poll.register(awake, select.POLLIN)
+    poll.register(needed, select.POLLIN)
+    while True:
+        ended = reap()
+        if kernel in ended:
+            return ended[kernel]
+        for descriptor, _ in poll.poll():
+            if descriptor == awake:
+                os.read(awake, 4096)
+            else:
+                poll.unregister(needed)
+                os.kill(kernel, signal.SIGKILL)
+
+
+def close_all_but(kept: set[int]) -> None:
+    """Close all other files, which belong to the kernel."""
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        if int(entry.name) not in kept:
+            with suppress(OSError):  # it was that of the directory itself
+                os.close(int(entry.name))
+
+
+def reap() -> dict[int, int]:
+    """Return the exit statuses of the children that have ended, as `subprocess` has them, and forget those."""
+    ended = {}
+    with suppress(ChildProcessError):
+        while True:
+            number, status = os.waitpid(-1, os.WNOHANG)
+            if number == 0:
+                break
+            ended[number] = os.waitstatus_to_exitcode(status)
+    return ended
+
+
+def end_all() -> list[str]:
+    """Kill all children, and theirs, until there are none; return those that are still alive after a while."""
+    deadline = time.monotonic() + LIMIT
+    while has_children():
+        left = children()
+        if time.monotonic() > deadline:
+            return [f"{number} ({name})" for number, name in left.items()]
+        for number in left:
+            with suppress(OSError):  # it has ended, or is another user's
+                os.kill(number, signal.SIGKILL)
+        time.sleep(0.005)
+        reap()
+    return []
+
+
+def has_children() -> bool:
+    """Tell whether this process has any."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def children() -> dict[int, str]:
+    """Return the names of the children of this process by their ids."""
+    found = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            begin, _, rest = status.read_text(errors="replace").rpartition(")")
+            if int(rest.split()[1]) == os.getpid():
+                number, _, name = begin.partition(" (")
+                found[int(number)] = name
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -64,6 +64,8 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
         "finished": False,
         "error": None,
     }
+    if task.tested is not None:
+        run["tested"] = task.tested
     if start is not None:
         carry_over(start, attempt, task.context.checkpoint)
         run["environment_changes"] = environment_changes(start, environment)

@@ -62,6 +62,7 @@ OPTIONAL_FIELDS: dict[str, type] = {  # which records of earlier versions, or of
     "files": dict,
     "accepted": list,
     "threads": int,
+    "tested": str,
 }
 
 
@@ -109,6 +110,7 @@ class Task:
     flops: float  # of the whole run
     context: Context
     may_be_longer: bool = False  # whether a run with more epochs than are asked for is complete, too
+    tested: str | None = None  # the run that it tests, of the notebook that opens the test set: see tested.py
 
     @property
     def place(self) -> Path:

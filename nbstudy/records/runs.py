@@ -284,7 +284,10 @@ def described_numbers(result: dict[str, Any], metric: str | None) -> list[str]:
     words = []
     for name, value in result.items():
         if is_number(value):
-            words.append(f"{name} {value:.4g}")
+            text = f"{value:.4g}"
+            if isinstance(value, int):
+                text = f"{value:,}"
+            words.append(f"{name} {text}")
             if name == metric:
                 words.insert(0, words.pop())
     return words

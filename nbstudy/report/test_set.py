@@ -20,6 +20,7 @@ from IPython.display import Image, display
 from nbstudy.checks import StudyError
 from nbstudy.decision.elimination import Choice, settled_epochs
 from nbstudy.decision.metrics import Better, Metric, written
+from nbstudy.files import CHECKPOINT
 from nbstudy.numbers import as_count
 from nbstudy.records.openings import Opening, read_openings
 from nbstudy.records.reading import Run, field_of
@@ -158,7 +159,7 @@ def why_shut(results: Results) -> str | None:
     test = results.test_run
     if test is None or test.state.is_done or test.error:
         return None
-    checkpoint = field_of(results.record, "checkpoint", str)
+    checkpoint = field_of(results.record, "checkpoint", str) or CHECKPOINT
     untestable = why_untestable(results.runs[results.final].directory, checkpoint, results.lengthens)
     if untestable:
         return untestable

@@ -13,6 +13,7 @@ from typing import Any, Self
 import pandas as pd
 
 from nbstudy.checks import check_known
+from nbstudy.decision.elimination import measured
 from nbstudy.decision.metrics import Better, Metric, deciding, metric_called
 from nbstudy.files import TEST
 from nbstudy.numbers import finite
@@ -21,6 +22,7 @@ from nbstudy.records.reading import Run, field_of, find_run
 from nbstudy.records.runs import extras
 from nbstudy.records.states import Asked, State
 from nbstudy.records.tested import identity_of, is_of_another_run, why_stale
+from nbstudy.study.configurations import REFIT
 from nbstudy.study.halving import Halving, halving_in
 
 
@@ -116,6 +118,19 @@ class Outputs:
     def sizes(self) -> dict[str, int]:
         """The number of weights of each run, where that is known."""
         return {name: run.weights for name, run in self.runs.items() if run.weights is not None}
+
+    def is_refitted(self, name: str) -> bool:
+        """Tell whether a run is the final one, and learned from the validation data, too: so it cannot be judged by them.
+
+        Its parameter `refit` says so, where it is not true of all; or it has nothing of the metric by which others are judged.
+        """
+        if name != self.final:
+            return False
+        run = self.runs[name]
+        if run.parameters.get(REFIT) is True and REFIT in self.parameters.varying:
+            return True
+        is_judged = self.metric.name in self.metrics
+        return run.state.is_done and is_judged and not measured(self.values(name, self.metric.name))
 
     # --- what they came to ---
     @cached_property

@@ -38,7 +38,7 @@ def find_test(task: Task) -> Finding:
     finding = find(task)
     if finding.state.is_done and is_of_another_run(read_run(task.place), task.tested):
         return Finding(State.STALE, why_stale(Path(task.parameters["run"]).name))
-    return finding
+    return replace(finding, reason=finding.reason.removesuffix(", starts over"))  # as every test does
 
 
 def identity_of(run: Mapping[str, Any]) -> str:

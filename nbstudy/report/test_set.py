@@ -133,10 +133,8 @@ def show(opened: Opened) -> None:
     test = opened.results.test_run
     if test is None:
         return
-    name = plain(opened.results.test)
-    if test.state.is_done:
-        name = Markdown(f"[{name}]({link(test).partition('](')[2]}")
-    show_texts(START.format(notebook=name), state_in_words(opened))
+    notebook = link(test, text=str(opened.results.test))
+    show_texts(START.format(notebook=notebook), state_in_words(opened))
     if opened.tested is None:
         return
     show_texts(numbers_in_words(opened.tested), last_epoch(opened))

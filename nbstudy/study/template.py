@@ -137,7 +137,7 @@ def read_test(path: Path) -> Template:
         fail(
             notebook.file,
             f"opens the test set, and has no parameter `{TESTED}`, the directory of the run that it tests; write "
-            f'`{TESTED}: str = "."` into its cell tagged `parameters`',
+            f'`{TESTED} = "."` into its cell tagged `parameters`',
         )
     return notebook
 

@@ -33,6 +33,7 @@ EMPTY: dict[str, Any] = {  # a study file that says nothing
     "final": None,  # rounds.py
     "threads": 1,  # threads.py
 }
+ROLES = ["prepare", "run", "test", "summary"]  # of notebooks, in the order in which they are executed
 LARGEST_FILE = 1_000_000  # bytes
 PLAIN = re.compile(
     r"[A-Za-z0-9_][\w.=-]*"
@@ -52,14 +53,12 @@ def read_document(file: Path, faults: Faults) -> dict[str, Any]:
 
 def refuse_named_test_set(test_set: Any, notebooks: Any, file: str) -> NoReturn:
     """Refuse a test set by name, as earlier versions took it, with the line to write instead."""
-    roles = {"run": "train.ipynb"}
-    if isinstance(notebooks, dict) and all(
-        isinstance(text, str) for pair in notebooks.items() for text in pair
-    ):
-        roles = dict(notebooks)
-    summary = {role: roles.pop(role) for role in ["summary"] if role in roles}
-    roles = {**roles, "test": "test.ipynb", **summary}
-    line = ", ".join(f"{role}: {as_yaml(name)}" for role, name in roles.items())
+    named = {"run": "train.ipynb", "test": "test.ipynb"}
+    if isinstance(notebooks, dict):
+        for role, name in notebooks.items():
+            if isinstance(name, str) and name.endswith(".ipynb"):
+                named[role] = name
+    line = ", ".join(f"{role}: {as_yaml(named[role])}" for role in ROLES if role in named)
     fail(
         f"{file}: test",
         f"{shorten(test_set)} is opened by a notebook; instead of this line write `notebooks: {{{line}}}`",
@@ -135,11 +134,8 @@ def check_tab(error: MarkedYAMLError, text: str, place: str) -> None:
 def read_notebooks(
     value: Any, place: str
 ) -> tuple[dict[str, str], dict[str, str], Template, Template | None]:
-    """Return the notebook files by role, their texts, the template, and the one that opens the test set, if any does.
-
-    The roles are prepare, run, test and summary.
-    """
-    notebooks = mapping(value, place, ["prepare", "run", "test", "summary"])
+    """Return the notebook files by role, their texts, the template, and the one that opens the test set, if any does."""
+    notebooks = mapping(value, place, ROLES)
     if "run" not in notebooks:
         fail(place, "`run` is missing; name the template, as in `run: train.ipynb`")
     available = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))

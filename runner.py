@@ -1,4 +1,4 @@
-"""Run a study: execute its template notebook once per configuration, keep every log, summarise."""
+"""Run a study: execute its template notebook once per configuration, keep every log, test the final one, summarise."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import click
 from nbstudy.checks import Interrupted, fail
 from nbstudy.execution.host import Share, default_jobs, installed_versions, required_libraries
 from nbstudy.execution.limits import possible_jobs
+from nbstudy.execution.opening import open_test_set, show_test
 from nbstudy.execution.places import open_pool
 from nbstudy.execution.plan import (
     describe_duration,
@@ -30,7 +31,7 @@ from nbstudy.execution.pools import Hosts
 from nbstudy.execution.streams import print_without_failing
 from nbstudy.execution.summary import summarise
 from nbstudy.execution.unfolding import Unfolded, unfold
-from nbstudy.files import OUTPUTS, ROOT, write_json
+from nbstudy.files import OUTPUTS, ROOT, TEST, write_json
 from nbstudy.records.attempts import accept_run, finish_promotion
 from nbstudy.records.lease import Lease, hold
 from nbstudy.records.metrics import why_nothing_is_decided
@@ -110,6 +111,8 @@ def main(
     selected = study.select(only)
     for name in selected:
         check_place(outputs, name)
+    if study.test is not None:
+        check_place(outputs, TEST)
 
     if directory is None:
         show_earlier_name(study, from_here(study_file), context)
@@ -118,16 +121,18 @@ def main(
         show_extras(unfolded)
         show_plan(unfolded.tasks, unfolded.among(selected), share)
         show_rungs(unfolded.study, unfolded.stages, unfolded.tasks, share)
+        show_test(unfolded, context)
         return
 
     def put_in_order(task: Task) -> None:
         finish_promotion(task)
-        if accept and task.name in selected:
+        if accept and (task.name in selected or task.tested is not None):
             accept_run(task)
 
     with hold(lease, open_pool(context, share, scheduler)) as pool:
         hosts = Hosts(pool, context)
         unfolded, errors = run_as_it_unfolds(study, selected, hosts, put_in_order)
+        errors += open_test_set(unfolded, hosts, put_in_order)
         errors += summarise(unfolded.study, unfolded.tasks, unfolded.findings, hosts)
     if errors:
         raise click.ClickException("\n  ".join([f"{len(errors)} failed", *errors]))
@@ -206,7 +211,7 @@ def show_what_is_there(unfolded: Unfolded, selected: Collection[str]) -> None:
 
 def show_extras(unfolded: Unfolded) -> None:
     """Print what lies there and is not in the study, and which of that has only another name."""
-    found = extras(unfolded.study.names, unfolded.outputs)
+    found = extras(unfolded.study.directories, unfolded.outputs)
     missing = [
         task for name, task in unfolded.tasks.items() if unfolded.findings[name].state is State.MISSING
     ]

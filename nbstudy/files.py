@@ -17,6 +17,7 @@ NOTEBOOKS = ROOT / "notebooks"
 OUTPUTS = ROOT / "outputs"  # named in .gitignore, .gitattributes and summary.ipynb too
 CHECKPOINT = "model.keras"  # what a run resumes from, where its template does not say
 HISTORY = "history.csv"  # of a run: a row an epoch
+TEST = "test"  # in outputs/<study>/: what the notebook left that opens the test set
 FORMAT = 1  # of run.json, study.json and test.json; files of before there was a format count as 1
 
 

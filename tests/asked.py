@@ -15,9 +15,11 @@ from nbstudy.study.study import Study, load_study
 
 
 def load(place: Path, text: str, overrides: list[tuple[str, str]] | None = None) -> Study:
-    """Write and load a study of train.ipynb."""
+    """Write and load a study of train.ipynb, unless it names its notebooks itself."""
     file = place / "mine.yaml"
-    file.write_text(f"notebooks: {{run: train.ipynb}}\n{text}", encoding="utf-8")
+    if "notebooks:" not in text:
+        text = f"notebooks: {{run: train.ipynb}}\n{text}"
+    file.write_text(text, encoding="utf-8")
     return load_study(file, overrides or [])
 
 

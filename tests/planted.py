@@ -15,8 +15,10 @@ from typing import Any
 import nbformat
 
 from nbstudy.decision.halving import climb
-from nbstudy.files import FORMAT, ROOT, hash_of, read_record, write_json
+from nbstudy.files import FORMAT, ROOT, TEST, hash_of, read_record, write_json
 from nbstudy.records.results import Results, load_results
+from nbstudy.records.runs import read_run
+from nbstudy.records.tested import identity_of
 from nbstudy.study.study import load_study
 
 EPOCHS = 20  # the last tenth is two epochs, enough for a deviation
@@ -99,6 +101,19 @@ class Planted:
         }
         write_json(place / "run.json", record | run)
 
+    def test(self, result: dict[str, Any], **run: Any) -> Path:
+        """Leave what the notebook left that opens the test set, for the final run that is there.
+
+        Further arguments change what run.json says; with an error it is an attempt that failed.
+        """
+        asked = self.record["test"]
+        place = self.make_place(TEST, attempt=int("error" in run))
+        write_json(place / "result.json", result)
+        tested = identity_of(read_run(self.outputs / self.record["final"]))
+        own = {"parameters": asked["parameters"], "code": asked["code"][0], "tested": tested}
+        self.finish(place, TEST, 0, own | run)
+        return place
+
     def seal(self, name: str) -> None:
         """Put the hashes of a complete run's files on record, so that a change of one is damage."""
         place = self.outputs / name
@@ -110,13 +125,18 @@ class Planted:
         """Return what load_results finds."""
         return load_results(self.outputs)
 
-    def summarise(self, place: Path | None = None, outputs: str = "../outputs/mine") -> Page:
-        """Execute the summary in notebooks/, or in another place, and return what it shows."""
+    def summarise(
+        self, place: Path | None = None, outputs: str = "../outputs/mine", path: Collection[Path] = ()
+    ) -> Page:
+        """Execute the summary in notebooks/, or in another place, and return what it shows.
+
+        It can import what lies in the directories of a path before all others.
+        """
         place = place or self.root / "notebooks"
         shutil.copy(ROOT / "notebooks" / "summary.ipynb", place)
         command = [sys.executable, "-m", "papermill", "--no-progress-bar", "summary.ipynb", "out.ipynb"]
         command += ["-p", "outputs", outputs]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, [*path, ROOT]))}
         done = subprocess.run(
             command, cwd=place, env=environment, capture_output=True, text=True, check=False
         )
@@ -200,7 +220,7 @@ DAMAGES = {  # by the name of a configuration: a file of its run, and what is in
 
 # The deviation between replicates is 0.01826, with 3 degrees of freedom: see test_elimination.py.
 WITH_REPLICATES = f"""
-notebooks: {{run: train.ipynb}}
+notebooks: {{run: train.ipynb, test: test.ipynb}}
 defaults: {{epochs: {EPOCHS}, units: 16, l2: 0.0}}
 configurations:
   good: {{}}
@@ -225,7 +245,6 @@ rounds:
   - {{title: Early, candidates: [wide, good, cut], epochs: 6, originally_dropped: [wide]}}
   - {{title: The choice, candidates: [good, near, wide], originally_dropped: [near]}}
 final: good
-test: fashion_mnist
 """
 
 
@@ -251,7 +270,7 @@ def half_filled(root: Path) -> Planted:
 
 
 WITHOUT_REPLICATES = f"""
-notebooks: {{run: train.ipynb}}
+notebooks: {{run: train.ipynb, test: test.ipynb}}
 defaults: {{epochs: {EPOCHS}}}
 configurations:
   one: {{units: 64}}
@@ -262,7 +281,6 @@ rounds:
   - {{title: Settled, candidates: [one, two, six], originally_dropped: [six]}}
   - {{title: One epoch, candidates: [one, two, six], epochs: 5}}
 final: all
-test: fashion_mnist
 """
 
 

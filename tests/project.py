@@ -122,7 +122,7 @@ NETWORK = "hidden_layers: 2, units: 16"
 # what a resumed run could get wrong: whatever changes from epoch to epoch but the weights
 CHANGING = "dropout: 0.3, learning_rate: 0.002, learning_rate_decay: 0.9"
 REAL_STUDY = f"""
-notebooks: {{prepare: dataset.ipynb, run: train.ipynb, summary: summary.ipynb}}
+notebooks: {{prepare: dataset.ipynb, run: train.ipynb, test: test.ipynb, summary: summary.ipynb}}
 configurations:
   plain: {{{NETWORK}, dropout: 0.0, epochs: 4}}
   dropout: {{{NETWORK}, {CHANGING}, epochs: 4}}
@@ -130,7 +130,6 @@ configurations:
 rounds:
   - {{title: With and without dropout, candidates: [plain, dropout], originally_dropped: [dropout]}}
 final: final
-test: fashion_mnist
 """
 
 

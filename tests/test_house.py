@@ -80,7 +80,7 @@ def code_in(notebook: str) -> ast.Module:
 
 
 # --- templates ---
-@pytest.mark.parametrize("notebook", ["train.ipynb", "dataset.ipynb"])
+@pytest.mark.parametrize("notebook", ["train.ipynb", "dataset.ipynb", "test.ipynb"])
 def test_templates_import_nothing_of_this_project(notebook: str) -> None:
     own = {"nbstudy"} | {path.stem for path in ROOT.glob("*.py")}
     own |= {path.stem for path in (ROOT / "notebooks").glob("*.py")}

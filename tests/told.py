@@ -9,7 +9,7 @@ from nbstudy.report.choice import Chosen
 from nbstudy.report.criteria import Criteria
 from nbstudy.report.phrases import link
 from nbstudy.report.rounds import Judged
-from nbstudy.report.test_set import Opened, Tested, openings_of
+from nbstudy.report.test_set import Measured, Opened, Tested, openings_of
 from nbstudy.report.together import Together
 from planted import rows
 
@@ -43,6 +43,11 @@ def criteria_of(results: Results) -> Criteria:
 def opened_of(results: Results, shut: str | None = None, tested: Tested | None = None) -> Opened:
     """Return what the test set says, or why it stays shut."""
     return Opened(results, results.choose(), shut, openings_of(results), tested)
+
+
+def as_tested(*numbers: Measured) -> Tested:
+    """Return what a test came to that left these numbers alone."""
+    return Tested([*numbers], [], [])
 
 
 def answer_of(results: Results, shut: str | None = None, tested: Tested | None = None) -> Answer:

@@ -96,6 +96,9 @@ CHILDREN = "children"  # the name of that socket
 # ipkernel.py, do_execute) call `str` on the exception of a cell. Where that raises, what it raised is taken for the
 # error of the cell, whose own name is lost: it is given the text that Python gives it.
 #
+# IPython 9.18 (core/prefilter.py, AssignmentChecker) takes `run: str = "."`, alone in its cell, for its command %run, and
+# any other name of a command with a type likewise: it is told that this is an assignment.
+#
 # A kernel that is asked to end waits for its threads and runs its exit handlers, as any Python does, with `end` as the
 # last of them: what was registered before belongs to the process that forked this kernel, and may remove what others
 # still use. Then Python would take itself apart, for a tenth of a second, and with h5py, without the handler that it
@@ -115,6 +118,7 @@ def set_up():
     from contextlib import suppress
     from functools import partial
     from ipykernel.kernelapp import IPKernelApp
+    from IPython.core.prefilter import PrefilterChecker
     from zmq import XPUB_NODROP
 
     shell = get_ipython()
@@ -168,6 +172,15 @@ def set_up():
 
         ExtensionFileLoader.exec_module = execute_and_tell
         tell_what_is_new()  # to what was loaded before this kernel was forked
+
+    class AnnotationChecker(PrefilterChecker):
+        priority = 600  # before commands
+
+        def check(self, line):
+            if line.the_rest.startswith(":"):
+                return self.prefilter_manager.get_handler_by_name("normal")
+
+    AnnotationChecker(shell=shell, prefilter_manager=shell.prefilter_manager)
 
     show_traceback = shell.showtraceback
 

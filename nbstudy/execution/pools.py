@@ -27,7 +27,7 @@ class Hosts:
         self.pool = pool
         self.context = context
         self.preparations: dict[str, Future[str | None]] = {}
-        self.awaits_runs = False  # or the summary alone
+        self.awaits_runs = False  # of the template, or the test or the summary alone
         self.said: set[str] = set()
 
     def ready(self) -> Slots:

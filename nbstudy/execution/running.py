@@ -33,7 +33,7 @@ def run_all(
     `predicted` are the seconds that each is expected to take, empty where nothing is known. `why_in_vain` says
     of a run that has succeeded what it shows, if it is in vain to go on: then those that are running are the last.
     """
-    hosts.awaits_runs = True
+    hosts.awaits_runs |= any(task.context is hosts.context for task in tasks)
     with Display(len(tasks)) as display:
         execution = Execution(tasks, findings, predicted, hosts, display, why_in_vain)
         while execution.is_under_way():

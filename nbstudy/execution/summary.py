@@ -11,7 +11,8 @@ import click
 from nbstudy.execution.pools import Hosts
 from nbstudy.files import ROOT, hash_of, read_json, write_json
 from nbstudy.records.record import read_run
-from nbstudy.records.runs import Finding, Task, damaged_files, extras
+from nbstudy.records.runs import Context, Finding, Task, damaged_files, extras
+from nbstudy.records.tested import find_test, task_of_test
 from nbstudy.study.study import Study
 
 PACKAGE = ROOT / "nbstudy"
@@ -36,6 +37,7 @@ SHOWING = (
     "nbstudy/records/scores.py",
     "nbstudy/records/states.py",
     "nbstudy/records/table.py",
+    "nbstudy/records/tested.py",
     "nbstudy/report/",
 )
 
@@ -52,7 +54,7 @@ def summarise(
     lease = hosts.context.lease
     summary = lease.outputs / study.notebooks["summary"]
     click.echo(f"summary: {summary}")
-    shows = hash_of("\n".join(what_it_shows(study, tasks, findings, lease.outputs)))
+    shows = hash_of("\n".join(what_it_shows(study, tasks, findings, hosts.context)))
     if is_current(summary, shows):
         return []
     error = execute_summary(study, summary, shows, hosts)
@@ -98,15 +100,18 @@ def execute_summary(study: Study, summary: Path, shows: str, hosts: Hosts) -> st
 
 
 def what_it_shows(
-    study: Study, tasks: Mapping[str, Task], findings: Mapping[str, Finding], outputs: Path
+    study: Study, tasks: Mapping[str, Task], findings: Mapping[str, Finding], context: Context
 ) -> list[str]:
     """Return what makes a summary stale: its own code, the study, and what its runs left."""
     shown = [study.texts["summary"]]
     shown += [source for path, source in package_source().items() if path.startswith(SHOWING)]
     shown.append(json.dumps(study.record()))
-    shown += extras(tasks, outputs)
+    shown += extras(study.directories, context.lease.outputs)
     for name, finding in findings.items():
         shown.append(f"{name} {finding} {read_run(tasks[name].place)}")
+    test = task_of_test(study, context)
+    if test is not None:
+        shown.append(f"{test.name} {find_test(test)} {read_run(test.place)}")
     return shown
 
 

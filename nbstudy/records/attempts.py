@@ -79,6 +79,8 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
         "error": None,
         "resumed_after": 0,  # epochs
     }
+    if task.tested is not None:
+        run["tested"] = task.tested
     if start is not None:
         carry_over(start, attempt, task.context.checkpoint)
         before = record_of(task.name, start)

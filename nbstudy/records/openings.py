@@ -1,15 +1,18 @@
 """The record of a study's test set: each time that it was opened, for which model, and what that gave.
 
-An opening is written to outputs/<study>/test.json before the labels are read, so that none goes unrecorded. Testing
-the same weights again is no new opening. The record is the study's own: other studies may have opened the same
-test set for other models.
+An opening is written to outputs/<study>/test.json before the notebook begins that reads the labels, so that none goes
+unrecorded. Testing the same weights again is no new opening. The record is the study's own: other studies may have
+opened the same test set for other models.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import time
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,10 +28,16 @@ class Opening:
     """One opening of the test set."""
 
     configuration: str
-    weights: str  # a hash of the model's weight arrays
+    weights: str  # a hash of what was tested: see `hash_of_checkpoint`
     when: str  # UTC
-    accuracy: float | None = None  # None where it was cut short before it could be computed
+    accuracy: float | None = None  # as earlier versions recorded what came of it, the next one likewise
     loss: float | None = None
+    numbers: dict[str, float] | None = None  # of its result.json; None where it was cut short before that
+
+    @property
+    def is_concluded(self) -> bool:
+        """Whether it says what came of it."""
+        return self.accuracy is not None or self.numbers is not None
 
 
 def read_openings(directory: Path) -> list[Opening]:
@@ -46,6 +55,11 @@ def read_openings(directory: Path) -> list[Opening]:
             file.as_posix(),
             "is damaged; bring it back, as from git, since it says when the test set was opened",
         )
+
+
+def is_on_record(directory: Path, weights: str) -> bool:
+    """Tell whether the test set was opened for these weights before, so that doing it again is no new opening."""
+    return any(opening.weights == weights for opening in read_openings(directory))
 
 
 def record_opening(directory: Path, configuration: str, weights: str) -> Opening:
@@ -68,13 +82,13 @@ def record_opening(directory: Path, configuration: str, weights: str) -> Opening
     return opening
 
 
-def record_result(directory: Path, weights: str, accuracy: float, loss: float) -> None:
+def record_result(directory: Path, weights: str, numbers: Mapping[str, float]) -> None:
     """Complete the record of an opening by what it gave, unless it says so already."""
     openings = read_openings(directory)
     completed = []
     for opening in openings:
-        if opening.weights == weights and opening.accuracy is None:
-            completed.append(replace(opening, accuracy=accuracy, loss=loss))
+        if opening.weights == weights and not opening.is_concluded:
+            completed.append(replace(opening, numbers=dict(numbers)))
         else:
             completed.append(opening)
     if completed != openings:
@@ -83,8 +97,50 @@ def record_result(directory: Path, weights: str, accuracy: float, loss: float) -
 
 def write_openings(directory: Path, openings: Iterable[Opening]) -> None:
     """Write the record anew, in one step, and wait until it is on the disk."""
-    write_json(directory / RECORD, {"format": FORMAT, "openings": [asdict(opening) for opening in openings]})
+    entries = []
+    for opening in openings:
+        entries.append({key: value for key, value in asdict(opening).items() if value is not None})
+    write_json(directory / RECORD, {"format": FORMAT, "openings": entries})
     sync(directory)
+
+
+# --- what is tested ---
+def hash_of_checkpoint(file: Path) -> str:
+    """Return a short hash of what a checkpoint holds: the weight arrays of a Keras model, else the bytes of the file.
+
+    The file of a Keras model has the date in it, so that its bytes differ where all weights are the same.
+    """
+    with suppress(ImportError, OSError, KeyError, zipfile.BadZipFile):
+        return hash_of_weights(weights_in(file))
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()[:16]
+
+
+def weights_in(model: Path) -> Iterator[Any]:
+    """Yield the weight arrays in the file of a Keras model, in the order of its layers' names; not its optimizer's.
+
+    Neither Keras nor the classes of its layers are needed.
+    """
+    import h5py  # which comes with Keras
+
+    with (
+        zipfile.ZipFile(model) as archive,
+        archive.open("model.weights.h5") as content,
+        h5py.File(content) as groups,
+    ):
+        names: list[str] = []
+        groups.visit(names.append)
+        arrays = [name for name in names if isinstance(groups[name], h5py.Dataset)]
+        weights = [name for name in arrays if not name.startswith("optimizer/")]
+        if not weights:
+            raise KeyError(model.name)
+        for name in sorted(weights, key=by_number):
+            yield groups[name][()]
+
+
+def by_number(name: str) -> list[tuple[str, int]]:
+    """Return what sorts names with numbers in them as people count: dense_2 before dense_10."""
+    return [(text, int(number or 0)) for text, number in re.findall(r"(\D+)(\d*)", name)]
 
 
 def hash_of_weights(weights: Iterable[Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -13,12 +13,16 @@ from typing import Any, Self
 import pandas as pd
 
 from nbstudy.checks import check_known
+from nbstudy.decision.elimination import measured
 from nbstudy.decision.metrics import Better, Metric, deciding, metric_called
+from nbstudy.files import TEST
 from nbstudy.numbers import finite
 from nbstudy.records.parameters import Parameters
 from nbstudy.records.reading import Run, field_of, find_run
 from nbstudy.records.runs import extras
-from nbstudy.records.states import Asked
+from nbstudy.records.states import Asked, State
+from nbstudy.records.tested import identity_of, is_of_another_run, why_stale
+from nbstudy.study.configurations import REFIT
 from nbstudy.study.halving import Halving, halving_in
 
 
@@ -55,8 +59,15 @@ class Outputs:
 
     @property
     def test(self) -> str | None:
-        """The test set that it meets."""
-        return field_of(self.record, "test", str) or None
+        """The notebook that opens the test set for it."""
+        return field_of(field_of(self.record, "test", dict), "notebook", str) or None
+
+    @cached_property
+    def test_run(self) -> Run | None:
+        """What that notebook left, for the final run that is there; None where the study has no such notebook."""
+        if self.test is None:
+            return None
+        return find_test_run(self.directory, self.record, self.runs.get(str(self.final)))
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -99,12 +110,27 @@ class Outputs:
 
     def may_ask_for(self, name: str) -> bool:
         """Tell whether the study asks for a configuration once it is decided that it does."""
+        if name == TEST:
+            return self.test is not None
         return (self.halving is not None and self.halving.climbs(name)) or name == self.record.get("final")
 
     @cached_property
     def sizes(self) -> dict[str, int]:
         """The number of weights of each run, where that is known."""
         return {name: run.weights for name, run in self.runs.items() if run.weights is not None}
+
+    def is_refitted(self, name: str) -> bool:
+        """Tell whether a run is the final one, and learned from the validation data, too: so it cannot be judged by them.
+
+        Its parameter `refit` says so, where it is not true of all; or it has nothing of the metric by which others are judged.
+        """
+        if name != self.final:
+            return False
+        run = self.runs[name]
+        if run.parameters.get(REFIT) is True and REFIT in self.parameters.varying:
+            return True
+        is_judged = self.metric.name in self.metrics
+        return run.state.is_done and is_judged and not measured(self.values(name, self.metric.name))
 
     # --- what they came to ---
     @cached_property
@@ -187,6 +213,17 @@ def find_runs(directory: Path, record: dict[str, Any], halving: Halving | None) 
         runs[name] = find_run(name, directory, asked, record)
     make_alike([run.parameters for run in runs.values()])
     return runs
+
+
+def find_test_run(directory: Path, record: dict[str, Any], final: Run | None) -> Run:
+    """Return what there is of the test that a study.json asks for, as `tested.find_test` finds it for the runner."""
+    test = field_of(record, "test", dict)
+    parameters = field_of(test, "parameters", dict)
+    asked = Asked(parameters, parameters, None, field_of(record, "threads", int) or None)
+    run = find_run(TEST, directory, asked, test | {"notebooks": {"run": test.get("notebook")}})
+    if run.state.is_done and final is not None and is_of_another_run(run.record, identity_of(final.record)):
+        return replace(run, state=State.STALE, changes={"tested": why_stale(final.name)})
+    return run
 
 
 def make_alike(configurations: Sequence[dict[str, Any]]) -> None:

@@ -30,6 +30,7 @@ OPTIONAL_FIELDS: dict[str, type] = {  # which records of earlier versions, or of
     "files": dict,
     "accepted": list,
     "threads": int,
+    "tested": str,
     "resumed_after": int,
     "cut_history": str,
 }

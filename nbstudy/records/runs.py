@@ -84,6 +84,7 @@ class Task:
     flops: float  # of the whole run
     context: Context
     may_be_longer: bool = False  # whether a run with more epochs than are asked for is complete, too
+    tested: str | None = None  # the run that it tests, of the notebook that opens the test set: see tested.py
 
     @property
     def place(self) -> Path:
@@ -255,7 +256,10 @@ def described_numbers(result: dict[str, Any], metric: str | None) -> list[str]:
     words = []
     for name, value in result.items():
         if is_number(value):
-            words.append(f"{name} {value:.4g}")
+            text = f"{value:.4g}"
+            if isinstance(value, int):
+                text = f"{value:,}"
+            words.append(f"{name} {text}")
             if name == metric:
                 words.insert(0, words.pop())
     return words

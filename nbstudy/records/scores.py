@@ -26,8 +26,8 @@ def scores_of(
     """Return what the rule judges by, for each run that can be judged over the first epochs, or all.
 
     That is the settled value, or the value of the best epoch. Complete runs can be judged, and unfinished
-    ones that have reached the epochs that are asked for; failed and stale ones cannot. None can by a metric of
-    which nobody knows what is better.
+    ones that have reached the epochs that are asked for; failed and stale ones cannot, nor can a final one that
+    learned from the validation data. None can by a metric of which nobody knows what is better.
     """
     if metric is None:
         metric = outputs.metric
@@ -37,7 +37,7 @@ def scores_of(
     keys = set()
     for name, run in outputs.runs.items():
         values = outputs.values(name, metric.name, epochs)
-        if name == outputs.made or not can_be_judged(run, values, epochs):
+        if name == outputs.made or outputs.is_refitted(name) or not can_be_judged(run, values, epochs):
             continue
         value = settled(values)
         if by_best_epoch:

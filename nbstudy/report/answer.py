@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nbstudy.decision.elimination import Choice
-from nbstudy.decision.metrics import Metric, written
+from nbstudy.decision.metrics import written
 from nbstudy.records.results import Results
 from nbstudy.report.choice import Chosen, choice_made, more_replicates
 from nbstudy.report.criteria import Criteria, criteria_line
@@ -14,7 +14,14 @@ from nbstudy.report.original import Unseen
 from nbstudy.report.original import write as what_the_original_could_not_see
 from nbstudy.report.phrases import duration, interval, link, noise_in_words, why_nothing_decides
 from nbstudy.report.rankings import top_rung
-from nbstudy.report.test_set import Opened, last_epoch, what_is_tested
+from nbstudy.report.test_set import (
+    Opened,
+    deciding_at_last,
+    in_short,
+    last_epoch,
+    what_failed,
+    what_is_tested,
+)
 from nbstudy.words import NAMED, counted, enumerated
 
 
@@ -90,13 +97,6 @@ def where_rungs_stand(results: Results) -> str:
     return f"on {where} all have diverged"
 
 
-def deciding_at_last(results: Results) -> Metric:
-    """Return the metric by which the choice is made: that of the last round."""
-    for last in results.rounds[-1:]:
-        return last.metric
-    return results.metric
-
-
 def chosen_from(chosen: Chosen) -> str:
     """Say what a choice is from, by name where these are few; of rungs, from how many they began with."""
     results = chosen.results
@@ -161,10 +161,17 @@ def line_of_test_set(opened: Opened) -> str:
     """Say what the test set says of which model, or why it stays shut."""
     if not opened.results.test:
         return ""
-    if opened.shut or opened.tested is None:
-        reason = str(opened.shut).partition(";")[0]  # the cure is where the test set is evaluated
+    if opened.shut:
+        reason = opened.shut.partition(";")[0]  # the cure is where the test set is evaluated
         return f"**The test set stays shut:** {plain(reason)}."
-    line = f"**The test accuracy is {opened.tested}**, that of {what_is_tested(opened)}"
+    if opened.failed:
+        return what_failed(opened.failed)
+    if opened.tested is None or not opened.tested.numbers:
+        return f"The test set was opened for {what_is_tested(opened)}, and no number came of it."
+    whose = "that"
+    if len(opened.tested.numbers) > 1:
+        whose = "those"
+    line = f"{in_short(opened.tested)}, {whose} of {what_is_tested(opened)}"
     number = len(opened.openings)
     if number > 1:
         return f"{line}; **the test set was opened {number} times**, so be suspicious of it."

@@ -8,4 +8,3 @@ GREY = "0.5"  # of what is dropped, and of notes
 FAINT = "0.75"  # of lines that lead from a dot to its label
 SHADE = "0.92"  # of what lies within the noise of the best
 STRONG = "black"  # of a median over many lines
-SHARES, INK = "Blues", "gray_r"  # colour maps: of a table of shares, of grey images

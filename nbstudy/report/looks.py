@@ -52,11 +52,16 @@ def looks_of(results: Results) -> dict[str, Look]:
         used[style, colour] += 1
         for number in rounds_of[first]:
             colours_in[number][colour] += 1
-    return {name: look_of(run, *taken[results.parameters.first[name]]) for name, run in results.runs.items()}
+    looks = {}
+    for name, run in results.runs.items():
+        looks[name] = look_of(run, *taken[results.parameters.first[name]], results.is_refitted(name))
+    return looks
 
 
-def look_of(run: Run, style: LineStyle, colour: str) -> Look:
-    """Return a look that says in which state a run is that is not complete."""
+def look_of(run: Run, style: LineStyle, colour: str, is_refitted: bool = False) -> Look:
+    """Return a look that says in which state a run is that is not complete, or that it is refitted."""
+    if run.state is State.COMPLETE and is_refitted:
+        return Look(colour, style, f"{shortened(run.name)} (refitted)")
     if run.state is State.COMPLETE:
         return Look(colour, style, shortened(run.name))
     return Look(colour, INCOMPLETE, f"{shortened(run.name)} ({run.word})")

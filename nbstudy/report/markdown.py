@@ -134,11 +134,21 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def table_of_many(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as a table that is cut where it would be long, which a sentence then says."""
-    text = table(rows[:SHOWN])
+def table_of_many(
+    rows: Sequence[Mapping[str, Any]], also: Mapping[str, Any] | None = None, called: str | None = None
+) -> str:
+    """Return rows as a table that is cut where it would be long, which a sentence then says.
+
+    One of those that are cut off can be shown also, below the others, and is called so in the sentence.
+    """
+    shown = [*rows[:SHOWN]]
+    first = f"the first {SHOWN} of {len(rows):,}, best first"
+    if also is not None:
+        shown.append(also)
+        first += f", and {plain(called)}"
+    text = table(shown)
     if len(rows) > SHOWN:
-        text += f"\n\nThese are the first {SHOWN} of {len(rows):,}, best first; `results.csv` has all."
+        text += f"\n\nThese are {first}; `results.csv` has all."
     return text
 
 

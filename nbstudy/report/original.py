@@ -63,10 +63,11 @@ def write(unseen: Unseen | None) -> str:
         sentences.append(what_the_penalty_hid(unseen.penalty))
     if unseen.chance is not None:
         sentences.append(what_chance_explains(unseen.chance))
-    if unseen.opened.tested:
-        tested, what = unseen.opened.tested, what_is_tested(unseen.opened)
-        worth = "What a choice is worth on images that took no part in it, the test set says"
-        sentences.append(f"{worth}: {tested} for {what}.")
+    tested = unseen.opened.tested
+    if tested and tested.numbers:
+        first, what = tested.numbers[0], what_is_tested(unseen.opened)
+        worth = "What a choice is worth on data that took no part in it, the test set says"
+        sentences.append(f"{worth}: {first} for {what}.")
     return joined(*sentences)
 
 

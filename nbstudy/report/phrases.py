@@ -14,19 +14,20 @@ from nbstudy.records.record import log_of
 from nbstudy.records.results import Results
 from nbstudy.records.states import State
 from nbstudy.report.markdown import Markdown, code, listed, plain
-from nbstudy.study.configurations import SEED
+from nbstudy.study.configurations import REFIT, SEED
 from nbstudy.study.study_file import as_yaml
 from nbstudy.words import counted
 
 
 # --- of a run ---
-def link(run: Run) -> Markdown:
-    """Return the name of a run, as a link to its log where there is one."""
+def link(run: Run, text: str = "") -> Markdown:
+    """Return the name of a run, or a text instead, as a link to its log where there is one."""
+    shown = plain(text or run.name)
     if run.state is State.MISSING:
-        return plain(run.name)
+        return shown
     log = log_of(run.name, run.directory, run.record)
     address = quote(os.fsencode(log.as_posix()), safe="/=,+")
-    return Markdown(f"[{plain(run.name)}]({address})")
+    return Markdown(f"[{shown}]({address})")
 
 
 def progress(run: Run) -> str:
@@ -41,6 +42,13 @@ def progress(run: Run) -> str:
 def no_value_after(metric: str, epoch: int) -> str:
     """Say that a metric has no value at the end of a run, which counts as one that is not finite."""
     return f"no {metric} after epoch {epoch}, which counts as not finite"
+
+
+def why_refitted(results: Results, run: Run) -> str:
+    """Say of a final run that is refitted what nobody should judge it by, and how that is known."""
+    if run.parameters.get(REFIT) is True:
+        return "refitted: it learned from the validation data, too"
+    return f"no {results.metric} to judge it by, as of one that learned from the validation data, too"
 
 
 def duration(minutes: float, digits: int = 1) -> str:

@@ -28,6 +28,7 @@ from nbstudy.report.phrases import (
     noise_in_words,
     progress,
     why_nothing_decides,
+    why_refitted,
 )
 from nbstudy.report.rungs import Cut, after_rung, cut_of, table_of_rung
 from nbstudy.words import counted
@@ -123,6 +124,8 @@ def notes_on(
         notes.append(progress(run))
     elif name not in verdict.costs and stands_for_it in verdict.costs:
         notes.append(f"a replicate of {stands_for_it}")
+    elif results.is_refitted(name):
+        notes.append(why_refitted(results, run))
     elif not measured(results.values(name, each.metric.name, each.epochs)):
         notes.append(f"has no {each.metric}")
     lost = lost_after(results.values(name, each.metric.name, each.epochs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from nbstudy.records.reading import Run
 from nbstudy.records.results import Results
 from nbstudy.records.table import column_of
 from nbstudy.report.markdown import SHOWN, Markdown, plain, show_texts, table_of_many, with_arrows
-from nbstudy.report.phrases import link, why_nothing_decides
+from nbstudy.report.phrases import link, why_nothing_decides, why_refitted
 from nbstudy.report.rankings import watched_metrics
 
 COMMON = 0.75  # a parameter that more than this share of runs have in common gets no column
@@ -103,7 +104,12 @@ def most_important(results: Results) -> pd.DataFrame:
     column = column_of(results, results.metric.name)
     if len(results.runs) <= SHOWN or column not in results.table or results.metric.better is None:
         return results.table
-    costs = [results.metric.cost(value) for value in results.table[column].astype(float)]
+    costs = []
+    for name, value in results.table[column].astype(float).items():
+        cost = results.metric.cost(value)
+        if results.is_refitted(name):
+            cost = math.inf
+        costs.append(cost)
     return results.table.iloc[pd.Series(costs).argsort(kind="stable")]
 
 
@@ -126,6 +132,7 @@ def uncommon(run: Run, common: Mapping[str, str]) -> dict[str, str]:
 
 def table_of_runs(runs: AllRuns) -> str:
     """Show what each run came to, and its parameters as far as they vary; of many, the best."""
+    results = runs.results
     rows = []
     for came in runs.came:
         run = came.run
@@ -139,8 +146,11 @@ def table_of_runs(runs: AllRuns) -> str:
             row["state"] = run.word
         for parameter in runs.varying:
             row[parameter] = str(run.parameters.get(parameter))
-        row["note"] = note_of(run)
+        row["note"] = note_of(results, run)
         rows.append(row)
+    names = [came.run.name for came in runs.came]
+    if results.final in names[SHOWN:]:
+        return table_of_many(rows, also=rows[names.index(results.final)], called=results.final)
     return table_of_many(rows)
 
 
@@ -162,9 +172,11 @@ def metric_cells(runs: AllRuns, values: Mapping[str, Any]) -> dict[str, Any]:
     return cells
 
 
-def note_of(run: Run) -> str:
+def note_of(results: Results, run: Run) -> str:
     """Return what to be careful of with a run, in short."""
     notes = []
+    if results.is_refitted(run.name):
+        notes.append(why_refitted(results, run))
     if run.ended:
         notes.append(f"ended early: {run.ended}")
     notes += [with_arrows(change) for change in run.environment_changes]

@@ -1,70 +1,80 @@
 """The section "Final test evaluation": whether the test set is open, and what it says of the final configuration.
 
-Its labels are read in the notebook, in one cell of the whole project.
+What it says was computed by the study's notebook that opens it, which leaves numbers in its result.json, and figures,
+tables and texts in files beside that: they are shown here, in the order of their names.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from IPython.display import Image, display
 
 from nbstudy.checks import StudyError
 from nbstudy.decision.elimination import Choice, settled_epochs
-from nbstudy.decision.metrics import written
+from nbstudy.decision.metrics import Better, Metric, written
+from nbstudy.files import CHECKPOINT
+from nbstudy.numbers import as_count
 from nbstudy.records.openings import Opening, read_openings
+from nbstudy.records.reading import Run, field_of
 from nbstudy.records.results import Results
-from nbstudy.report.colours import INK, SHARES
-from nbstudy.report.figures import WIDTH, show_figures
-from nbstudy.report.labels import SMALL
-from nbstudy.report.markdown import listed, plain, show_texts, table
+from nbstudy.records.tested import why_untestable
+from nbstudy.report.markdown import (
+    SHOWN,
+    Markdown,
+    code,
+    joined,
+    listed,
+    plain,
+    show_texts,
+    table,
+)
+from nbstudy.report.phrases import link
 from nbstudy.words import enumerated
 
-MISTAKES_SHOWN = 12
+NUMBERS_SHOWN = 3  # in a sentence; more are a table
 START = """
 ## Final test evaluation
 
-The training images teach, the validation images decide, and the test images are opened once, at the end. The test set decides nothing, and its labels are read in one cell of the whole project, the next one. It is opened for one configuration, the study's `final`, only once every configuration of the study is complete, and never for a quick look with `-p`, so that nothing that is seen here can still change a decision. Each opening is first put on record in `test.json`, beside the runs; testing the same weights again is no new opening.
+The training data teach, the validation data decide, and the test set is opened once, at the end. It decides nothing, and one notebook of the study alone reads it, {notebook}. It is opened for one configuration, the study's `final`, only once every configuration of the study is complete, and never for a quick look with `-p`, so that nothing that is seen here can still change a decision. Each opening is first put on record in `test.json`, beside the runs; testing the same weights again is no new opening.
 """
-HOW_TO_READ = """
-An accuracy on ten thousand images is itself uncertain; Wilson's interval says by how much, and what lies inside it is too close to call. The published accuracies are from [Zalando's list](https://github.com/zalandoresearch/fashion-mnist#benchmark). In the next figure rows are what an image shows and columns what the network says: look for the darkest cells off the diagonal.
-"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number that the test came to."""
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None  # of 95 %, where it is a share of a known number of things
+
+    @property
+    def title(self) -> Markdown:
+        """What it is, in words: test_accuracy and accuracy are the test accuracy."""
+        return plain(f"test {self.name.removeprefix('test_').replace('_', ' ')}")
+
+    def __str__(self) -> str:
+        """Return its value, and its interval where that is known."""
+        if self.interval is None:
+            return written(self.value)
+        low, high = self.interval
+        return f"{written(self.value)} (95 % interval {written(low)} to {written(high)})"
 
 
 @dataclass(frozen=True)
 class Tested:
     """What the test set says of a model."""
 
-    right: int  # images
-    images: int
-    loss: float  # without penalty
-
-    @property
-    def accuracy(self) -> float:
-        """The share of images that are classified rightly."""
-        return self.right / self.images
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the accuracy."""
-        from scipy.stats import binomtest
-
-        low, high = binomtest(self.right, self.images).proportion_ci(method="wilson")
-        return float(low), float(high)
-
-    def __str__(self) -> str:
-        """Return the accuracy and its interval."""
-        low, high = self.interval
-        return f"{written(self.accuracy)} (95 % interval {written(low)} to {written(high)})"
+    numbers: list[Measured]  # the first is what matters most
+    faults: list[str]  # what is wrong in what it says of its shares
+    files: list[Path]  # that are shown
 
 
 @dataclass(frozen=True)
@@ -84,8 +94,15 @@ class Opened:
     choice: Choice
     shut: str | None  # why, and the cure
     openings: list[Opening]  # on record
-    tested: Tested | None  # None while it is shut
-    answers: pd.DataFrame | None = None  # a row an image: true and said (class numbers), loss, certainty
+    tested: Tested | None  # None while it is shut, or where the test failed
+
+    @property
+    def failed(self) -> Run | None:
+        """The test where it failed."""
+        test = self.results.test_run
+        if self.shut or test is None or not test.error:
+            return None
+        return test
 
     @cached_property
     def nearest(self) -> Nearest:
@@ -94,64 +111,40 @@ class Opened:
 
     @cached_property
     def last_epochs(self) -> list[float]:
-        """The val_accuracy of the settled epochs of that one, where it is known."""
-        return settled_epochs(self.results.values(self.nearest.name, "val_accuracy"))
-
-    @cached_property
-    def mistakes(self) -> pd.DataFrame:
-        """The rows of the mistakes that it was most certain of."""
-        if self.answers is None:
-            return pd.DataFrame()
-        wrong = self.answers[self.answers["true"] != self.answers["said"]]
-        return wrong.sort_values("certainty", ascending=False, kind="stable")[:MISTAKES_SHOWN]
+        """The settled epochs of that one, by the metric of the last round, where they are known."""
+        metric = deciding_at_last(self.results)
+        if not self.results.is_by_epoch(metric):
+            return []
+        return settled_epochs(self.results.values(self.nearest.name, metric.name))
 
 
-def compute(results: Results, choice: Choice, shut: str | None, answers: pd.DataFrame | None) -> Opened:
-    """Sum up what a network answers to the test images, as far as it was asked."""
+def compute(results: Results, choice: Choice) -> Opened:
+    """Sum up what the test came to, as far as it was opened."""
+    shut = why_shut(results)
     tested = None
-    if answers is not None:
-        tested = tested_by(answers)
-    return Opened(results, choice, shut, openings_of(results), tested, answers)
+    test = results.test_run
+    if shut is None and test is not None and test.state.is_done:
+        tested = tested_in(test)
+    return Opened(results, choice, shut, openings_of(results), tested)
 
 
-def show_start(results: Results) -> None:
-    """Say what the test set is for, before it is opened; nothing where the study has none."""
-    if results.test:
-        show_texts(START)
-
-
-def show(
-    opened: Opened,
-    published: Mapping[str, float],
-    classes: Sequence[str],
-    images: np.ndarray[Any, Any] | None,
-) -> None:
-    """Show what the test set says, beside published accuracies; nothing where the study has none."""
-    if opened.results.test:
-        show_texts(state_in_words(opened))
-    if opened.tested is None or opened.answers is None:
+def show(opened: Opened) -> None:
+    """Show what the test set is for and what it says; nothing where the study has none."""
+    test = opened.results.test_run
+    if test is None:
         return
-    show_texts(accuracy_in_words(opened.tested, published), last_epoch(opened), HOW_TO_READ)
-    counts = confusions(opened.answers, classes)
-    draw_confusion(counts)
-    show_figures()
-    show_texts(table_of_classes(counts))
-    if images is not None and len(opened.mistakes):
-        show_mistakes(opened.mistakes, classes, images)
-
-
-def show_mistakes(worst: pd.DataFrame, classes: Sequence[str], images: np.ndarray[Any, Any]) -> None:
-    """Show the images of mistakes."""
-    show_texts("The twelve mistakes that it was most certain of: look whether a person would make them too.")
-    draw_mistakes(images, worst, classes)
-    show_figures()
-    least = np.floor(1000 * worst["certainty"].min()) / 1000
-    show_texts(f"It was at least {least:.1%} certain of each of these.")
+    notebook = link(test, text=str(opened.results.test))
+    show_texts(START.format(notebook=notebook), state_in_words(opened))
+    if opened.tested is None:
+        return
+    show_texts(numbers_in_words(opened.tested), last_epoch(opened))
+    for file in opened.tested.files:
+        show_file(file)
 
 
 # --- what there is to say ---
 def why_shut(results: Results) -> str | None:
-    """Say why the test set stays shut; None where it may be opened."""
+    """Say why the test set stays shut; None where it is open, or its notebook failed."""
     if results.overrides:
         changed = enumerated([f"{name} {value}" for name, value in results.overrides.items()])
         return f"this is a quick look, with {changed} for all configurations, and decides nothing"
@@ -161,7 +154,15 @@ def why_shut(results: Results) -> str | None:
         return "the study names no final configuration"
     if results.incomplete:
         return f"{len(results.incomplete)} of {len(results.runs)} configurations are not complete"
-    return None
+    test = results.test_run
+    if test is None or test.state.is_done or test.error:
+        return None
+    checkpoint = field_of(results.record, "checkpoint", str) or CHECKPOINT
+    untestable = why_untestable(results.runs[results.final].directory, checkpoint, results.lengthens)
+    if untestable:
+        return untestable
+    reasons = joined(*test.changes.values()) or "it has not been opened"
+    return f"{reasons}; run the study again"
 
 
 def openings_of(results: Results) -> list[Opening]:
@@ -171,17 +172,41 @@ def openings_of(results: Results) -> list[Opening]:
     return []
 
 
-def tested_by(answers: pd.DataFrame) -> Tested:
-    """Return what answers come to: a row an image, `true` and `said` classes, `loss` the cross-entropy."""
-    right = int((answers["true"] == answers["said"]).sum())
-    return Tested(right, len(answers), float(answers["loss"].mean()))
+def tested_in(test: Run) -> Tested:
+    """Return what a test left.
+
+    In its result.json `shares` says which of its numbers are shares of how many things: `{"shares": {"test_accuracy":
+    "test_images"}}` names two of them.
+    """
+    shares = field_of(test.result, "shares", dict)
+    numbers = []
+    faults = []
+    for name, value in test.numbers.items():
+        if name in shares.values():
+            continue
+        measured = Measured(name, value)
+        if name in shares:
+            number = as_count(test.result.get(str(shares[name])))
+            if number and 0 <= value <= 1:
+                measured = Measured(name, value, wilson(value, number))
+            else:
+                faults.append(not_a_share(name, shares[name]))
+        numbers.append(measured)
+    faults += [not_a_share(name, shares[name]) for name in shares if name not in test.numbers]
+    return Tested(numbers, faults, files_in(test))
 
 
-def confusions(tested: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """Return how often each class (rows) is taken for each (columns)."""
-    numbers = range(len(classes))
-    counts = pd.crosstab(tested["true"], tested["said"]).reindex(numbers, columns=numbers, fill_value=0)
-    return counts.set_axis(classes, axis=0).set_axis(classes, axis=1)
+def wilson(share: float, number: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share of so many things."""
+    from scipy.stats import binomtest
+
+    low, high = binomtest(round(share * number), number).proportion_ci(method="wilson")
+    return float(low), float(high)
+
+
+def files_in(test: Run) -> list[Path]:
+    """Return the files of a test that are shown, in the order of their names."""
+    return sorted(file for file in test.directory.iterdir() if file.suffix in SHOWS)
 
 
 def nearest_to_final(results: Results, choice: Choice) -> Nearest:
@@ -200,33 +225,46 @@ def nearest_to_final(results: Results, choice: Choice) -> Nearest:
     return Nearest(twin, parameters.first[twin] == choice.chosen, changes)
 
 
-# --- the figures ---
-def draw_confusion(counts: pd.DataFrame) -> Axes:
-    """Draw how often each class (rows) is taken for each (columns)."""
-    from sklearn.metrics import ConfusionMatrixDisplay
-
-    _, axes = plt.subplots(figsize=(7, 6), layout="constrained")
-    axes.grid(visible=False)
-    matrix = ConfusionMatrixDisplay(counts.to_numpy(), display_labels=counts.index)
-    matrix.plot(cmap=SHARES, xticks_rotation=45, colorbar=False, ax=axes)
-    return axes
+def deciding_at_last(results: Results) -> Metric:
+    """Return the metric by which the choice is made: that of the last round."""
+    for last in results.rounds[-1:]:
+        return last.metric
+    return results.metric
 
 
-def draw_mistakes(images: np.ndarray[Any, Any], worst: pd.DataFrame, classes: Sequence[str]) -> Figure:
-    """Draw up to twelve images that were taken for another class, by their number: the index of `worst`.
+# --- the files ---
+def show_file(file: Path) -> None:
+    """Show a figure, a table or a text that the test left; of one that cannot be read, say so."""
+    try:
+        SHOWS[file.suffix](file)
+    except Exception as error:  # noqa: BLE001 - a file of somebody else's can be anything
+        show_texts(f"{code(file.name)} cannot be shown ({type(error).__name__}).")
 
-    `images` are grey values (number, height, width); `worst` has columns true, said (classes by number) and
-    certainty (0 to 1).
-    """
-    figure, grid = plt.subplots(
-        2, 6, figsize=(WIDTH, 4.4), layout="constrained", subplot_kw={"xticks": [], "yticks": []}
-    )
-    for axes, (number, row) in zip(grid.flat, worst.iterrows(), strict=False):
-        axes.grid(visible=False)
-        axes.imshow(images[number], cmap=INK)
-        true, said = classes[int(row["true"])], classes[int(row["said"])]
-        axes.set_title(f"{true},\nsays {said}\n({row['certainty']:.1%})", loc="center", fontsize=SMALL)
-    return figure
+
+def show_picture(file: Path) -> None:
+    """Show a figure."""
+    display(Image(file.read_bytes(), format="png"))
+
+
+def show_table(file: Path) -> None:
+    """Show a table, cut where it would be long."""
+    rows = pd.read_csv(file).to_dict("records")
+    text = table([{str(key): value for key, value in row.items()} for row in rows[:SHOWN]])
+    if len(rows) > SHOWN:
+        text += f"\n\nThese are the first {SHOWN} of {len(rows):,}; {code(file.name)} has all."
+    show_texts(text)
+
+
+def show_text(file: Path) -> None:
+    """Show a text in Markdown."""
+    show_texts(file.read_text(encoding="utf-8"))
+
+
+SHOWS: dict[str, Any] = {
+    ".png": show_picture,
+    ".csv": show_table,
+    ".md": show_text,
+}  # by the end of a file's name
 
 
 # --- the sentences ---
@@ -235,46 +273,90 @@ def state_in_words(opened: Opened) -> str:
     sentences = [f"**The test set is open** for {plain(opened.results.final)}."]
     if opened.shut:
         sentences = [f"**The test set stays shut:** {plain(opened.shut)}."]
+    if opened.failed:
+        sentences = [what_failed(opened.failed), "Running the study again executes it again."]
     if opened.openings:
         sentences.append(openings_in_words(opened.openings))
     return " ".join(sentences)
 
 
+def what_failed(test: Run) -> str:
+    """Say with which error a test failed."""
+    return f"**The test failed:** {link(test)} ended with {code(test.error)}."
+
+
 def openings_in_words(openings: Sequence[Opening]) -> str:
     """Say how often the test set was opened for a study, and for which models."""
     each = [f"on {opening.when[:10]} for {opening.configuration}" for opening in openings]
-    others = "Other studies on the same images have records of their own."
+    others = "Other studies on the same test set have records of their own."
     if len(openings) == 1:
         return f"It was opened once, {plain(each[0])}. {others}"
     suspicion = "whoever saw an earlier result may have chosen by it, so be suspicious of this one"
     return f"**It was opened {len(openings)} times:** {listed(each)}; {suspicion}. {others}"
 
 
-def accuracy_in_words(tested: Tested, published: Mapping[str, float]) -> str:
-    """Say the accuracy on the test set with its uncertainty, and compare it with published ones."""
-    low, high = tested.interval
-    sentences = [
-        f"**Test accuracy: {written(tested.accuracy)}**, with 95 % certainty {written(low)} to {written(high)}."
-    ]
-    for who, value in published.items():
-        where = "too close to call against"
-        if value > high:
-            where = "below"
-        if value < low:
-            where = "above"
-        sentences.append(f"It is {where} the published {value} of {who}.")
-    sentences.append(f"The loss, without penalty, is {written(tested.loss)}.")
-    return " ".join(sentences)
+def numbers_in_words(tested: Tested) -> str:
+    """Say what the test came to, with the uncertainty of what is a share; many numbers are a table."""
+    if not tested.numbers:
+        return "The test left no number in `result.json`."
+    first, *others = tested.numbers
+    sentences = [first_in_words(first)]
+    if len(others) < NUMBERS_SHOWN:
+        sentences += [f"The {other.title} is {other}." for other in others]
+    sentences += tested.faults
+    text = " ".join(sentences)
+    if len(others) >= NUMBERS_SHOWN:
+        text += "\n\n" + table([row_of(measured) for measured in tested.numbers])
+    return text
+
+
+def first_in_words(first: Measured) -> str:
+    """Say the number that matters most."""
+    title = f"{first.title[0].upper()}{first.title[1:]}"
+    text = f"**{title}: {written(first.value)}**"
+    if first.interval is not None:
+        low, high = first.interval
+        text += f", with 95 % certainty {written(low)} to {written(high)}"
+    return f"{text}."
+
+
+def row_of(measured: Measured) -> dict[str, Any]:
+    """Return a number as a row of a table."""
+    row: dict[str, Any] = {"number": measured.name, "value": measured.value, "95 % interval": ""}
+    if measured.interval is not None:
+        low, high = measured.interval
+        row["95 % interval"] = f"{written(low)} to {written(high)}"
+    return row
+
+
+def not_a_share(name: object, number: object) -> str:
+    """Say that a number has no interval, since it is no share of what result.json says."""
+    return (
+        f"`shares` in `result.json` says that {code(name)} is a share of {code(number)}: that must be two numbers "
+        "there, one from 0 to 1 and a whole one above 0."
+    )
+
+
+def in_short(tested: Tested) -> str:
+    """Say what the test came to within a sentence, the first number in bold."""
+    first, *others = tested.numbers
+    words = [f"**The {first.title} is {first}**"]
+    words += [f"the {other.title} {other}" for other in others[: NUMBERS_SHOWN - 1]]
+    return enumerated(words)
 
 
 def last_epoch(opened: Opened) -> str:
-    """Say how much the epoch that a model stops at can change its accuracy, where that is known."""
+    """Say how much the epoch that a model stops at can change what it is worth, where that is known."""
     last = opened.last_epochs
     if len(last) < 2:
         return ""
+    metric = deciding_at_last(opened.results)
+    worst, best = min(last), max(last)
+    if metric.better is Better.LOWER:
+        worst, best = best, worst
     return (
         f"A model is what its last epoch left, and epochs differ: over the last {len(last)} of {plain(opened.nearest.name)} the "
-        f"val_accuracy is {written(statistics.fmean(last))} on average, {written(min(last))} at worst and {written(max(last))} at best."
+        f"{plain(metric)} is {written(statistics.fmean(last))} on average, {written(worst)} at worst and {written(best)} at best."
     )
 
 
@@ -290,19 +372,3 @@ def what_is_tested(opened: Opened) -> str:
     if not nearest.changes:
         return f"{final}, which is {plain(nearest.name)} ({same})"
     return f"{final}, which is {plain(nearest.name)} ({same}) but for {listed(nearest.changes)}"
-
-
-def table_of_classes(counts: pd.DataFrame) -> str:
-    """Show precision and recall of each class, and say which is most often taken for which."""
-    rows = []
-    pairs = {}
-    for true in counts.index:
-        said = max(1, counts[true].sum())
-        shown = max(1, counts.loc[true].sum())
-        right = counts.loc[true, true]
-        rows.append({"class": true, "precision": right / said, "recall": right / shown})
-        for other in counts.columns:
-            if other != true:
-                pairs[true, other] = counts.loc[true, other]
-    true, other = max(pairs, key=pairs.__getitem__)
-    return f"Most often {true} is taken for {other}.\n\n{table(rows)}"

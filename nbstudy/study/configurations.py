@@ -17,6 +17,7 @@ from nbstudy.study.sampling import Axis, Level, Options, Range, draw
 from nbstudy.study.template import Template, check_parameters, convert_parameters
 
 SEED = "seed"  # the parameter in which replicates differ
+REFIT = "refit"  # the parameter that is true where `final` learns from the validation data, too
 NAME = re.compile(r"(?!\.)[A-Za-z0-9_.=,-]{1,100}")  # of a configuration: it is a directory's
 FIELD = re.compile(r"\{(\w+)\}")  # in the name of a grid's row
 LARGEST_STUDY = 100_000  # configurations

@@ -1,4 +1,4 @@
-"""What decides, as a study file asks for it: its metric, its rounds, the final configuration and the test set."""
+"""What decides, as a study file asks for it: its metric, its rounds and the final configuration, which is tested."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from nbstudy.decision.metrics import Better, direction_of
 from nbstudy.study.parameters import TEXT, WHOLE_NUMBER, convert
 
 FINAL = "final"  # the configuration that is made where `final` is a mapping
-TEST_SETS = ["fashion_mnist"]  # that the summary can open
 
 
 def check_decision(
     document: Mapping[str, Any], file: str, known: Collection[str] | None, faults: Faults
 ) -> None:
-    """Add to the faults what makes no sense of metric, final and test set."""
+    """Add to the faults what makes no sense of metric, final and test."""
     with faults:
         check_metric(document, file)
     with faults:
@@ -27,8 +26,11 @@ def check_decision(
         elif document["final"] is not None and known is not None:
             check_known([document["final"]], known, f"{file}: final")
     with faults:
-        if document["test"] is not None:
-            check_known([document["test"]], TEST_SETS, f"{file}: test")
+        if "test" in document["notebooks"] and document["final"] is None:
+            fail(
+                f"{file}: notebooks: test",
+                "tests the configuration that `final` names, which is missing; write it, as in `final: NAME`",
+            )
 
 
 def check_metric(given: Mapping[str, Any], place: str) -> None:

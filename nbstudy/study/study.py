@@ -14,7 +14,7 @@ from typing import Any
 
 from nbstudy.checks import Faults, StudyError, check_known
 from nbstudy.decision.halving import Stage
-from nbstudy.files import CHECKPOINT, FORMAT
+from nbstudy.files import CHECKPOINT, FORMAT, TEST
 from nbstudy.study.configurations import check_names, check_replicates_differ, read_configurations, resolve
 from nbstudy.study.halving import Configurations, Halving, check_halving, read_halving
 from nbstudy.study.modules import hashes_of, importable
@@ -23,7 +23,7 @@ from nbstudy.study.parameters import text_of
 from nbstudy.study.preflight import Preflight, run_preflight
 from nbstudy.study.rounds import FINAL, check_decision, check_directions, check_rounds
 from nbstudy.study.study_file import read_document, read_notebooks
-from nbstudy.study.template import Template, convert_parameters
+from nbstudy.study.template import TESTED, Template, convert_parameters
 from nbstudy.study.threads import read_threads
 
 RESERVED = {"incomplete", "study.json", "results.csv", "elimination.png", "test.json"}  # in outputs/<study>/
@@ -34,7 +34,7 @@ class Study:
     """All that a study file and the overrides of a command ask for."""
 
     name: str
-    notebooks: dict[str, str]  # file by role: prepare, run, summary
+    notebooks: dict[str, str]  # file by role: prepare, run, test, summary
     texts: dict[str, str]  # of these, ready to be executed
     template: Template
     overrides: dict[str, Any]
@@ -43,7 +43,7 @@ class Study:
     lengthens: str | None  # the parameter whose increase continues a finished run
     rounds: list[dict[str, Any]]
     final: str | None
-    test: str | None  # the test set that `final` meets
+    test: Template | None  # the notebook that opens the test set, for `final`
     preflight: Preflight  # which says what a run costs
     halving: Halving | None = None
     changes_of_final: dict[str, Any] | None = None  # where `final` is the choice with other values
@@ -82,6 +82,20 @@ class Study:
         if "prepare" not in self.notebooks:
             return None
         return self.notebooks["prepare"], self.texts["prepare"]
+
+    @property
+    def parameters_of_test(self) -> dict[str, Any]:
+        """What the notebook is given that opens the test set; its working directory is that of an attempt."""
+        if self.test is None:
+            return {}
+        return self.test.defaults | {TESTED: f"../../../{self.final}"}
+
+    @property
+    def directories(self) -> list[str]:
+        """The directories of runs that it may have in its outputs."""
+        if self.test is None:
+            return self.names
+        return [*self.names, TEST]
 
     def select(self, patterns: Collection[str]) -> list[str]:
         """Return the names of the configurations that match a pattern, all if there is no pattern."""
@@ -154,8 +168,8 @@ class Study:
             "halving": self.halving and self.halving.record(),
             "changes_of_final": self.changes_of_final,
             "final": self.final,
-            "test": self.test,
-            "code": [code for code, is_same in self.template.same_code.items() if is_same],
+            "test": self.record_of_test(),
+            "code": self.template.codes,
             "defaults": self.template.defaults,
             "metric": self.metric,
             "better": self.better,
@@ -165,13 +179,24 @@ class Study:
             "replicable": self.replicable,
         }
 
+    def record_of_test(self) -> dict[str, Any] | None:
+        """Return what study.json says of the notebook that opens the test set, as it does of the template."""
+        if self.test is None:
+            return None
+        return {
+            "notebook": self.test.file,
+            "parameters": self.parameters_of_test,
+            "code": self.test.codes,
+            "modules": hashes_of(self.test.modules),
+        }
+
 
 def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     """Return the study that a file holds; raise a StudyError that says all that is wrong."""
     faults = Faults()
     document = read_document(file, faults)
     try:
-        notebooks, texts, template = read_notebooks(document["notebooks"], f"{file}: notebooks")
+        notebooks, texts, template, test = read_notebooks(document["notebooks"], f"{file}: notebooks")
     except StudyError as error:  # without a template nothing else can be checked
         raise StudyError(*faults.found, *error.faults) from None
 
@@ -186,7 +211,7 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         defaults = convert_parameters(document["defaults"], template, f"{file}: defaults")
     named = read_configurations(document, template, str(file), faults)
     with faults:
-        check_names(named.own, f"{file}: configurations", RESERVED | set(notebooks.values()))
+        check_names(named.own, f"{file}: configurations", taken(notebooks))
 
     configurations: dict[str, dict[str, Any]] = {}
     for name in named.own:
@@ -231,7 +256,7 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         lengthens=preflight.lengthens,
         rounds=rounds,
         final=final,
-        test=document["test"],
+        test=test,
         preflight=preflight,
         halving=halving,
         changes_of_final=changes_of_final,
@@ -246,6 +271,14 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     return study
 
 
+def taken(notebooks: dict[str, str]) -> set[str]:
+    """Return the names in outputs/<study>/ that no configuration may have."""
+    names = RESERVED | set(notebooks.values())
+    if "test" in notebooks:
+        names.add(TEST)
+    return names
+
+
 def check_what_may_be_asked(study: Study, file: str) -> None:
     """Refuse a study of which a configuration that could be asked for later has a wrong name or values."""
     if not study.unfolds:  # what it asks for has been checked
@@ -257,7 +290,7 @@ def check_what_may_be_asked(study: Study, file: str) -> None:
         candidates = list(study.halving.candidates)
         everything = list(study.halving.all_that_may_be_asked(study.configurations, study.lengthens))
         with faults:
-            check_names(everything[-1], f"{file}: halving", RESERVED | set(study.notebooks.values()))
+            check_names(everything[-1], f"{file}: halving", taken(study.notebooks))
     with importable(study.template.modules):
         for configurations in everything:
             for name, parameters in configurations.items():

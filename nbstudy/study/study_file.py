@@ -10,16 +10,16 @@ import json
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError
 
-from nbstudy.checks import Faults, StudyError, check_known, fail, mapping
+from nbstudy.checks import Faults, StudyError, check_known, fail, mapping, shorten
 from nbstudy.files import NOTEBOOKS
 from nbstudy.study.notebook import read_notebook
-from nbstudy.study.template import Template, read_template
+from nbstudy.study.template import Template, read_template, read_test
 
 EMPTY: dict[str, Any] = {  # a study file that says nothing
     "notebooks": {},  # here, and template.py
@@ -30,10 +30,10 @@ EMPTY: dict[str, Any] = {  # a study file that says nothing
     "better": None,
     "rounds": [],
     "halving": None,  # halving.py
-    "final": None,  # rounds.py, as the next one
-    "test": None,
+    "final": None,  # rounds.py
     "threads": 1,  # threads.py
 }
+ROLES = ["prepare", "run", "test", "summary"]  # of notebooks, in the order in which they are executed
 LARGEST_FILE = 1_000_000  # bytes
 PLAIN = re.compile(
     r"[A-Za-z0-9_][\w.=-]*"
@@ -43,9 +43,26 @@ PLAIN = re.compile(
 def read_document(file: Path, faults: Faults) -> dict[str, Any]:
     """Return what a study file says, with what it leaves out as empty; refuse keys it cannot have."""
     document = mapping(read_yaml(file), str(file))
+    if "test" in document:
+        with faults:
+            refuse_named_test_set(document.pop("test"), document.get("notebooks"), str(file))
     with faults:
         check_known(document, EMPTY, str(file))
     return EMPTY | document
+
+
+def refuse_named_test_set(test_set: Any, notebooks: Any, file: str) -> NoReturn:
+    """Refuse a test set by name, as earlier versions took it, with the line to write instead."""
+    named = {"run": "train.ipynb", "test": "test.ipynb"}
+    if isinstance(notebooks, dict):
+        for role, name in notebooks.items():
+            if isinstance(name, str) and name.endswith(".ipynb"):
+                named[role] = name
+    line = ", ".join(f"{role}: {as_yaml(named[role])}" for role in ROLES if role in named)
+    fail(
+        f"{file}: test",
+        f"{shorten(test_set)} is opened by a notebook; instead of this line write `notebooks: {{{line}}}`",
+    )
 
 
 def read_yaml(file: Path) -> Any:
@@ -114,21 +131,27 @@ def check_tab(error: MarkedYAMLError, text: str, place: str) -> None:
         )
 
 
-def read_notebooks(value: Any, place: str) -> tuple[dict[str, str], dict[str, str], Template]:
-    """Return the notebook files by role (prepare, run, summary), their texts, and the template."""
-    notebooks = mapping(value, place, ["prepare", "run", "summary"])
+def read_notebooks(
+    value: Any, place: str
+) -> tuple[dict[str, str], dict[str, str], Template, Template | None]:
+    """Return the notebook files by role, their texts, the template, and the one that opens the test set, if any does."""
+    notebooks = mapping(value, place, ROLES)
     if "run" not in notebooks:
         fail(place, "`run` is missing; name the template, as in `run: train.ipynb`")
     available = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
     check_known(notebooks.values(), available, place)
     faults = Faults()
     texts = {}
+    test = None
     for role, file in notebooks.items():
         with faults:
             if role == "run":
                 template = read_template(NOTEBOOKS / file)
                 texts[role] = template.text
+            elif role == "test":
+                test = read_test(NOTEBOOKS / file)
+                texts[role] = test.text
             else:
                 texts[role] = read_notebook(NOTEBOOKS / file, faults).text
     faults.end()
-    return notebooks, texts, template
+    return notebooks, texts, template, test

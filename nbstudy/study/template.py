@@ -20,6 +20,7 @@ from nbstudy.study.modules import imported_names, imported_packages, read_module
 from nbstudy.study.notebook import Cell, Notebook, read_notebook
 from nbstudy.study.parameters import Declaration, convert_given, read_parameters
 
+TESTED = "run"  # the parameter of a notebook that opens the test set: the directory of the final run
 NOT_CODE = {"parameters", "injected-parameters", "preflight", "presentation"}  # these cells decide no result
 
 
@@ -44,6 +45,11 @@ class Template:
     def hash(self) -> str:
         """The hash of the code."""
         return hash_of_code(self.cells)
+
+    @property
+    def codes(self) -> list[str]:
+        """The hashes of all code that is known to be this but for its layout, and of modules that are."""
+        return [code for code, is_same in self.same_code.items() if is_same]
 
     def is_same_code(self, code: str, log: Path) -> bool:
         """Tell whether a run with this hash of its code had the template's code, but for its layout.
@@ -119,6 +125,21 @@ def read_template(path: Path) -> Template:
         modules=modules,
         imports=imported_packages(names, modules),
     )
+
+
+def read_test(path: Path) -> Template:
+    """Read the notebook that opens the test set: a template that is told the directory of the run that it tests.
+
+    Raise StudyError for all that is wrong in it.
+    """
+    notebook = read_template(path)
+    if not isinstance(notebook.defaults.get(TESTED), str):
+        fail(
+            notebook.file,
+            f"opens the test set, and has no parameter `{TESTED}`, the directory of the run that it tests; write "
+            f'`{TESTED} = "."` into its cell tagged `parameters`',
+        )
+    return notebook
 
 
 def check_tags(notebook: Notebook, faults: Faults) -> None:

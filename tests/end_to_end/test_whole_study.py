@@ -15,7 +15,7 @@ from project import ROOT, Project, begun, outputs_of, papermill
 
 def test_logs_are_valid_and_hold_no_path_and_no_noise(trained: Project) -> None:
     logs = list(trained.outputs("mine").glob("**/*.ipynb"))
-    assert len(logs) == 5  # three runs, the dataset and the summary
+    assert len(logs) == 6  # three runs, the dataset, the test and the summary
     for path in logs:
         log = nbformat.read(path, as_version=4)
         nbformat.validate(log)

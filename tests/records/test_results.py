@@ -21,7 +21,7 @@ TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
 
 
 def test_study_says_its_test_set_and_whether_it_is_a_quick_look(results: Results, tmp_path: Path) -> None:
-    assert (results.test, results.overrides) == ("fashion_mnist", {})
+    assert (results.test, results.overrides) == ("test.ipynb", {})
     study = Planted(tmp_path, TWO, overrides=[("epochs", "3")])
     assert (study.load().test, study.load().overrides) == (None, {"epochs": 3})
 

@@ -8,14 +8,13 @@ from nbstudy.decision.metrics import metric_called
 from nbstudy.files import write_json
 from nbstudy.records.openings import record_opening
 from nbstudy.records.results import Results
-from nbstudy.report import test_set
 from nbstudy.report.answer import chosen_line, incomplete_line, line_of_test_set, runner_up_line, write
 from nbstudy.report.choice import choice_made, more_replicates
 from nbstudy.report.criteria import criteria_line
 from nbstudy.report.phrases import interval, noise_in_words
-from nbstudy.report.test_set import why_shut
+from nbstudy.report.test_set import Measured, why_shut
 from planted import Planted, flat, without_replicates
-from told import answer_of, chosen_in, concluded, criteria_of, linked, opened_of
+from told import answer_of, as_tested, chosen_in, concluded, criteria_of, linked, opened_of
 
 LOSS = metric_called("val_loss")
 
@@ -50,10 +49,12 @@ def test_answer_leaves_out_what_does_not_apply(tmp_path: Path) -> None:
 
 
 def test_answer_says_what_the_test_set_says_of_which_model(single: Results) -> None:
-    tested = test_set.Tested(75, 100, 0.25)
-    line = line_of_test_set(opened_of(single, None, tested))
+    accuracy = Measured("test_accuracy", 0.75, (0.7, 0.8))
+    line = line_of_test_set(opened_of(single, None, as_tested(accuracy)))
     model = "all, which is one (the choice) but for refit True"
-    assert line == f"**The test accuracy is {tested}**, that of {model}."
+    assert line == f"**The test accuracy is 0.7500 (95 % interval 0.7000 to 0.8000)**, that of {model}."
+    line = line_of_test_set(opened_of(single, None, as_tested(accuracy, Measured("loss", 0.25))))
+    assert line.endswith(f"0.8000)** and the test loss 0.2500, those of {model}.")
 
 
 def test_answer_asks_for_suspicion_where_the_test_set_was_opened_more_than_once(tmp_path: Path) -> None:
@@ -61,7 +62,7 @@ def test_answer_asks_for_suspicion_where_the_test_set_was_opened_more_than_once(
     for weights in ("abc", "def"):
         record_opening(study.outputs, "all", weights)
     results = study.load()
-    line = line_of_test_set(opened_of(results, None, test_set.Tested(75, 100, 0.25)))
+    line = line_of_test_set(opened_of(results, None, as_tested(Measured("test_accuracy", 0.75))))
     assert line.endswith("; **the test set was opened 2 times**, so be suspicious of it.")
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from nbstudy.report import original, test_set
+from nbstudy.report import original
+from nbstudy.report.test_set import Measured
 from planted import EPOCHS, Planted, flat
-from told import judged_in, opened_of
+from told import as_tested, judged_in, opened_of
 
 PENALISED = f"""
 notebooks: {{run: train.ipynb}}
@@ -34,11 +35,8 @@ def test_original_could_not_see_what_the_penalty_hid(tmp_path: Path, accuracy: f
             history = pd.read_csv(place / "history.csv")
             history.assign(val_cross_entropy=history["val_loss"]).to_csv(place / "history.csv", index=False)
     results = study.load()
-    words = original.write(
-        original.compute(
-            results, judged_in(results), opened_of(results, None, test_set.Tested(8_700, 10_000, 0.4))
-        )
-    )
+    tested = as_tested(Measured("test_accuracy", 0.87, (0.86, 0.88)))
+    words = original.write(original.compute(results, judged_in(results), opened_of(results, None, tested)))
     assert words.startswith(
         "Its criterion, val_loss, adds to the error of each network the network's own penalty. "
         f"Without a penalty networks classify {how}: a median val_accuracy of 0.9050 and at best 0.9100 (wide) without "
@@ -46,4 +44,4 @@ def test_original_could_not_see_what_the_penalty_hid(tmp_path: Path, accuracy: f
         "The original dropped 2 of the 2 without. It did not know by how much "
     )
     assert "All 2 of its eliminations are larger than what chance explains." in words
-    assert words.endswith(f"the test set says: {test_set.Tested(8_700, 10_000, 0.4)} for tame.")
+    assert words.endswith("the test set says: 0.8700 (95 % interval 0.8600 to 0.8800) for tame.")

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import math
+import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
+import PIL.Image
+import pytest
 
+from nbstudy.files import write_json
 from nbstudy.records.openings import Opening, record_opening
 from nbstudy.records.results import Results
 from nbstudy.report import test_set
+from nbstudy.report.answer import line_of_test_set
 from nbstudy.report.test_set import (
-    accuracy_in_words,
-    confusions,
-    draw_confusion,
-    draw_mistakes,
+    compute,
+    in_short,
     last_epoch,
+    numbers_in_words,
     openings_in_words,
     state_in_words,
-    table_of_classes,
     why_shut,
 )
 from planted import Planted, rows, without_replicates
 from told import opened_of
 
+CURE = "unless git has it, remove {}/all/ and run the study again, which trains it anew"
 TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
 
 
@@ -33,7 +39,10 @@ def test_test_set_stays_shut_while_anything_is_not_complete(results: Results, si
     words = "4 of 14 configurations are not complete"
     assert why_shut(results) == words
     assert state_in_words(opened_of(results, words)) == f"**The test set stays shut:** {words}."
-    assert why_shut(single) is None
+    assert (
+        why_shut(single)
+        == f"{single.directory}/all/model.keras: is not here; {CURE.format(single.directory)}"
+    )
     assert state_in_words(opened_of(single)) == "**The test set is open** for all."
 
 
@@ -53,7 +62,7 @@ def test_test_set_stays_shut_for_a_quick_look(tmp_path: Path) -> None:
 def test_openings_are_told_with_suspicion_where_there_was_more_than_one(tmp_path: Path) -> None:
     one = Opening("final", "abc", "2026-11-26T14:00:00Z", 0.88, 0.4)
     two = Opening("wide", "def", "2026-11-27T14:00:00Z")
-    others = "Other studies on the same images have records of their own."
+    others = "Other studies on the same test set have records of their own."
     assert openings_in_words([one]) == f"It was opened once, on 2026-11-26 for final. {others}"
     assert openings_in_words([one, two]) == (
         "**It was opened 2 times:** on 2026-11-26 for final and on 2026-11-27 for wide; whoever saw an earlier result "
@@ -66,36 +75,114 @@ def test_openings_are_told_with_suspicion_where_there_was_more_than_one(tmp_path
     assert state_in_words(opened_of(study.load(), "shut")) == "**The test set stays shut:** shut."
 
 
-def predictions(right: int, of: int) -> pd.DataFrame:
-    """Return what a network says of images of two classes; those it gets wrong show the second."""
-    return pd.DataFrame({"true": [0] * right + [1] * (of - right), "said": 0, "loss": 0.25, "certainty": 0.9})
+def what_came_of(study: Planted, result: dict[str, Any]) -> test_set.Tested:
+    """Return what the page has of a test that came to this result."""
+    study.test(result)
+    opened = compute(study.load(), study.load().choose())
+    assert opened.tested is not None
+    return opened.tested
 
 
-def test_accuracy_is_said_with_wilsons_interval() -> None:
-    tested = test_set.tested_by(predictions(8_800, 10_000))
-    words = accuracy_in_words(tested, {"people": 0.835, "an MLP": 0.8833, "a CNN": 0.99})
+def test_share_of_a_number_of_things_has_wilsons_interval(tmp_path: Path) -> None:
+    result = {"test_accuracy": 0.88, "test_loss": 0.25, "test_rows": 10_000}
+    tested = what_came_of(without_replicates(tmp_path), result | {"shares": {"test_accuracy": "test_rows"}})
     share, z, n = 0.88, 1.959964, 10_000  # written out
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    interval = f"{middle - half:.4f} to {middle + half:.4f}"
-    assert words == (
-        f"**Test accuracy: 0.8800**, with 95 % certainty {interval}. "
-        "It is above the published 0.835 of people. "
-        "It is too close to call against the published 0.8833 of an MLP. "
-        "It is below the published 0.99 of a CNN. "
-        "The loss, without penalty, is 0.2500."
+    low, high = f"{middle - half:.4f}", f"{middle + half:.4f}"
+    assert numbers_in_words(tested) == (
+        f"**Test accuracy: 0.8800**, with 95 % certainty {low} to {high}. The test loss is 0.2500."
     )
-    assert str(tested) == f"0.8800 (95 % interval {interval})"
+    assert in_short(tested) == (
+        f"**The test accuracy is 0.8800 (95 % interval {low} to {high})** and the test loss 0.2500"
+    )
 
 
-def test_classes_have_precision_and_recall() -> None:
-    counts = confusions(predictions(6, 8), ["cat", "dog", "cow"])
-    assert counts.loc["dog", "cat"] == 2 and counts.loc["cat", "cat"] == 6
-    text = table_of_classes(counts.assign(cow=[0, 0, 0]))
-    assert text.startswith("Most often dog is taken for cat.\n\n")
-    table = rows(text)
-    assert (table["cat"]["precision"], table["cat"]["recall"]) == ("0.7500", "1.0000")
-    assert (table["dog"]["precision"], table["dog"]["recall"]) == ("0.0000", "0.0000")
+def test_number_that_is_no_share_has_no_interval(tmp_path: Path) -> None:
+    tested = what_came_of(
+        without_replicates(tmp_path), {"rmse": 1.5, "n": 9, "shares": {"rmse": "n", "f1": "n"}}
+    )
+    words = numbers_in_words(tested)
+    assert words.startswith(
+        "**Test rmse: 1.5000**. `shares` in `result.json` says that `rmse` is a share of `n`: "
+    )
+    assert "that `f1` is a share of `n`" in words
+
+
+def test_many_numbers_are_a_table(tmp_path: Path) -> None:
+    result = {"f1": 0.5, "recall": 0.25, "precision": 0.75, "mae": 3.0, "n": 100, "shares": {"recall": "n"}}
+    words = numbers_in_words(what_came_of(without_replicates(tmp_path), result))
+    assert words.startswith("**Test f1: 0.5000**.\n\n")
+    table = rows(words)
+    assert list(table) == ["f1", "recall", "precision", "mae"]
+    assert table["recall"]["95 % interval"] == "0.1755 to 0.3430" and table["mae"]["95 % interval"] == ""
+
+
+def test_test_that_left_no_number_says_so(tmp_path: Path) -> None:
+    study = without_replicates(tmp_path)
+    assert numbers_in_words(what_came_of(study, {"note": "x"})) == "The test left no number in `result.json`."
+    line = line_of_test_set(compute(study.load(), study.load().choose()))
+    assert line.endswith("but for refit True, and no number came of it.")
+
+
+def test_test_that_failed_says_so_with_its_log(tmp_path: Path) -> None:
+    study = without_replicates(tmp_path)
+    log = study.test({}, error="ValueError: no *labels*") / "test.ipynb"
+    opened = compute(study.load(), study.load().choose())
+    failed = f"**The test failed:** [test]({log.as_posix()}) ended with <code>ValueError: no &#42;labels&#42;</code>."
+    assert state_in_words(opened) == f"{failed} Running the study again executes it again."
+    assert line_of_test_set(opened) == failed
+
+
+def test_test_of_another_run_is_not_shown(tmp_path: Path) -> None:
+    study = without_replicates(tmp_path)
+    study.test({"accuracy": 0.9})
+    shutil.rmtree(study.outputs / "all")
+    study.run("all", [0.5] * 20, seconds=61.0)
+    (study.outputs / "all" / "model.keras").write_bytes(zipped())
+    opened = compute(study.load(), study.load().choose())
+    assert opened.tested is None
+    assert opened.shut == "all is another run than the one that was tested; run the study again"
+
+
+def zipped() -> bytes:
+    """Return an archive, which counts as whole."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("metadata.json", "{}")
+    return content.getvalue()
+
+
+def test_files_are_shown_in_the_order_of_their_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = without_replicates(tmp_path)
+    place = study.test({"accuracy": 0.9})
+    picture = io.BytesIO()
+    PIL.Image.new("RGB", (2, 2)).save(picture, "png")
+    files = {
+        "b.png": picture.getvalue(),
+        "c.csv": b"class,recall\ncat,0.5\n",
+        "a.md": b"*Look:*",
+        "d.csv": b"",
+    }
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+    (place / "weights.bin").write_bytes(b"not shown")
+    shown = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(test_set, "show_texts", lambda *texts: shown.append("\n\n".join(texts)))
+        patched.setattr(test_set, "display", lambda image: shown.append(image.data))
+        test_set.show(compute(study.load(), study.load().choose()))
+    assert (
+        f"one notebook of the study alone reads it, [test.ipynb]({place.as_posix()}/test.ipynb)." in shown[0]
+    )
+    assert shown[2:] == [
+        "*Look:*",
+        files["b.png"],
+        "| class | recall |\n| --- | --- |\n| cat | 0.5000 |",
+        "`d.csv` cannot be shown (EmptyDataError).",
+    ]
 
 
 def test_last_epoch_says_how_much_stopping_there_can_change(tmp_path: Path) -> None:
@@ -104,33 +191,17 @@ def test_last_epoch_says_how_much_stopping_there_can_change(tmp_path: Path) -> N
     history.assign(val_accuracy=[0.1] * 18 + [0.8, 0.9]).to_csv(
         study.outputs / "one" / "history.csv", index=False
     )
+    differ = "A model is what its last epoch left, and epochs differ: over the last 2 of one the"
+    assert last_epoch(opened_of(study.load())) == (
+        f"{differ} val_loss is 0.3100 on average, 0.3200 at worst and 0.3000 at best."
+    )
+    study.record["rounds"][-1]["metric"] = "val_accuracy"
+    write_json(study.outputs / "study.json", study.record)
     results = study.load()
     assert last_epoch(opened_of(results)) == (
-        "A model is what its last epoch left, and epochs differ: over the last 2 of one the val_accuracy is 0.8500 on "
-        "average, 0.8000 at worst and 0.9000 at best."
+        f"{differ} val_accuracy is 0.8500 on average, 0.8000 at worst and 0.9000 at best."
     )
     for name in ("one", "two", "six"):
         study.run(name, [0.5], attempt=1)
         (study.outputs / name / "run.json").unlink()
     assert last_epoch(replace(opened_of(results), results=study.load())) == ""
-
-
-# --- figures ---
-def test_confusions_are_a_matrix_with_names() -> None:
-    counts = pd.DataFrame([[3, 1], [0, 4]], index=["cat", "dog"], columns=["cat", "dog"])
-    axes = draw_confusion(counts)
-    assert [text.get_text() for text in axes.texts] == ["3", "1", "0", "4"]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]
-    assert axes.get_ylabel() == "True label"
-    axes.figure.canvas.draw()
-
-
-def test_mistakes_are_shown_with_what_they_are_taken_for() -> None:
-    images = np.zeros((5, 28, 28))
-    images[3] = 255
-    worst = pd.DataFrame({"true": [1, 0], "said": [0, 1], "certainty": [0.995, 0.5]}, index=[3, 4])
-    figure = draw_mistakes(images, worst, ["cat", "dog"])
-    first, second, *rest = figure.axes
-    assert first.get_title() == "dog,\nsays cat\n(99.5%)"
-    assert first.images[0].get_array().max() == 255 and second.images[0].get_array().max() == 0
-    assert len(rest) == 10 and not any(axes.images for axes in rest)

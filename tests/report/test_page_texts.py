@@ -31,7 +31,7 @@ NASTY_FILE = NASTY.replace("/", ":")[:200]
 UNSEEN = "\x1b[31m \ud800"  # as a kernel's error may hold
 
 STUDY = """
-notebooks: {run: train.ipynb}
+notebooks: {run: train.ipynb, test: test.ipynb}
 defaults: {epochs: 20}
 configurations:
   _a_: {}
@@ -49,7 +49,6 @@ rounds:
   - {title: by none, candidates: [_a_, e__]}
   - {title: the last, candidates: [_a_, "b=1,c.d-e", e__], originally_dropped: [e__]}
 final: final
-test: fashion_mnist
 """
 
 

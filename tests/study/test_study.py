@@ -158,10 +158,17 @@ grid:
     ]
 
 
-def test_test_set_is_named_in_the_study_and_its_record(tmp_path: Path) -> None:
+def test_notebook_that_opens_the_test_set_is_in_the_study_and_its_record(tmp_path: Path) -> None:
     text = "configurations: {a: }\nfinal: a\n"
-    assert load(tmp_path, text + "test: fashion_mnist").record()["test"] == "fashion_mnist"
     assert load(tmp_path, text).record()["test"] is None
+    study = load(tmp_path, f"notebooks: {{run: train.ipynb, test: test.ipynb}}\n{text}")
+    assert study.test is not None
+    assert study.record()["test"] == {
+        "notebook": "test.ipynb",
+        "parameters": {"run": "../../../a"},  # from the directory of an attempt
+        "code": [study.test.hash],
+        "modules": {},
+    }
 
 
 def test_threads_are_one_unless_the_study_says_otherwise(tmp_path: Path) -> None:

@@ -63,8 +63,22 @@ BAD = {
         ["round 1", "originally_dropped", "'b'"],
     ),
     "final": ("configurations: {a: }\nfinal: b", ["final", "'b'"]),
-    "test": ("configurations: {a: }\ntest: mnist", ["test", "'mnist'", "fashion_mnist"]),
-    "test_list": ("configurations: {a: }\ntest: [fashion_mnist]", ["test", "fashion_mnist"]),
+    "test": (
+        "configurations: {a: }\nfinal: a\ntest: fashion_mnist",
+        ["test: 'fashion_mnist'", "write `notebooks: {run: train.ipynb, test: test.ipynb}`"],
+    ),
+    "test_beside_others": (
+        "notebooks: {run: train.ipynb, summary: summary.ipynb}\nconfigurations: {a: }\nfinal: a\ntest: fashion_mnist",
+        ["`notebooks: {run: train.ipynb, test: test.ipynb, summary: summary.ipynb}`"],
+    ),
+    "test_without_final": (
+        "notebooks: {run: train.ipynb, test: test.ipynb}\nconfigurations: {a: }",
+        ["notebooks: test", "`final`", "is missing"],
+    ),
+    "test_as_a_name": (
+        "notebooks: {run: train.ipynb, test: test.ipynb}\nconfigurations: {a: , test: }\nfinal: a",
+        ["'test'", "taken"],
+    ),
     "replicates_none": ("configurations: {a: {replicates: 0}}", ["a: replicates", "at least 1", "not 0"]),
     "replicates_fraction": (
         "configurations: {a: {replicates: 1.5}}",
@@ -143,6 +157,13 @@ def test_bad_override_is_refused(
     assert all(words in message for words in expected), message
 
 
+def test_notebook_that_opens_the_test_set_must_take_the_run_that_it_tests(tmp_path: Path) -> None:
+    notebooks = "notebooks: {run: train.ipynb, test: digits.ipynb}"
+    message = refusal_of(tmp_path, f"{notebooks}\nconfigurations: {{a: }}\nfinal: a")
+    assert message.startswith("digits.ipynb: opens the test set, and has no parameter `run`")
+    assert message.endswith('write `run = "."` into its cell tagged `parameters`')
+
+
 def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     message = refusal_of(
         tmp_path,
@@ -184,7 +205,7 @@ test: mnist
         "round 1: epochs: must be at least 1",
         "round 2: title: must be text",
         "round 2: candidates: are missing",
-        "mine.yaml: test: unknown name 'mnist'",
+        "mine.yaml: test: 'mnist' is opened by a notebook",
     ]
     assert all(words in message for words in expected), message
     assert message.startswith(f"{len(expected)} mistakes:")  # none follows from another

@@ -23,7 +23,7 @@ from project import ROOT
 def test_examples_of_the_readme_are_studies(make_study: MakeStudy, tmp_path: Path) -> None:
     readme = (ROOT / "params" / "README.md").read_text(encoding="utf-8")
     (parameters,) = re.findall(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
-    for name in ("train", "dataset", "summary"):
+    for name in ("train", "dataset", "test", "summary"):
         shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", study_module.NOTEBOOKS)
     names = []
     said: set[str] = set()

@@ -1,0 +1,99 @@
+"""Open the test set: execute the notebook that reads its labels, once, for `final`, when all else is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import click
+
+from nbstudy.checks import StudyError
+from nbstudy.execution.pools import Hosts
+from nbstudy.execution.unfolding import Unfolded
+from nbstudy.files import TEST, read_json, write_json
+from nbstudy.numbers import is_number
+from nbstudy.records.openings import is_on_record, record_opening, record_result
+from nbstudy.records.runs import Context, Finding, Task
+from nbstudy.records.tested import find_test, hash_of_tested, task_of_test
+
+
+def open_test_set(unfolded: Unfolded, hosts: Hosts, put_in_order: Callable[[Task], None]) -> list[str]:
+    """Execute the notebook that opens the test set, where what it left is not today's; return its errors.
+
+    The opening is on record before it begins, so that one that is cut short or fails is no secret: it is executed
+    again at the next start, which is no new opening for the same weights.
+    """
+    task = task_of_test(unfolded.study, hosts.context)
+    if task is None:
+        return []
+    put_in_order(task)
+    finding = find_test(task)
+    # after `find`, which adds to the record what is the same code
+    write_json(hosts.context.lease.outputs / "study.json", unfolded.study.record())
+    if not may_be_opened(unfolded) or finding.state.is_done:
+        return []
+    outputs = hosts.context.lease.outputs
+    try:
+        weights = hash_of_final(unfolded, hosts.context)
+        click.echo(what_will_be_opened(unfolded, finding, weights))
+        record_opening(outputs, str(unfolded.study.final), weights)
+    except StudyError as refusal:
+        return [f"{TEST}: {refusal}"]
+    errors = execute_test(task, finding, hosts)
+    if not errors:
+        record_result(outputs, weights, numbers_of(task))
+    return errors
+
+
+def execute_test(task: Task, finding: Finding, hosts: Hosts) -> list[str]:
+    """Execute the notebook as a run like any other; return its error, with its log."""
+    # kernels, with all that takes, which a command with nothing to do can spare
+    from nbstudy.execution.running import run_all
+
+    return run_all([task], {task.name: finding}, {}, hosts, lambda _: "")
+
+
+def numbers_of(task: Task) -> Mapping[str, float]:
+    """Return the numbers that came of a test, for its record."""
+    result = read_json(task.place / "result.json")
+    return {name: value for name, value in result.items() if is_number(value)}
+
+
+def may_be_opened(unfolded: Unfolded) -> bool:
+    """Tell whether all that could still change a decision is complete."""
+    study = unfolded.study
+    is_complete = all(finding.state.is_done for finding in unfolded.findings.values())
+    return is_complete and study.final in unfolded.findings and not study.overrides
+
+
+def hash_of_final(unfolded: Unfolded, context: Context) -> str:
+    """Return a hash of what is tested; raise StudyError where it is not here."""
+    final = unfolded.tasks[str(unfolded.study.final)]
+    return hash_of_tested(final.place, context.checkpoint, context.lengthens)
+
+
+# --- what is said beforehand ---
+def show_test(unfolded: Unfolded, context: Context) -> None:
+    """Print whether a command would open the test set, and whether for weights that it was opened for before."""
+    study = unfolded.study
+    task = task_of_test(study, context)
+    if task is None or study.overrides:
+        return
+    finding = find_test(task)
+    if not may_be_opened(unfolded):
+        click.echo(f"{task.context.template.file} opens the test set for {study.final} once all is complete")
+    elif not finding.state.is_done:
+        try:
+            click.echo(what_will_be_opened(unfolded, finding, hash_of_final(unfolded, context)))
+        except StudyError as refusal:
+            click.echo(f"the test set stays shut: {refusal}")
+
+
+def what_will_be_opened(unfolded: Unfolded, finding: Finding, weights: str) -> str:
+    """Say that the test set is opened for which configuration, why, and whether that is a new opening."""
+    study = unfolded.study
+    what = f"{study.notebooks['test']} opens the test set for {study.final}"
+    if finding.reason:
+        what += f" ({finding.reason})"
+    if is_on_record(unfolded.outputs, weights):
+        return f"{what}, as it was before for the same weights: no new opening"
+    return f"{what}: an opening that goes on record in {unfolded.outputs / 'test.json'}"

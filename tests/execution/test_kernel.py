@@ -77,7 +77,11 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_strings_reach_the_notebook_as_they_are(project: Project) -> None:
     text = "quote \" and ' and \\ {brace} # hash\nnew line é 漢 \U0001f600"
     quoted = json.dumps(text, ensure_ascii=False)
-    project.run(project.study(f"notebooks: {{run: tiny.ipynb}}\nconfigurations:\n  a: {{text: {quoted}}}\n"))
+    project.run(
+        project.study(
+            f"notebooks: {{run: tiny.ipynb, summary: null}}\nconfigurations:\n  a: {{text: {quoted}}}\n"
+        )
+    )
     assert read(project.outputs("mine", "a", "result.json")) == {"text": text}
 
 

@@ -188,7 +188,8 @@ def add_points(row: Row, points: Iterable[Point], place: str, own: dict[str, dic
         name = row.name_of(point)
         if name in own:
             cure = "put what varies into `name`"
-            if any("/" in str(value) for value in row.values_at(point).values()):
+            values = [*(own[name] or {}).values(), *row.values_at(point).values()]
+            if any("/" in str(value) for value in values):
                 cure += ", where a value's / is written -"
             fail(place, f"makes the name {shorten(name)} again; {cure}")
         own[name] = row.values_at(point)

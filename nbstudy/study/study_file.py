@@ -143,7 +143,8 @@ def read_notebooks(value: Any, project: Project, place: str) -> Notebooks:
     given = mapping(value, place, ROLES)
     if given.get("run") is None:
         fail(place, "`run` is missing; name the template, as in `run: train.ipynb`")
-    named = {role: file for role, file in ({"summary": SUMMARY} | given).items() if file is not None}
+    given = {"summary": SUMMARY} | given
+    named = {role: given[role] for role in ROLES if given.get(role) is not None}
     check_notebook_names(named.values(), project, place)
     check_logs_differ(named, place)
     faults = Faults()

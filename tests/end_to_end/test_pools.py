@@ -387,8 +387,10 @@ def test_other_libraries_on_workers_are_said(project: Project, cluster: Cluster,
         (metadata.parent / "entry_points.txt").write_text(real or "")
         metadata.write_text(f"Metadata-Version: 2.1\nName: {library}\nVersion: 0.1\n")
     cluster.worker(PYTHONPATH=f"{tmp_path / 'site'}{os.pathsep}{cluster.site}")
+    project.edit("tiny.ipynb", "import json, time", "import json, keras, time")
     printed = project.run(project.study(TINY_STUDY), "--scheduler", cluster.address, status=2)
     assert "keras 0.1" in printed and "distributed 0.1" in printed, printed
+    assert f"pip install distributed=={version('distributed')} keras=={version('keras')}" in printed
     assert "127.0.0.1" in printed and len(printed.splitlines()) == 1, printed
 
 

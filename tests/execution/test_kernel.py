@@ -30,7 +30,6 @@ from nbstudy.execution.log import finish_log
 from nbstudy.records.lease import Lease
 from project import (
     PATIENCE,
-    ROOT,
     TINY_STUDY,
     Project,
     all_end,
@@ -111,7 +110,6 @@ report = {
     "oneDNN": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
     "threads": [os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "OMP_THREAD_LIMIT", "NPROC")],
     "temporary": tempfile.gettempdir(),
-    "project": os.environ["NBSTUDY_PROJECT"],
 }
 Path("report.json").write_text(json.dumps(report))
 """
@@ -171,7 +169,6 @@ def test_run_is_the_same_on_everybodys_machine(tmp_path: Path, monkeypatch: pyte
         "data": str(home / ".keras" / "datasets"),
         "oneDNN": None,
         "threads": ["1", None, "1"],
-        "project": str(ROOT),
     }
     log = log_in(tmp_path)
     shown = outputs_of(log)

@@ -15,11 +15,12 @@ from typing import Any
 import nbformat
 
 from nbstudy.decision.halving import climb
-from nbstudy.files import FORMAT, ROOT, TEST, hash_of, read_record, write_json
+from nbstudy.files import FORMAT, TEST, hash_of, read_record, write_json
 from nbstudy.records.results import Results, load_results
 from nbstudy.records.runs import read_run
 from nbstudy.records.tested import identity_of
 from nbstudy.study.study import load_study
+from project import ROOT, SUMMARY
 
 EPOCHS = 20  # the last tenth is two epochs, enough for a deviation
 COLUMNS = ["epoch", "loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy"]
@@ -37,7 +38,7 @@ class Planted:
         self.root = root
         self.outputs = root / "outputs" / name
         (root / "params").mkdir()
-        (root / "notebooks").mkdir()
+        shutil.copytree(ROOT / "notebooks", root / "notebooks")
         file = root / "params" / f"{name}.yaml"
         file.write_text(study, encoding="utf-8")
         self.record = load_study(file, overrides).record()
@@ -133,7 +134,7 @@ class Planted:
         It can import what lies in the directories of a path before all others.
         """
         place = place or self.root / "notebooks"
-        shutil.copy(ROOT / "notebooks" / "summary.ipynb", place)
+        shutil.copy(SUMMARY, place)
         command = [sys.executable, "-m", "papermill", "--no-progress-bar", "summary.ipynb", "out.ipynb"]
         command += ["-p", "outputs", outputs]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, [*path, ROOT]))}

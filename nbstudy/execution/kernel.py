@@ -37,6 +37,7 @@ from nbstudy.execution.provisioner import provisioner_of
 from nbstudy.execution.warm import WarmProcess, warm_process
 from nbstudy.files import hash_of
 from nbstudy.records.lease import Lease
+from nbstudy.study.project import Project
 
 TRIES = 3  # of a kernel that does not even start
 START = 600  # seconds that one may take: network file systems are slow when many runs begin at once
@@ -61,12 +62,13 @@ def execute(
     timeout: float | None = None,
     modules: Mapping[str, str] | None = None,
     warm: WarmProcess | None = None,
+    project: Project | None = None,
 ) -> Outcome:
     """Execute a notebook in place, working in a directory; return what became of it, once its kernel has ended.
 
     It gets a share of this host. It is killed as soon as `is_awaited` says no, or after
     `timeout` minutes. `modules` are files by path, which the notebook can import before all others. The kernel is
-    forked from a warm process if there is one. An exit is an error, in any cell.
+    forked from a warm process if there is one. It finds its `project`. An exit is an error, in any cell.
     """
     started = time.monotonic()
     deadline = float("inf")
@@ -79,7 +81,7 @@ def execute(
     text = notebook.read_bytes()
     for _ in range(TRIES):
         outcome, has_begun = execute_once(
-            notebook, directory, parameters, share, is_wanted, modules or {}, warm
+            notebook, directory, parameters, share, is_wanted, modules or {}, warm, project
         )
         if has_begun or not outcome.error or not is_awaited():
             break
@@ -107,6 +109,7 @@ def execute_once(
     is_wanted: Callable[..., bool],
     modules: Mapping[str, str],
     warm: WarmProcess | None,
+    project: Project | None,
 ) -> tuple[Outcome, bool]:
     """Execute a notebook in a new kernel; return what became of it, and whether its cells had begun."""
     progress = Progress()
@@ -116,7 +119,7 @@ def execute_once(
             temporary_directory(Path(tempfile.gettempdir())) as private,
             share.taken() as settings,
         ):
-            environment = kernel_environment(private, settings, modules)
+            environment = kernel_environment(private, settings, modules, project)
             stderr = Stderr(private)
             with private_kernel(sockets, private, environment, is_wanted, warm) as kernel:
                 error = run_cells(notebook, directory, parameters, kernel, stderr, progress)
@@ -398,7 +401,9 @@ def sockets_of_a_kernel() -> Any:
     return context
 
 
-def warm_up(notebook: str, own_modules: set[str], share: Share, lease: Lease) -> WarmProcess | None:
+def warm_up(
+    notebook: str, own_modules: set[str], share: Share, lease: Lease, project: Project | None = None
+) -> WarmProcess | None:
     """Return the process that forks the kernels of a study's runs here, started if there is none yet.
 
     `own_modules` are the names of the modules that travel with the notebook. None where kernels are started as ever.
@@ -408,9 +413,8 @@ def warm_up(notebook: str, own_modules: set[str], share: Share, lease: Lease) ->
     def start() -> WarmProcess:
         private = Path(tempfile.mkdtemp(prefix=f"{directory_prefix()}{os.getpid()}-"))
         try:
-            return WarmProcess(
-                notebook, own_modules, lease, private, kernel_environment(private, settings, {})
-            )
+            environment = kernel_environment(private, settings, {}, project)
+            return WarmProcess(notebook, own_modules, lease, private, environment)
         except OSError:  # then kernels are started as ever
             shutil.rmtree(private)
             raise

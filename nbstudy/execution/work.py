@@ -27,6 +27,7 @@ from nbstudy.records.attempts import begin_attempt, finish_attempt, mend_attempt
 from nbstudy.records.lease import Lease
 from nbstudy.records.runs import Context, Task
 from nbstudy.study.modules import names_of
+from nbstudy.study.project import Project
 
 
 def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
@@ -55,6 +56,7 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
         task.context.timeout,
         task.context.template.modules,
         warm,
+        task.context.project,
     )
     if host == THIS_MACHINE:
         outcome = run()
@@ -73,7 +75,8 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
 
 def warm_up_for(context: Context, share: Share) -> WarmProcess | None:
     """Return the process of this host that forks the kernels of a context's runs."""
-    return warm_up(context.template.text, names_of(context.template.modules), share, context.lease)
+    own_modules = names_of(context.template.modules)
+    return warm_up(context.template.text, own_modules, share, context.lease, context.project)
 
 
 def news_of(warm: WarmProcess | None, host: str) -> str | None:
@@ -105,14 +108,16 @@ def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> s
         warm_up_for(context, Share(jobs, context.threads))  # while the notebook is executed
     if error or context.prepare is None:
         return error
-    name, text = context.prepare
+    name, text, modules = context.prepare
     outputs = context.lease.outputs
     log = outputs / "incomplete" / f"{host} {name}".strip()
     log.parent.mkdir(exist_ok=True)
     log.write_text(text, encoding="utf-8")
-    error = execute(log, outputs, {}, Share(jobs), context.lease.is_held).error
-    if error:
-        return f"{name}: {error} ({log})"
+    outcome = execute(
+        log, outputs, {}, Share(jobs), context.lease.is_held, modules=modules, project=context.project
+    )
+    if outcome.error:
+        return f"{name}: {outcome.error} ({log})"
     if read_json(outputs / name).get("cells"):  # the log of an earlier preparation says the same
         log.unlink()
     else:
@@ -121,22 +126,27 @@ def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> s
 
 
 def run_summary(
-    notebook: Path, outputs: Path, is_awaited: Callable[[], bool], modules: Mapping[str, str]
+    notebook: Path,
+    outputs: Path,
+    is_awaited: Callable[[], bool],
+    modules: Mapping[str, str],
+    project: Project | None,
 ) -> str | None:
     """Execute a summary in the outputs that it tells of; return its error. It has this host for itself."""
-    share = Share(jobs=1)
-    return execute(notebook, outputs, {"outputs": "."}, share, is_awaited, modules=modules).error
+    parameters, share = {"outputs": "."}, Share(jobs=1)
+    return execute(notebook, outputs, parameters, share, is_awaited, modules=modules, project=project).error
 
 
 def why_unfit(lease: Lease, versions: dict[str, str]) -> str | None:
     """Say why this host cannot run anything: its libraries, or outputs that it does not see."""
     found = installed_versions(versions)
-    differ = []
+    differ = {}
     for name, wanted in versions.items():
         if found[name] != wanted:
-            differ.append(f"{name} {found[name]}, not {wanted}")
+            differ[name] = f"{name} {found[name]}, not {wanted}"
     if differ:
-        return f"has {'; '.join(differ)}: install requirements.txt there"
+        versions_here = " ".join(f"{name}=={versions[name]}" for name in differ)
+        return f"has {'; '.join(differ.values())}: run `pip install {versions_here}` there"
     for _ in range(10):  # the caches of network file systems take their time
         if lease.is_held(unseen=False):
             return None

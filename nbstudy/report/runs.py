@@ -177,6 +177,8 @@ def note_of(results: Results, run: Run) -> str:
     notes = []
     if results.is_refitted(run.name):
         notes.append(why_refitted(results, run))
+    if run.note:
+        notes.append(run.note)
     if run.ended:
         notes.append(f"ended early: {run.ended}")
     notes += [with_arrows(change) for change in run.environment_changes]

@@ -1,10 +1,13 @@
-"""The modules beside a notebook that it imports: their source, which travels with every run."""
+"""The project's own modules that a notebook imports: their source, which travels with every run.
+
+They lie beside it, or in a directory of the study's `python_path`.
+"""
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,10 +18,11 @@ from nbstudy.files import hash_of
 from nbstudy.study.cells import parse
 
 
-def read_modules(names: Collection[str], directory: Path, faults: Faults) -> dict[str, str]:
-    """Return the source of the modules in a directory that are imported by these names, and of those that they import.
+def read_modules(names: Collection[str], directories: Sequence[Path], faults: Faults) -> dict[str, str]:
+    """Return the source of the modules in directories that are imported by these names, and of those that they import.
 
-    By path in the directory. Of a package all modules are read. What cannot be imported is added to the faults.
+    By path in their directory, the first that has one of the name. Of a package all modules are read. What cannot be
+    imported is added to the faults.
     """
     sources: dict[str, str] = {}
     waiting = set(names)
@@ -26,7 +30,8 @@ def read_modules(names: Collection[str], directory: Path, faults: Faults) -> dic
     while waiting - known:
         name = min(waiting - known)
         known.add(name)
-        for file in files_of(name, directory):
+        directory, files = find_module(name, directories)
+        for file in files:
             path = file.relative_to(directory).as_posix()
             with faults:
                 check_name(name, f"{directory.name}/{path}")
@@ -59,6 +64,15 @@ def imported_names(tree: ast.AST) -> Iterator[str]:
                 yield alias.name.partition(".")[0]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.partition(".")[0]
+
+
+def find_module(name: str, directories: Sequence[Path]) -> tuple[Path, list[Path]]:
+    """Return the first directory that has a module or package of a name, and its files; none where no directory has."""
+    for directory in directories:
+        files = files_of(name, directory)
+        if files:
+            return directory, files
+    return Path(), []
 
 
 def files_of(name: str, directory: Path) -> list[Path]:

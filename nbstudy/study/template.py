@@ -7,7 +7,7 @@ declares what can be set, `preflight` refuses values that make no sense, `presen
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,10 +95,10 @@ def code_of_log(log: Path) -> list[str]:
 
 
 # --- reading a template ---
-def read_template(path: Path) -> Template:
-    """Read a template notebook, the parameters it declares, and the modules it imports.
+def read_template(path: Path, import_places: Sequence[Path] = ()) -> Template:
+    """Read a template notebook, the parameters it declares, and the modules that it imports.
 
-    Raise StudyError for all that is wrong in them.
+    These lie beside it, or in one of the import places. Raise StudyError for all that is wrong in them.
     """
     faults = Faults()
     notebook = read_notebook(path, faults)
@@ -107,13 +107,10 @@ def read_template(path: Path) -> Template:
     declarations: dict[str, Declaration] = {}
     for cell in notebook.tagged("parameters")[:1]:
         defaults, declarations = read_parameters(cell, faults)
-    code = [cell for cell in notebook.cells if cell.is_code]
-    names: set[str] = set()
-    for cell in code:
-        names.update(imported_names(cell.tree))
-    modules = read_modules(names, path.parent, faults)
+    names = names_in(notebook)
+    modules = read_modules(names, [path.parent, *import_places], faults)
     faults.end()
-    cells = [cell.source for cell in code if not cell.tags & NOT_CODE]
+    cells = [cell.source for cell in notebook.cells if cell.is_code and not cell.tags & NOT_CODE]
     return Template(
         file=path.name,
         text=notebook.text,
@@ -127,12 +124,12 @@ def read_template(path: Path) -> Template:
     )
 
 
-def read_test(path: Path) -> Template:
+def read_test(path: Path, import_places: Sequence[Path] = ()) -> Template:
     """Read the notebook that opens the test set: a template that is told the directory of the run that it tests.
 
     Raise StudyError for all that is wrong in it.
     """
-    notebook = read_template(path)
+    notebook = read_template(path, import_places)
     if not isinstance(notebook.defaults.get(TESTED), str):
         fail(
             notebook.file,
@@ -140,6 +137,14 @@ def read_test(path: Path) -> Template:
             f'`{TESTED} = "."` into its cell tagged `parameters`',
         )
     return notebook
+
+
+def names_in(notebook: Notebook) -> set[str]:
+    """Return the top-level names that the code of a notebook imports."""
+    names: set[str] = set()
+    for cell in notebook.cells:
+        names.update(imported_names(cell.tree))
+    return names
 
 
 def check_tags(notebook: Notebook, faults: Faults) -> None:

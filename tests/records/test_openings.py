@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from nbstudy.checks import StudyError
-from nbstudy.files import FORMAT, ROOT, hash_of
+from nbstudy.files import FORMAT, hash_of
 from nbstudy.records.openings import (
     RECORD,
     hash_of_checkpoint,
@@ -22,6 +22,7 @@ from nbstudy.records.openings import (
     record_opening,
     record_result,
 )
+from project import ROOT
 
 
 def test_opening_is_on_record_before_anything_is_known(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ class Study:
     better: str | None = None  # "lower" or "higher", of that metric
     checkpoint: str = CHECKPOINT  # the file that a run resumes from
     threads: int = 1  # that a run computes with
+    has_grid: bool = False  # whether its configurations are a product or a sample of values
     notes: tuple[str, ...] = ()  # what a person should know of how the configurations came about
     replicable: dict[str, int] = field(
         default_factory=dict
@@ -162,6 +163,7 @@ class Study:
             "checkpoint": self.checkpoint,
             "modules": hashes_of(self.template.modules),
             "threads": self.threads,
+            "has_grid": self.has_grid,
             "replicable": self.replicable,
         }
 
@@ -239,6 +241,7 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         better=document["better"],
         checkpoint=preflight.checkpoint,
         threads=threads,
+        has_grid=bool(document["grid"]),
         notes=(*named.notes, *left_out),
         replicable=named.replicable,
     )

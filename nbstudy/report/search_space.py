@@ -27,6 +27,7 @@ from nbstudy.words import counted
 
 MOST_TICKS = 6  # an axis of so few values has a tick at each
 LEAST_TFLOP = 10  # below which a cost without decimals says little
+WIDE = 50  # times: from one end of an axis to the other, where there is room for powers of ten alone
 MOST_PARAMETERS = 9  # of a search space
 LOOK_FOR = "look for where these gather, and whether that is at an edge, beyond which the search should go."
 ON_RUNGS = (
@@ -214,9 +215,11 @@ def scatter(axes: Axes, space: SearchSpace, given: Mapping[str, Any]) -> None:
         )
     if are_numbers and is_spread_by_magnitude(numbers):
         axes.set_xscale("log")
-        number_by_magnitude(axes.xaxis)
+        if max(numbers) < WIDE * min(numbers):
+            number_by_magnitude(axes.xaxis)
     if not are_numbers:
         axes.set_xticks(range(len(texts)), [shortened(text) for text in texts])
+        axes.set_xlim(-0.5, len(texts) - 0.5)
     levels = sorted(set(numbers))
     if are_numbers and len(levels) <= MOST_TICKS:
         axes.set_xticks(levels, [f"{level:g}" for level in levels])

@@ -34,6 +34,7 @@ PANDAS = {
     "records.outputs",
     "records.reading",
     "records.results",
+    "records.studies",
     "records.table",
 }  # may import it, as report may
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import pandas as pd
 
@@ -28,7 +28,10 @@ from nbstudy.records.reading import Run, field_of
 from nbstudy.records.record import log_of
 from nbstudy.records.rounds import Round, choose_in, judge_round, rounds_of
 from nbstudy.records.states import State
+from nbstudy.records.studies import Studies, beside_each_other
 from nbstudy.records.table import histories_of, table_of
+
+Several = list[str] | list[Path] | tuple[str | Path, ...]
 
 HOW_TO_MAKE_ONE = "`nbstudy params/NAME.yaml` makes that of outputs/NAME"
 KERAS = ".keras"  # how the files of its models are called
@@ -131,13 +134,27 @@ class Results(Outputs):
 
 
 # --- reading ---
-def load_results(outputs: str | Path, missing_ok: bool = False) -> Results:
-    """Return everything that a study left in its directory, which is outputs/<study>.
+@overload
+def load_results(outputs: str | Path, missing_ok: bool = False) -> Results: ...
+
+
+@overload
+def load_results(outputs: Several, missing_ok: bool = False) -> Studies[Results]: ...
+
+
+def load_results(outputs: str | Path | Several, missing_ok: bool = False) -> Results | Studies[Results]:
+    """Return everything that a study left in its directory, which is outputs/<study>; of several, Studies.
 
     Raise StudyError where there is no study, unless `missing_ok`, which gives empty Results; and where a newer
     version of nbstudy wrote a study.json or run.json.
     """
-    directory = Path(outputs)
+    if isinstance(outputs, str | Path):
+        return read_results(Path(outputs), missing_ok)
+    return beside_each_other(read_results(Path(each), missing_ok) for each in outputs)
+
+
+def read_results(directory: Path, missing_ok: bool) -> Results:
+    """Return what one study left, as `load_results` does."""
     file = directory / "study.json"
     record = read_record(file)
     if file.exists() and not record and not missing_ok:

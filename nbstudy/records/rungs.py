@@ -142,8 +142,12 @@ def has_column(run: Run, metric: str) -> bool:
 
 def is_decided(outputs: Outputs, stages: Sequence[Stage]) -> bool:
     """Tell whether all is complete that the choice depends on: every configuration but the final one, and all rungs."""
-    if outputs.halving is not None:
-        top = stages[-1]
-        if top.rung != outputs.halving.rungs[-1] or top.waits_for:
-            return False
-    return all(name == outputs.final for name in outputs.incomplete)
+    return are_climbed(outputs, stages) and all(name == outputs.final for name in outputs.incomplete)
+
+
+def are_climbed(outputs: Outputs, stages: Sequence[Stage]) -> bool:
+    """Tell whether nothing waits on any rung, also where there is none."""
+    if outputs.halving is None:
+        return True
+    top = stages[-1]
+    return top.rung == outputs.halving.rungs[-1] and not top.waits_for

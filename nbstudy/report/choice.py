@@ -25,6 +25,7 @@ from nbstudy.report.lines import draw_lines
 from nbstudy.report.looks import Look, dimmed
 from nbstudy.report.markdown import Markdown, code, listed, plain, show_texts, table_of_many
 from nbstudy.report.phrases import comparison_cells, decision, duration, interval, link
+from nbstudy.report.rounds import are_ranked
 from nbstudy.study.configurations import SEED, replicate_of
 from nbstudy.study.study_file import as_yaml
 
@@ -96,9 +97,13 @@ def show(chosen: Chosen, looks: Mapping[str, Look]) -> None:
     """Show the candidates, and say which is chosen and why; nothing where none is."""
     if chosen.contest is None or chosen.choice.chosen is None:
         return
-    show_texts("## Which one is best", how_it_is_chosen(chosen.results, chosen.contest))
-    draw(chosen.contest, looks)
-    show_figures()
+    how = how_it_is_chosen(chosen.results, chosen.contest)
+    if is_drawn_already(chosen.contest, looks):
+        show_texts("## Which one is best", f"{how} The figure of the last round shows them.")
+    else:
+        show_texts("## Which one is best", f"{how} {what_to_look_for(chosen.contest)}".rstrip())
+        draw(chosen.contest, looks)
+        show_figures()
     show_texts(table_of_choice(chosen), choice_made(chosen), more_replicates(chosen))
 
 
@@ -113,12 +118,11 @@ def draw(contest: Contest, looks: Mapping[str, Look]) -> Axes | None:
     if not verdict.finite:
         return None
     given = contest.curves
-    longest = max([curve.raw.index[-1] for curve in given], default=0)
-    names_width = sum(width_of(looks[curve.name].label) + 0.15 for curve in given)
-    if not contest.is_by_epoch or longest < 2 or names_width > CHOICE_WIDTH:
+    if is_ranking(contest, looks):
         label = axis_label(metric, contest.title)
         return draw_ranking(given, verdict, label, looks, verdict.dropped)
 
+    longest = max(curve.raw.index[-1] for curve in given)
     looks = dimmed(looks, verdict.dropped)
     shares = [WIDTH - CHOICE_WIDTH, CHOICE_WIDTH]
     left: Axes
@@ -132,6 +136,18 @@ def draw(contest: Contest, looks: Mapping[str, Look]) -> Axes | None:
     right.set_xticks(range(len(given)), [looks[curve.name].label for curve in given])
     right.set(xlim=(-0.6, len(given) - 0.4), xlabel="settled: each run, and the mean\nwith its 95 % interval")
     return left
+
+
+def is_ranking(contest: Contest, looks: Mapping[str, Look]) -> bool:
+    """Tell whether the candidates are ranked: without epochs, or where there is no room for their names below an axis."""
+    longest = max([curve.raw.index[-1] for curve in contest.curves], default=0)
+    names_width = sum(width_of(looks[curve.name].label) + 0.15 for curve in contest.curves)
+    return not contest.is_by_epoch or longest < 2 or names_width > CHOICE_WIDTH
+
+
+def is_drawn_already(contest: Contest, looks: Mapping[str, Look]) -> bool:
+    """Tell whether the figure of the round that decided is the same ranking."""
+    return is_ranking(contest, looks) and are_ranked(contest.each, contest.curves)
 
 
 def draw_settled(axes: Axes, place: float, curve: Curve, half_width: float, colour: str) -> None:
@@ -180,7 +196,7 @@ def table_of_choice(chosen: Chosen) -> str:
 
 # --- the sentences ---
 def how_it_is_chosen(results: Results, contest: Contest) -> str:
-    """Explain the choice, and the figure that shows it."""
+    """Explain the choice."""
     candidates = "The choice is among the candidates of the last round, as that round judges them:"
     if results.sizes:
         chosen = (
@@ -191,15 +207,20 @@ def how_it_is_chosen(results: Results, contest: Contest) -> str:
         )
     else:
         chosen = f"{candidates} of all that the rule keeps, the one with the best value."
+    return chosen
+
+
+def what_to_look_for(contest: Contest) -> str:
+    """Say what the figure of the choice shows."""
     if contest.is_by_epoch:
         return (
-            f"{chosen} In the figure the last half of the curves is on the left, replicates in a band; on the right, on "
+            "In the figure the last half of the curves is on the left, replicates in a band; on the right, on "
             "the same vertical axis, is what each run settled at, and the mean with its 95 % interval. Look for "
             "intervals that stay apart."
         )
     if contest.verdict.noise.is_known:
-        return f"{chosen} In the figure, look for intervals that stay apart."
-    return chosen
+        return "In the figure, look for intervals that stay apart."
+    return ""
 
 
 def choice_made(chosen: Chosen) -> str:

@@ -148,14 +148,19 @@ def draw(judged: Judged, looks: Mapping[str, Look]) -> Axes | None:
     metric = judged.each.metric
     given = judged.curves
     grey = greyed(judged.each, judged.verdict)
-    longest = max([len(curve.raw) for curve in given], default=0)
-    if longest > 1 and len(judged.each.candidates) <= MOST_CURVES:
+    if not are_ranked(judged.each, given):
         axes = new_axes(looks[curve.name].label for curve in given)
         return draw_with_labels(axes, given, metric, looks, grey)
     if given:
         label = axis_label(metric, judged.results.title(metric))
         return draw_ranking(given, judged.verdict, label, looks, grey)
     return None
+
+
+def are_ranked(each: Round, curves: Sequence[Curve]) -> bool:
+    """Tell whether the candidates of a round are ranked, and not drawn as curves."""
+    longest = max([len(curve.raw) for curve in curves], default=0)
+    return longest < 2 or len(each.candidates) > MOST_CURVES
 
 
 # --- the table ---

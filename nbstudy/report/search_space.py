@@ -1,10 +1,10 @@
-"""The section "The search space": where the candidates of rungs lie that climbed high, and what the rungs cost."""
+"""The section "The search space": where the candidates of a sample, a grid or of rungs lie, and what rungs cost."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,16 +21,22 @@ from nbstudy.report.colours import COLOURS, GREY
 from nbstudy.report.figures import WIDTH, axis_label, number_by_magnitude, show_figures
 from nbstudy.report.labels import SMALL, shortened
 from nbstudy.report.markdown import show_texts
+from nbstudy.report.rankings import ranking_of
 from nbstudy.report.rounds import Judged
 from nbstudy.words import counted
 
 MOST_TICKS = 6  # an axis of so few values has a tick at each
 LEAST_TFLOP = 10  # below which a cost without decimals says little
+WIDE = 50  # times: from one end of an axis to the other, where there is room for powers of ten alone
 MOST_PARAMETERS = 9  # of a search space
-LOOK_FOR = (
+LOOK_FOR = "look for where these gather, and whether that is at an edge, beyond which the search should go."
+ON_RUNGS = (
     "What each candidate came to on the first rung, by each parameter that varies. The larger and more coloured a "
-    "dot, the higher it climbed: look for where these gather, and whether that is at an edge, beyond which the search "
-    "should go."
+    f"dot, the higher it climbed: {LOOK_FOR}"
+)
+WITHOUT_RUNGS = (
+    "What each configuration came to, by each parameter that varies. Large and coloured are those that the rule "
+    f"keeps: {LOOK_FOR}"
 )
 
 
@@ -44,43 +50,80 @@ class Cost:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Where candidates lie, what they came to, and how high they climbed."""
+    """Where candidates lie, what they came to, and how far they came."""
 
     metric: Metric
-    epochs: int  # of the first rung
-    values: dict[str, float]  # of the metric on that, by candidate, best first; those that diverged aside
-    reached: dict[str, int]  # the highest rung that each of these reached, from 0
-    parameters: dict[str, dict[str, Any]]  # what each of these has, by parameter
-    cost: Cost | None  # None before the end of the last rung
+    title: str  # of what they came to
+    explanation: str  # of the figure
+    values: dict[str, float]  # of the metric, by candidate, best first; those that diverged aside
+    levels: list[str]  # how far one can come, the least first
+    reached: dict[str, int]  # which of these each candidate came to
+    parameters: dict[str, dict[str, Any]]  # what each candidate has, by parameter
+    cost: Cost | None = None  # of rungs that are decided
 
 
 def compute(results: Results, judged: Sequence[Judged]) -> SearchSpace | None:
-    """Find where candidates lie; None where there are no rungs, or none is finite on the first one."""
-    if results.halving is None or not judged[0].verdict.finite:
-        return None
+    """Find where candidates lie; None where a study has neither rungs nor a grid, or none of them is finite."""
+    if results.halving is not None:
+        return space_of_rungs(results, judged)
+    if results.record.get("has_grid"):
+        return space_of_all(results)
+    return None
+
+
+def space_of_rungs(results: Results, judged: Sequence[Judged]) -> SearchSpace | None:
+    """Find where candidates lie by what they came to on the first rung, and which rung they reached."""
     first = judged[0]
+    if not first.verdict.finite:
+        return None
     reached = dict.fromkeys(first.verdict.finite, 0)
     for number, later in enumerate(judged[1:], 1):
         reached |= {name: number for name in later.each.candidates if name in reached}
     metric = first.each.metric
-    parameters = {}
-    for parameter in results.parameters.factors[:MOST_PARAMETERS]:
-        parameters[parameter] = {name: results.runs[name].parameters.get(parameter) for name in reached}
     return SearchSpace(
         metric=metric,
-        epochs=first.each.epochs or 0,
+        title=f"{metric} after {counted(first.each.epochs or 0, 'epoch')}",
+        explanation=ON_RUNGS,
         values={name: metric.value(cost) for name, cost in first.verdict.finite.items()},
+        levels=[f"reached rung {number}" for number in range(1, len(judged) + 1)],
         reached=reached,
-        parameters=parameters,
+        parameters=factors_of(results, reached),
         cost=cost_of_halving(results),
     )
+
+
+def space_of_all(results: Results) -> SearchSpace | None:
+    """Find where all configurations lie that can be compared, and which of them the rule keeps."""
+    ranking = ranking_of(results)
+    verdict = ranking.verdict
+    reached = {name: int(name not in verdict.dropped) for name in verdict.finite}
+    parameters = factors_of(results, reached)
+    if not reached or not parameters:
+        return None
+    return SearchSpace(
+        metric=ranking.metric,
+        title=ranking.title,
+        explanation=WITHOUT_RUNGS,
+        values=ranking.values,
+        levels=["dropped", "kept"],
+        reached=reached,
+        parameters=parameters,
+    )
+
+
+def factors_of(results: Results, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return what candidates have of each parameter that varies, the first ones of very many."""
+    parameters = {}
+    for parameter in results.parameters.factors[:MOST_PARAMETERS]:
+        parameters[parameter] = {name: results.runs[name].parameters.get(parameter) for name in names}
+    return parameters
 
 
 def show(space: SearchSpace | None) -> None:
     """Show the figure, and what the rungs cost."""
     if space is None:
         return
-    show_texts("### The search space", LOOK_FOR)
+    show_texts("### The search space", space.explanation)
     draw(space)
     show_figures()
     show_texts(what_halving_saved(space.cost))
@@ -132,7 +175,7 @@ def what_halving_saved(cost: Cost | None) -> str:
 
 # --- the figure ---
 def draw(space: SearchSpace) -> tuple[Figure, list[Axes]]:
-    """Draw what candidates came to on the first rung by each parameter that varies, larger the higher they climbed."""
+    """Draw what candidates came to by each parameter that varies, larger the further they came."""
     rows = max(1, math.ceil(len(space.parameters) / 3))
     figure, grid = plt.subplots(
         rows, 3, figsize=(WIDTH, 2.3 * rows + 0.5), squeeze=False, sharey=True, layout="constrained"
@@ -147,35 +190,36 @@ def draw(space: SearchSpace) -> tuple[Figure, list[Axes]]:
     figure.legend(
         handles, labels, loc="outside upper center", ncols=len(labels), fontsize=SMALL, frameon=False
     )
-    title = f"{space.metric} after {counted(space.epochs, 'epoch')}"
-    figure.supylabel(axis_label(space.metric, title), fontsize=SMALL)
+    figure.supylabel(axis_label(space.metric, space.title), fontsize=SMALL)
     return figure, all_axes[: len(space.parameters)]
 
 
 def scatter(axes: Axes, space: SearchSpace, given: Mapping[str, Any]) -> None:
-    """Draw what candidates came to by a parameter, a colour and a size for each rung that they reached."""
+    """Draw what candidates came to by a parameter, a colour and a size for how far they came."""
     numbers = [value for value in given.values() if is_number(value)]
     are_numbers = len(numbers) == len(given)
     places = dict(given)
     texts = sorted({str(value) for value in given.values()})
     if not are_numbers:
         places = {name: texts.index(str(value)) for name, value in given.items()}
-    for rung in range(max(space.reached.values()) + 1):
-        names = [name for name in space.reached if space.reached[name] == rung]
+    for level in range(max(space.reached.values()) + 1):
+        names = [name for name in space.reached if space.reached[name] == level]
         axes.plot(
             [places[name] for name in names],
             [space.values[name] for name in names],
             "o",
-            color=[GREY, *COLOURS][min(rung, len(COLOURS))],
-            markersize=3.5 + 1.5 * rung,
+            color=[GREY, *COLOURS][min(level, len(COLOURS))],
+            markersize=3.5 + 1.5 * level,
             alpha=0.8,
-            label=f"reached rung {rung + 1}",
+            label=space.levels[level],
         )
     if are_numbers and is_spread_by_magnitude(numbers):
         axes.set_xscale("log")
-        number_by_magnitude(axes.xaxis)
+        if max(numbers) < WIDE * min(numbers):
+            number_by_magnitude(axes.xaxis)
     if not are_numbers:
         axes.set_xticks(range(len(texts)), [shortened(text) for text in texts])
+        axes.set_xlim(-0.5, len(texts) - 0.5)
     levels = sorted(set(numbers))
     if are_numbers and len(levels) <= MOST_TICKS:
         axes.set_xticks(levels, [f"{level:g}" for level in levels])

@@ -63,6 +63,7 @@ class Study:
     better: str | None = None  # "lower" or "higher", of that metric
     checkpoint: str = CHECKPOINT  # the file that a run resumes from
     threads: int = 1  # that a run computes with
+    has_grid: bool = False  # whether its configurations are a product or a sample of values
     remarks: tuple[str, ...] = ()  # what a person should know of how the configurations came about
     notes: dict[str, str] = field(default_factory=dict)  # by configuration: what its author notes of it
     replicable: dict[str, int] = field(
@@ -193,6 +194,7 @@ class Study:
             "checkpoint": self.checkpoint,
             "modules": hashes_of(self.template.modules),
             "threads": self.threads,
+            "has_grid": self.has_grid,
             "replicable": self.replicable,
             "notes": self.notes,
         }
@@ -295,6 +297,7 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         better=document["better"],
         checkpoint=preflight.checkpoint,
         threads=threads,
+        has_grid=bool(document["grid"]),
         remarks=(*named.remarks, *left_out),
         notes=notes,
         replicable=named.replicable,

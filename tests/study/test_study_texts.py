@@ -32,6 +32,31 @@ def test_examples_of_the_readme_are_studies(make_study: MakeStudy, tmp_path: Pat
     assert {"large_seed_2", "l2_0.001_64", "rate_1_depth_None", "hidden_64-64", "pair_0.1"} <= set(names)
 
 
+OF_OTHER_TOOLS = """
+units = 32
+optimizer = "sgd"
+learning_rate = 0.1
+dropout = 0.0
+epochs = 10
+seed = 0
+"""
+
+
+def test_studies_in_the_place_of_other_tools_come_to_what_those_run(make_study: MakeStudy) -> None:
+    guide = (ROOT / "params" / "from_other_tools.md").read_text(encoding="utf-8")
+    texts = re.findall(r"^```yaml\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
+    cells = {"parameters": OF_OTHER_TOOLS, "preflight": "lengthens = 'epochs'"}
+    papermill, hydra, sweep = [
+        make_study(text.replace("train.ipynb", "mine.ipynb"), **cells).configurations for text in texts
+    ]
+    assert list(papermill)[:2] == ["units_64", "units_64_seed_1"] and len(papermill) == 6
+    values = {(each["optimizer"], each["learning_rate"], each["units"]) for each in hydra.values()}
+    optimizers = (("sgd", 0.01), ("adam", 0.001))
+    assert values == {(*optimizer, units) for optimizer in optimizers for units in (64, 128, 256)}
+    assert len(sweep) == 40
+    assert {each["units"] for each in sweep.values()} == {64, 128, 256}
+
+
 @pytest.mark.parametrize("indent", [None, 1, "\t"])
 @pytest.mark.parametrize("after", [" ", "\t", ""])
 def test_study_file_may_be_json_as_python_writes_it(

@@ -139,19 +139,37 @@ def test_killed_and_lengthened_runs_equal_uninterrupted_ones(project: Project, t
 
 
 # --- one process of many ---
-TEN = "notebooks: {run: straight.ipynb}\nconfigurations:\n" + "".join(
+# A template that saves after each epoch, and trusts no row that is newer than what it has saved.
+CAREFUL = {
+    "parameters": """
+        steps: int = 6
+        level: float = 0.0
+    """,
+    "preflight": """
+        lengthens = "steps"
+        checkpoint = "done.txt"
+    """,
+    "": """
+        import time
+        from pathlib import Path
+
+        done = Path("done.txt")
+        finished = int(done.read_text()) if done.exists() else 0
+        rows = ["epoch,val_loss"]
+        if finished:
+            rows = Path("history.csv").read_text().splitlines()[: finished + 1]
+        for epoch in range(finished + 1, steps + 1):
+            time.sleep(0.02)
+            rows.append(f"{epoch},{level + 1 / epoch}")
+            Path("partial.csv").write_text("\\n".join(rows) + "\\n")
+            Path("partial.csv").replace("history.csv")
+            Path("partial.txt").write_text(str(epoch))
+            Path("partial.txt").replace(done)
+    """,
+}
+TEN = "notebooks: {run: careful.ipynb}\nconfigurations:\n" + "".join(
     f"  run_{number}: {{level: {number}.0}}\n" for number in range(10)
 )
-
-
-def slow_down(project: Project) -> None:
-    """Let straight.ipynb take a moment for each epoch, after which it can be resumed."""
-    project.edit("straight.ipynb", "import json", "import json, time")
-    project.edit(
-        "straight.ipynb",
-        'history.write(f"',
-        'time.sleep(0.02); history.flush(); done.write_text(str(epoch - 1)); history.write(f"',
-    )
 
 
 def kill_one(runner: Runner, chance: random.Random) -> str:
@@ -219,7 +237,7 @@ def paths_in(outputs: Path) -> set[Path]:
 def test_one_command_after_a_kill_of_any_process_leaves_no_trace_of_it(
     project: Project, pytestconfig: pytest.Config, temporary: Path
 ) -> None:
-    slow_down(project)
+    project.notebook("careful.ipynb", CAREFUL)
     study = project.study(TEN)
     histories, left = run_undisturbed(project, study)
     assert len(histories) == 10
@@ -241,7 +259,7 @@ def test_one_command_after_a_kill_of_any_process_leaves_no_trace_of_it(
 def test_one_command_after_the_disk_was_full_leaves_no_trace_of_it(
     project: Project, small_disk: Path, temporary: Path
 ) -> None:
-    slow_down(project)
+    project.notebook("careful.ipynb", CAREFUL)
     study = project.study(TEN)
     histories, left = run_undisturbed(project, study)
     runner = project.start(study, "--jobs", "2")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import random
 import re
 import shutil
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -13,9 +16,11 @@ import pytest
 
 from project import (
     CHANGING,
+    PATIENCE,
     REAL_STUDY,
     STRAIGHT_STUDY,
     Project,
+    Runner,
     all_end,
     begun,
     executed,
@@ -28,6 +33,7 @@ from project import (
     survivors_of,
     training_state,
     wait_for,
+    warm_processes_of,
 )
 
 EPOCHS_A_KILL = 6  # at most, so that a run that is faster than the other is not done before the last kill
@@ -130,6 +136,144 @@ def test_killed_and_lengthened_runs_equal_uninterrupted_ones(project: Project, t
         place, whole = project.outputs("mine", name), trained.outputs("mine", name)
         assert "Trained 1 epoch here" in outputs_of(executed(place))
         assert (place / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+
+
+# --- one process of many ---
+# A template that saves after each epoch, and trusts no row that is newer than what it has saved.
+CAREFUL = {
+    "parameters": """
+        steps: int = 6
+        level: float = 0.0
+    """,
+    "preflight": """
+        lengthens = "steps"
+        checkpoint = "done.txt"
+    """,
+    "": """
+        import time
+        from pathlib import Path
+
+        done = Path("done.txt")
+        finished = int(done.read_text()) if done.exists() else 0
+        rows = ["epoch,val_loss"]
+        if finished:
+            rows = Path("history.csv").read_text().splitlines()[: finished + 1]
+        for epoch in range(finished + 1, steps + 1):
+            time.sleep(0.02)
+            rows.append(f"{epoch},{level + 1 / epoch}")
+            Path("partial.csv").write_text("\\n".join(rows) + "\\n")
+            Path("partial.csv").replace("history.csv")
+            Path("partial.txt").write_text(str(epoch))
+            Path("partial.txt").replace(done)
+    """,
+}
+TEN = "notebooks: {run: careful.ipynb}\nconfigurations:\n" + "".join(
+    f"  run_{number}: {{level: {number}.0}}\n" for number in range(10)
+)
+
+
+def kill_one(runner: Runner, chance: random.Random) -> str:
+    """Kill the runner, a kernel, or the warm process, whichever chance says; return what it was, if it was there."""
+    target = chance.choice(["runner", "kernel", "warm process"])
+    try:
+        process = psutil.Process(runner.pid)
+        found = {
+            "runner": [process],
+            "kernel": kernels_of(process),
+            "warm process": warm_processes_of(process),
+        }[target]
+        if found:
+            chance.choice(found).kill()
+            return target
+    except psutil.NoSuchProcess:
+        pass
+    return ""
+
+
+def processes_in(temporary: Path) -> list[psutil.Process]:
+    """Return the processes that have a directory for temporary files, but zombies."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            is_alive = process.status() != psutil.STATUS_ZOMBIE
+            if is_alive and process.environ().get("TMPDIR", "").startswith(str(temporary)):
+                found.append(process)
+    return found
+
+
+@pytest.fixture
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the commands of a test a directory for temporary files that nobody else uses."""
+    directory = tmp_path_factory.mktemp("t")
+    monkeypatch.setenv("TMPDIR", str(directory))
+    return directory
+
+
+@pytest.fixture
+def small_disk(project: Project) -> Iterator[Path]:
+    """Mount a small disk of its own for the outputs of a project; yield the directory."""
+    outputs = project.outputs()
+    outputs.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(outputs)]
+    if subprocess.run(mounted, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a disk needs root")
+    yield outputs
+    project.end()
+    subprocess.run(["umount", "--lazy", str(outputs)], check=True)
+
+
+def run_undisturbed(project: Project, study: str) -> tuple[dict[str, bytes], set[Path]]:
+    """Run a study with nothing in its way; return its histories, and the paths of all that it leaves."""
+    project.run(study, "--jobs", "2", "--outputs", "undisturbed")
+    outputs = project.root / "undisturbed"
+    return kept_by(outputs, "history.csv"), paths_in(outputs)
+
+
+def paths_in(outputs: Path) -> set[Path]:
+    """Return the paths of all that lies in a study's outputs, as seen from there."""
+    return {path.relative_to(outputs) for path in outputs.rglob("*")}
+
+
+def test_one_command_after_a_kill_of_any_process_leaves_no_trace_of_it(
+    project: Project, pytestconfig: pytest.Config, temporary: Path
+) -> None:
+    project.notebook("careful.ipynb", CAREFUL)
+    study = project.study(TEN)
+    histories, left = run_undisturbed(project, study)
+    assert len(histories) == 10
+    chance = random.Random(3)
+    for kill in range(pytestconfig.getoption("--kills")):
+        runner = project.start(study, "--jobs", "2")
+        time.sleep(chance.uniform(0.3, 4))
+        killed = kill_one(runner, chance)
+        runner.wait(PATIENCE)
+        project.run(study, "--jobs", "2")
+        case = f"kill {kill}, of {killed or 'nothing'}"
+        assert kept_by(project.outputs("mine"), "history.csv") == histories, case
+        assert paths_in(project.outputs("mine")) == left, case
+        wait_for(lambda: not processes_in(temporary))
+        assert list(temporary.iterdir()) == [], case
+        shutil.rmtree(project.outputs("mine"))
+
+
+def test_one_command_after_the_disk_was_full_leaves_no_trace_of_it(
+    project: Project, small_disk: Path, temporary: Path
+) -> None:
+    project.notebook("careful.ipynb", CAREFUL)
+    study = project.study(TEN)
+    histories, left = run_undisturbed(project, study)
+    runner = project.start(study, "--jobs", "2")
+    wait_for(lambda: len(kept_by(project.outputs("mine"), "history.csv")) > 1)
+    filler = small_disk / "filler"
+    with suppress(OSError):  # the runs take some of it meanwhile
+        filler.write_bytes(bytes(shutil.disk_usage(small_disk).total))
+    printed = runner.finish(status=1)
+    assert "No space left on device" in printed and "Traceback" not in printed
+    filler.unlink()
+    project.run(study, "--jobs", "2")
+    assert kept_by(project.outputs("mine"), "history.csv") == histories
+    assert paths_in(project.outputs("mine")) == left
+    assert processes_in(temporary) == [] and list(temporary.iterdir()) == []
 
 
 # --- halving ---

@@ -21,6 +21,10 @@ def main(here: Path | None = None, study: str | None = None) -> None:
         from nbstudy.command.new import new
 
         new.main(words[1:], f"{name} new", obj=here or Path())
+    elif words[:1] == ["compare"]:
+        from nbstudy.command.compare import compare
+
+        compare.main(words[1:], f"{name} compare", obj=here or Path())
     else:
         from nbstudy.command.run import run
 

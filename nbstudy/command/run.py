@@ -46,8 +46,8 @@ from nbstudy.study.study import Study, load_study
 from nbstudy.words import counted
 
 OTHER_COMMANDS = (
-    "`new NAME` instead of STUDY begins a study, in a new project where there is none: see `new --help`. "
-    "A study file of that name is ./new."
+    "Instead of STUDY, `new NAME` begins a study, in a new project where there is none, and `compare OUTPUTS OUTPUTS` sets "
+    "studies beside each other: see `new --help` and `compare --help`. A study file of such a name is ./new."
 )
 
 

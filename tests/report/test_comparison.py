@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from nbstudy.files import ROOT
+import subprocess
+import sys
+
 from nbstudy.records.results import load_results
 from nbstudy.report.comparison import describe
+from project import ROOT
 
 
 def test_published_studies_beside_each_other() -> None:
@@ -35,3 +38,20 @@ def test_published_studies_beside_each_other() -> None:
     assert said.endswith(
         "Chosen: mlp_23 of better_mlp, val_accuracy 0.9043; it is the smallest that the rule keeps, and mlp_51 is the best."
     )
+
+
+def test_command_compares_studies_and_refuses_what_is_none() -> None:
+    command = [sys.executable, str(ROOT / "runner.py"), "compare"]
+    both = ["outputs/fashion_mnist", "outputs/better_mlp"]
+    for words, status, expected in (
+        ([*both, "--metric", "val_accuracy"], 0, "Chosen: mlp_23 of better_mlp"),
+        (both, 2, "fashion_mnist by val_loss and better_mlp by val_accuracy; say which one to compare by"),
+        (both[:1], 2, "must name two studies or more"),
+        (
+            [*both[:1], "outputs/none"],
+            2,
+            "outputs/none: there is no study here (beside it: outputs/better_mlp",
+        ),
+    ):
+        done = subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == status and expected in done.stdout + done.stderr

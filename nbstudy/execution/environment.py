@@ -46,16 +46,23 @@ THE_END = "nbstudy_end"  # the type of a kernel's last message
 
 # What runs in a kernel before it has any socket: IPython's settings, which are Python.
 #
-# A kernel with a guard, as all have on Linux, needs no thread that looks whether its parent is alive.
-#
 # ipykernel 7.4 (iostream.py, _setup_pipe_in) takes what a forked child prints at a TCP port of 127.0.0.1, whatever the
 # kernel's own sockets are, and keeps in memory what anybody on the host sends there. A socket among its others stands
 # in for that port.
+#
+# Five of its threads have nothing to do here: three for a heartbeat that nobody listens to, one that writes a history
+# which goes with the kernel, and one that looks whether its parent is alive, where it has a guard.
 CONFIG = """
-def have_no_port():
-    import os, zmq
+def set_up(settings):
+    import os, sys, zmq
     from ipykernel.iostream import IOPubThread
+    from ipykernel.kernelapp import IPKernelApp
     from zmq.eventloop.zmqstream import ZMQStream
+
+    settings.HistoryManager.hist_file = ":memory:"
+    IPKernelApp.init_heartbeat = lambda _: None
+    if sys.platform == "linux":
+        settings.IPKernelApp.parent_handle = 0
 
     def address(outputs):
         return outputs.socket.last_endpoint.decode().rpartition("/")[0] + "/{children}"
@@ -79,9 +86,7 @@ def have_no_port():
     IOPubThread._setup_pipe_out = speak
 
 
-have_no_port()
-if __import__("sys").platform == "linux":
-    get_config().IPKernelApp.parent_handle = 0
+set_up(get_config())
 """
 CHILDREN = "children"  # the name of that socket
 

@@ -2,7 +2,8 @@
 
 The kernel runs the Python that runs this, whatever the notebook names. It talks over sockets in a directory that
 only this user can enter (no TCP port that anybody on the host could connect to). Its temporary files, its settings,
-and the modules that travel with it lie in another one. Both go with it, also when it did not start.
+and the modules that travel with it lie in another one. Both go with it, also when it did not start, and so does all that
+it has started.
 """
 
 from __future__ import annotations

@@ -101,6 +101,24 @@ def test_output_of_children_arrives_however_they_are_started(
         assert f"by {way}" in shown
 
 
+# --- who hears of a kernel ---
+TAKE_ALL_FILES = """
+import os, resource
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (300, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+taken = []
+while True:
+    taken.append(os.open(os.devnull, os.O_RDONLY))
+"""
+
+
+@FORKED_AND_PLAIN
+def test_notebook_that_takes_all_open_files_fails_by_name(tmp_path: Path, is_forked: bool) -> None:
+    outcome = execute(tmp_path, is_forked, TAKE_ALL_FILES)
+    assert outcome.error is not None and "Too many open files" in outcome.error
+    assert outcome.ending is None
+
+
 # --- what is left of a kernel ---
 # Three processes that go on for ever: in a session of its own, without the kernel's environment, and a daemon.
 LEAVE = """

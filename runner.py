@@ -33,8 +33,9 @@ from nbstudy.files import OUTPUTS, ROOT, write_json
 from nbstudy.records.attempts import accept_run, finish_promotion
 from nbstudy.records.lease import Lease, hold
 from nbstudy.records.metrics import why_nothing_is_decided
+from nbstudy.records.overwriting import check_outputs, check_place
 from nbstudy.records.renamed import renamed_runs, renamed_study
-from nbstudy.records.runs import Context, Task, check_outputs, check_place, extras, find, tasks_of
+from nbstudy.records.runs import Context, Task, extras, find, tasks_of
 from nbstudy.records.states import State
 from nbstudy.study.study import Study, load_study
 from nbstudy.words import counted
@@ -56,9 +57,7 @@ from nbstudy.words import counted
 @click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster, one run per worker thread.")
 @click.option("--outputs", "directory", metavar="DIR", help="Instead of outputs/<study>.")
 @click.option("--timeout", type=float, metavar="MINUTES", help="End an attempt that takes longer.")
-@click.option(
-    "--accept", is_flag=True, help="Take runs of changed code or threads as current, and record it."
-)
+@click.option("--accept", is_flag=True, help="Take runs of changed code, files or threads as current.")
 @click.option("--dry-run", is_flag=True, help="Say what would run and why; run nothing.")
 def main(
     study_file: str,
@@ -86,6 +85,8 @@ def main(
         click.echo(note)
     outputs = from_here(directory or OUTPUTS / study.directory)
     check_outputs(study, outputs, named=directory is not None)
+    study.files.recall(outputs)
+    study.files.look()
 
     lease = Lease.of_this_process(outputs)
     context = Context(
@@ -97,6 +98,7 @@ def main(
         checkpoint=study.checkpoint,
         threads=study.threads,
         metric=study.deciding,
+        files=study.files,
     )
     if scheduler:
         context = replace(context, versions=installed_versions(required_libraries()))
@@ -139,9 +141,7 @@ def run_as_it_unfolds(
     errors: list[str] = []
     failed: set[str] = set()
     while True:
-        hosts.context.lease.check()
-        # after `find`, which adds to the record what is the same code
-        write_json(hosts.context.lease.outputs / "study.json", unfolded.study.record())
+        write_study(unfolded, hosts.context.lease)
         check_decidable(unfolded)
         left = [
             task
@@ -153,12 +153,20 @@ def run_as_it_unfolds(
             return unfolded, errors
         show_stage(unfolded.study, unfolded.stages)
         errors += run_what_is_left(left, unfolded, hosts)
+        write_study(unfolded, hosts.context.lease)
         check_decidable(unfolded)
         if not study.unfolds:
             return unfolded, errors
         hosts.context.lease.check()
         failed |= {task.name for task in left if not unfolded.findings[task.name].state.is_done}
         unfolded = unfold(study, hosts.context, put_in_order)
+
+
+def write_study(unfolded: Unfolded, lease: Lease) -> None:
+    """Write what a study asks for now, after `find`, which adds what is the same code and what runs imported."""
+    lease.check()
+    write_json(unfolded.outputs / "study.json", unfolded.study.record())
+    unfolded.study.files.remember(unfolded.outputs)
 
 
 def check_decidable(unfolded: Unfolded) -> None:
@@ -247,6 +255,7 @@ def run_what_is_left(left: list[Task], unfolded: Unfolded, hosts: Hosts) -> list
     if predicted:
         news += f"; predicted: {describe_duration(predicted, jobs)}"
     click.echo(news)
+    unfolded.study.files.look()
     findings.update({task.name: find(task) for task in left})
     return errors
 

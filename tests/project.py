@@ -140,6 +140,7 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.started: list[Runner] = []
+        self.python = Path(sys.executable)
         if not (root / "runner.py").exists():
             self.make()
 
@@ -188,7 +189,7 @@ class Project:
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line of the runner."""
-        return [sys.executable, str(self.root / "runner.py"), *arguments]
+        return [str(self.python), str(self.root / "runner.py"), *arguments]
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """Run the runner; return all that it printed."""

@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from nbstudy.execution.host import data_home, private_directory
@@ -188,9 +189,39 @@ set_up()
 del set_up
 """
 
+WATCH = Path(__file__).with_name("watch.py").read_text(encoding="utf-8")  # it travels with these functions
+WATCHES = "nbstudy_watch"  # the name of that module in kernels, and in the process that forks them
+
+# What runs in a kernel after that, where it is to note what it reads of a project: a watch that was begun in the process
+# that forked it knows what that has imported.
+WATCH_STARTUP = """
+def begin_to_watch():
+    import sys
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    if {name!r} not in sys.modules:
+        specification = spec_from_file_location({name!r}, {program!r})
+        module = sys.modules[{name!r}] = module_from_spec(specification)
+        specification.loader.exec_module(module)
+    sys.modules[{name!r}].watch({project!r}, {outputs!r}).write_to({notes!r})
+
+
+begin_to_watch()
+del begin_to_watch
+"""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The project of which a kernel notes what it reads."""
+
+    project: Path
+    outputs: Path  # of the study, which are no inputs
+    notes: Path  # the file for them
+
 
 def kernel_environment(
-    private: Path, settings: Mapping[str, str], modules: Mapping[str, str]
+    private: Path, settings: Mapping[str, str], modules: Mapping[str, str], watched: Watched | None = None
 ) -> dict[str, str]:
     """Return the environment of a kernel that has a private directory and the settings of its share of this host.
 
@@ -203,7 +234,7 @@ def kernel_environment(
         "PYTHONHASHSEED": "0",  # the order of sets of texts
         "PYTHONUTF8": "1",
         "TMPDIR": str(make(private / "tmp")),
-        "IPYTHONDIR": str(ipython_directory(private)),
+        "IPYTHONDIR": str(ipython_directory(private, watched)),
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "MATPLOTLIBRC": str(empty_file(private / "matplotlibrc")),
         "KERAS_BACKEND": "tensorflow",
@@ -220,13 +251,23 @@ def kernel_environment(
     return environment
 
 
-def ipython_directory(private: Path) -> Path:
-    """Make an IPython directory with this project's start-up file and without the settings of anybody."""
+def ipython_directory(private: Path, watched: Watched | None) -> Path:
+    """Make an IPython directory with this project's start-up files and without the settings of anybody."""
     directory = private / "ipython"
     startup = directory / "profile_default" / "startup"
     startup.mkdir(parents=True)
     source = STARTUP.format(said=str(private / SAID), said_below=str(private / SAID_BELOW), the_end=THE_END)
     (startup / "nbstudy.py").write_text(source, encoding="utf-8")
+    if watched:
+        program = private / "watch.py"
+        program.write_text(WATCH, encoding="utf-8")
+        names = {"project": watched.project, "outputs": watched.outputs, "notes": watched.notes}
+        source = WATCH_STARTUP.format(
+            name=WATCHES, program=str(program), **{name: str(path) for name, path in names.items()}
+        )
+        (startup / "nbstudy_watch.py").write_text(
+            source, encoding="utf-8"
+        )  # IPython runs them by their names
     return directory
 
 

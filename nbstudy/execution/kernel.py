@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,13 +27,14 @@ from typing import Any
 
 import psutil
 
-from nbstudy.execution.environment import SAID_BELOW, kernel_environment
+from nbstudy.execution.environment import SAID_BELOW, Watched, kernel_environment
 from nbstudy.execution.host import Share
 from nbstudy.execution.last_words import Stderr, how_it_ended, plain, why_it_died
 from nbstudy.execution.log import ENGINE, finish_log, register_engine
 from nbstudy.execution.warm import WarmProcess, forking_provisioner, warm_process
 from nbstudy.files import hash_of
 from nbstudy.records.lease import Lease
+from nbstudy.words import counted
 
 TRIES = 3  # of a kernel that does not even start
 START = 600  # seconds that one may take: network file systems are slow when many runs begin at once
@@ -58,12 +59,15 @@ def execute(
     timeout: float | None = None,
     modules: Mapping[str, str] | None = None,
     warm: WarmProcess | None = None,
+    watched: Watched | None = None,
+    remarks: Sequence[str] = (),
 ) -> Outcome:
     """Execute a notebook in place, working in a directory; return what became of it, once its kernel has ended.
 
     It gets a share of this host. It is killed as soon as `is_awaited` says no, or after
     `timeout` minutes. `modules` are files by path, which the notebook can import before all others. The kernel is
-    forked from a warm process if there is one. An exit is an error, in any cell.
+    forked from a warm process if there is one. What it reads of a project that is watched is noted. An exit is an
+    error, in any cell. The log says the remarks beside its parameters.
     """
     started = time.monotonic()
     deadline = float("inf")
@@ -76,7 +80,7 @@ def execute(
     text = notebook.read_bytes()
     for _ in range(TRIES):
         outcome, has_begun = execute_once(
-            notebook, directory, parameters, share, is_wanted, modules or {}, warm
+            notebook, directory, parameters, share, is_wanted, modules or {}, warm, watched
         )
         if has_begun or not outcome.error or not is_awaited():
             break
@@ -89,7 +93,7 @@ def execute(
     if outcome != Outcome() and not is_awaited():
         outcome = Outcome("interrupted: nobody waits for this run any more")
     try:
-        finish_log(notebook, share.threads, outcome.error)
+        finish_log(notebook, [counted(share.threads, "thread"), *remarks], outcome.error)
     except OSError as failure:  # of a full disk: what went wrong before is told, if anything did
         if not outcome.error:
             outcome = Outcome(in_one_line(type(failure).__name__, str(failure)))
@@ -104,6 +108,7 @@ def execute_once(
     is_wanted: Callable[..., bool],
     modules: Mapping[str, str],
     warm: WarmProcess | None,
+    watched: Watched | None,
 ) -> tuple[Outcome, bool]:
     """Execute a notebook in a new kernel; return what became of it, and whether its cells had begun."""
     progress = Progress()
@@ -113,7 +118,7 @@ def execute_once(
             temporary_directory(Path(tempfile.gettempdir())) as private,
             share.taken() as settings,
         ):
-            environment = kernel_environment(private, settings, modules)
+            environment = kernel_environment(private, settings, modules, watched)
             stderr = Stderr(private)
             with private_kernel(sockets, environment, private / SAID_BELOW, is_wanted, warm) as kernel:
                 error = run_cells(notebook, directory, parameters, kernel, stderr, progress)
@@ -363,7 +368,9 @@ def manager_class() -> type[Any]:
     return PrivateKernel
 
 
-def warm_up(notebook: str, own_modules: set[str], share: Share, lease: Lease) -> WarmProcess | None:
+def warm_up(
+    notebook: str, own_modules: set[str], share: Share, lease: Lease, watched: Watched | None = None
+) -> WarmProcess | None:
     """Return the process that forks the kernels of a study's runs here, started if there is none yet.
 
     `own_modules` are the names of the modules that travel with the notebook. None where kernels are started as ever.
@@ -374,7 +381,7 @@ def warm_up(notebook: str, own_modules: set[str], share: Share, lease: Lease) ->
         private = Path(tempfile.mkdtemp(prefix=f"{directory_prefix()}{os.getpid()}-"))
         try:
             return WarmProcess(
-                notebook, own_modules, lease, private, kernel_environment(private, settings, {})
+                notebook, own_modules, lease, private, kernel_environment(private, settings, {}), watched
             )
         except OSError:  # then kernels are started as ever
             shutil.rmtree(private)

@@ -22,6 +22,7 @@ SHOWING = (
     "nbstudy/decision/",
     "nbstudy/records/metrics.py",
     "nbstudy/records/history.py",
+    "nbstudy/records/inputs.py",
     "nbstudy/records/openings.py",
     "nbstudy/records/outputs.py",
     "nbstudy/records/parameters.py",

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from nbstudy.files import CHECKPOINT, FORMAT, hash_of, partial_of, read_json, sync, sync_all, write_json
+from nbstudy.records.inputs import NOTES, accepted_files, asked_inputs, imported_by
+from nbstudy.records.replaced import keep
 from nbstudy.records.runs import (
     MODULES,
     Task,
-    changed_code,
+    can_be_accepted,
     differences,
+    goes_on_from_place,
     history_of,
     made_in,
     read_run,
@@ -25,7 +28,7 @@ from nbstudy.records.runs import (
     usable_directories,
     why_incomplete,
 )
-from nbstudy.records.states import changed_threads, is_variable, threads_of
+from nbstudy.records.states import is_variable, threads_of
 from nbstudy.study.modules import hashes_of, write_modules
 
 ATTEMPTS_KEPT = 2  # of one configuration, the one that begins included
@@ -61,6 +64,9 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
         "environment": environment,
         "environment_changes": [],
         "accepted": [],
+        "continued": goes_on_from_place(task, start),
+        **asked_inputs(task.context.files),
+        "imported": {},
         "flops": task.flops,
         "threads": task.context.threads,
         "cores": cores,
@@ -73,7 +79,10 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
     if start is not None:
         carry_over(start, attempt, task.context.checkpoint)
         run["environment_changes"] = environment_changes(start, environment)
-        run["accepted"] = read_run(start).get("accepted", [])
+        before_it = read_run(start)
+        run["accepted"] = before_it.get("accepted", [])
+        # which are as they were, or it would not be resumed
+        run["imported"] = {path: task.context.files.hash_of(path) for path in imported_by(start, before_it)}
     if usable and (start is not None or usable[0] != task.place):
         run |= spent_on(usable[0])
     run["attempts"] += 1
@@ -82,8 +91,23 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
     write_json(attempt / "run.json", run)  # last: from now on the attempt counts
     superfluous = len(before) + 1 - ATTEMPTS_KEPT
     for old in before[: max(0, superfluous)]:
-        shutil.rmtree(old)
+        discard(task, old)
     return attempt
+
+
+def discard(task: Task, attempt: Path) -> None:
+    """Remove an attempt, or keep it where it has trained what no later one will train again."""
+    has_trained = history_of(attempt).epochs > 0 or (attempt / "result.json").exists()
+    if has_trained and read_run(attempt) and differences(task, attempt):
+        keep_replaced(task, attempt)
+    else:
+        shutil.rmtree(attempt, ignore_errors=True)
+
+
+def keep_replaced(task: Task, directory: Path) -> Path:
+    """Keep what another run of a configuration takes the place of; return where."""
+    checkpoints = {CHECKPOINT, task.context.checkpoint, NOTES}
+    return keep(directory, task.name, task.context.lease.outputs, checkpoints)
 
 
 def carry_over(start: Path, attempt: Path, checkpoint: str) -> None:
@@ -92,7 +116,7 @@ def carry_over(start: Path, attempt: Path, checkpoint: str) -> None:
     for path in sorted(start.iterdir(), key=lambda path: path.name != checkpoint):
         if path.is_dir():
             shutil.copytree(path, attempt / path.name, symlinks=True)
-        elif path.is_file() and path.suffix != ".ipynb" and path.name not in RECORDS:
+        elif path.is_file() and path.suffix != ".ipynb" and path.name not in (*RECORDS, NOTES):
             shutil.copy2(path, attempt / path.name)
 
 
@@ -140,12 +164,19 @@ def environment_changes(start: Path, environment: dict[str, str]) -> list[str]:
     return changes
 
 
-def finish_attempt(attempt: Path, seconds: float, error: str | None, ending: str | None = None) -> None:
+def finish_attempt(
+    attempt: Path,
+    seconds: float,
+    error: str | None,
+    ending: str | None = None,
+    read: dict[str, Any] | None = None,
+) -> None:
     """Record that an attempt ran to its end, how long it took, and with which error if any.
 
-    `ending` says how its kernel ended, where it did not as it was asked to: then something may be lost.
+    `ending` says how its kernel ended, where it did not as it was asked to: then something may be lost. `read` is what
+    its record says of the files that it read.
     """
-    run = read_run(attempt)
+    run = read_run(attempt) | (read or {})
     seconds = round(run["seconds"] + seconds, 1)
     end = {"seconds": seconds, "finished": True, "error": error, "ending": ending}
     write_json(attempt / "run.json", run | end)
@@ -196,10 +227,11 @@ def record_error(attempt: Path, error: str) -> None:
             write_json(attempt / "run.json", run | {"error": error})
 
 
-def promote(task: Task, attempt: Path) -> None:
-    """Move a successful attempt to its final place; the old result stays until then.
+def promote(task: Task, attempt: Path) -> Path | None:
+    """Move a successful attempt to its final place; the old result stays until then, and is kept elsewhere.
 
-    A power loss finds either of them whole: all that is renamed is on the disk before.
+    Return where that is; None where there was none, or the new one goes on from it. A power loss finds either of them
+    whole: all that is renamed is on the disk before.
     """
     sync_all(attempt)
     hashes = {}
@@ -210,25 +242,41 @@ def promote(task: Task, attempt: Path) -> None:
     write_json(attempt / "run.json", read_run(attempt) | {"files": hashes})
     for other in task.attempts():
         if other != attempt:
-            shutil.rmtree(other, ignore_errors=True)
+            discard(task, other)
     if task.place.exists():
-        task.place.rename(task.incomplete / "replaced")
+        task.place.rename(aside(task))
     attempt.rename(task.place)
     sync(task.incomplete)
     sync(task.place.parent)
+    return put_away(task)
+
+
+def aside(task: Task) -> Path:
+    """Return where the old result lies while a new one takes its place."""
+    return task.incomplete / "replaced"
+
+
+def put_away(task: Task) -> Path | None:
+    """Keep the old result once a new one is in its place that does not go on from it; return where.
+
+    What else is left of the attempts is removed.
+    """
+    kept = None
+    if aside(task).exists() and not read_run(task.place).get("continued", False):
+        kept = keep_replaced(task, aside(task))
     shutil.rmtree(task.incomplete, ignore_errors=True)  # what stays is removed at the next start
+    return kept
 
 
 def finish_promotion(task: Task) -> None:
     """Complete a promotion that was cut short, at whatever point."""
-    replaced = task.incomplete / "replaced"
-    if replaced.exists() and task.place.exists():
-        shutil.rmtree(task.incomplete, ignore_errors=True)
+    if aside(task).exists() and task.place.exists():
+        put_away(task)
     attempts = task.attempts()
     if attempts and can_be_promoted(task, attempts[-1]):
         promote(task, attempts[-1])
-    elif replaced.exists():
-        replaced.rename(task.place)
+    elif aside(task).exists():
+        aside(task).rename(task.place)
     with suppress(OSError):  # it holds attempts, or is not there
         task.incomplete.rmdir()
 
@@ -242,19 +290,16 @@ def can_be_promoted(task: Task, attempt: Path) -> bool:
 
 
 def accept_run(task: Task) -> None:
-    """Take a complete run as current although the code changed, the template's or a module's, or its threads.
+    """Take a complete run as current although code, files that it read, or its threads changed.
 
     `accepted` in its record goes on with what it was made with: the hash of the template's code where that is
-    another one, the path and hash of each module that is ("none" for one that it did not have), the number of
+    another one, the path and hash of each module or file that is ("none" for one that it did not have), the number of
     threads.
     """
     run = read_run(task.place)
     template = task.context.template
     threads = task.context.threads
-    if not run:
-        return
-    changes = changed_threads(task.asked, run) | changed_code(task, task.place)
-    if not changes or made_in(task, task.place).outdated != changes:
+    if not can_be_accepted(task, made_in(task, task.place)):
         return
     accepted = run.get("accepted", [])
     if run["code"] != template.hash:
@@ -263,7 +308,9 @@ def accept_run(task: Task) -> None:
     for path in sorted(was.keys() | now.keys()):
         if was.get(path) != now.get(path):
             accepted.append(f"{path} {was.get(path, 'none')}")
+    files_before, files_now = accepted_files(run, task.context.files)
+    accepted += files_before
     if threads_of(run) != threads:
         accepted.append(f"threads {threads_of(run)}")
     today = {"accepted": accepted, "code": template.hash, "modules": now, "threads": threads}
-    write_json(task.place / "run.json", run | today)
+    write_json(task.place / "run.json", run | today | files_now)

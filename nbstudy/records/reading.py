@@ -16,7 +16,9 @@ import pandas as pd
 
 from nbstudy.files import HISTORY, read_json
 from nbstudy.numbers import as_count, finite, is_number
+from nbstudy.records import inputs
 from nbstudy.records.history import History, read_history
+from nbstudy.records.inputs import key_of
 from nbstudy.records.metrics import NO_NUMBERS
 from nbstudy.records.runs import attempts_in, ended_after, is_intact, read_run
 from nbstudy.records.states import Asked, Made, State, compare, decide, threads_of
@@ -167,7 +169,7 @@ def made_in(directory: Path, asked: Asked, record: dict[str, Any]) -> Made:
     run = read_run(directory)
     hashes = field_of(run, "files", dict)
     damaged = [file for file in READ if file in hashes and not is_intact(directory / file, hashes[file])]
-    return compare(asked, directory, run, changed_code(run, record), damaged, ended_after)
+    return compare(asked, directory, run, changed_code(directory, run, record), damaged, ended_after)
 
 
 def made_in_attempts(incomplete: Path, asked: Asked, record: dict[str, Any]) -> Iterator[Made]:
@@ -176,8 +178,8 @@ def made_in_attempts(incomplete: Path, asked: Asked, record: dict[str, Any]) -> 
         yield made_in(attempt, asked, record)
 
 
-def changed_code(run: dict[str, Any], record: dict[str, Any]) -> dict[str, str]:
-    """Say by file whether the template, and which of its modules, are not those that a study.json tells of."""
+def changed_code(directory: Path, run: dict[str, Any], record: dict[str, Any]) -> dict[str, str]:
+    """Say by file whether the template, its modules, and other files that a run read are those that a study.json tells of."""
     if not run:
         return {}
     changes = {}
@@ -193,7 +195,24 @@ def changed_code(run: dict[str, Any], record: dict[str, Any]) -> dict[str, str]:
             continue
         if asked.get(path) != made_with.get(path) and f"{path} {made_with.get(path)}" not in same_code:
             changes[path] = f"{path} changed"
-    return changes
+    return changes | changed_files(directory, run, record)
+
+
+def changed_files(directory: Path, run: dict[str, Any], record: dict[str, Any]) -> dict[str, str]:
+    """Say by file what of its project a run read that is not as a study.json tells."""
+    same_code = field_of(record, "code", list)
+
+    def is_as_it_was(path: str, was: str, _: str) -> bool:
+        return key_of(path, was) in same_code
+
+    return inputs.changes(
+        run,
+        inputs.imported_by(directory, run),
+        field_of(record, "imported", dict),
+        field_of(record, "inputs", dict),
+        field_of(record, "input_patterns", list),
+        is_as_it_was,
+    )
 
 
 # --- its files ---

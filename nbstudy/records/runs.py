@@ -7,18 +7,15 @@ Nothing is written here; attempts.py does that.
 
 from __future__ import annotations
 
-import os
 import shlex
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
-
-from nbstudy.checks import fail
 from nbstudy.decision.elimination import lost_after, measured
 from nbstudy.decision.metrics import deciding
 from nbstudy.files import (
@@ -27,16 +24,17 @@ from nbstudy.files import (
     has_hash,
     hash_of,
     is_in_git,
-    partial_of,
     read_json,
     read_object,
     read_record,
 )
 from nbstudy.numbers import as_count, is_number
 from nbstudy.records.history import History, read_history
+from nbstudy.records.inputs import changed_files
 from nbstudy.records.lease import Lease
-from nbstudy.records.states import Asked, Made, State, compare, decide
+from nbstudy.records.states import Asked, Made, State, changed_threads, compare, decide
 from nbstudy.study.configurations import NAME
+from nbstudy.study.inputs import ProjectFiles
 from nbstudy.study.modules import hashes_of
 from nbstudy.study.study import Study
 from nbstudy.study.template import Template, says_the_same
@@ -63,6 +61,10 @@ OPTIONAL_FIELDS: dict[str, type] = {  # which records of earlier versions, or of
     "files": dict,
     "accepted": list,
     "threads": int,
+    "imported": dict,
+    "inputs": dict,
+    "input_patterns": list,
+    "continued": bool,
 }
 
 
@@ -74,6 +76,8 @@ class Finding:
     reason: str = ""  # why it is not complete
     left: float = 1.0  # the share of its epochs that is left to train
     resumes: bool = False  # whether the next attempt begins with a checkpoint
+    replaces: bool = False  # whether a complete run will go to make room for it
+    can_be_accepted: bool = False  # whether that run can be taken as current instead
 
     @property
     def beginning(self) -> str:
@@ -99,6 +103,7 @@ class Context:
     checkpoint: str = CHECKPOINT  # the file that a run resumes from
     threads: int = 1  # that a run computes with
     metric: str | None = None  # that decides, where the study file says it
+    files: ProjectFiles = field(default_factory=ProjectFiles)  # that runs read
 
 
 @dataclass(frozen=True)
@@ -174,11 +179,11 @@ def attempts_in(incomplete: Path) -> list[Path]:
 def read_run(directory: Path) -> dict[str, Any]:
     """Return what run.json says of a run or an attempt, empty where it is missing or damaged."""
     run = read_record(directory / "run.json")
-    for field, kind in FIELDS.items():
-        if not isinstance(run.get(field, ...), kind):
+    for name, kind in FIELDS.items():
+        if not isinstance(run.get(name, ...), kind):
             return {}
-    for field, kind in OPTIONAL_FIELDS.items():
-        if not isinstance(run.get(field, kind()), kind):
+    for name, kind in OPTIONAL_FIELDS.items():
+        if not isinstance(run.get(name, kind()), kind):
             return {}
     return run
 
@@ -328,9 +333,10 @@ def find(task: Task) -> Finding:
     state, decisive = decide(place, made_in_attempts(task))
     if state.is_done:
         return Finding(state, left=0.0)
-
     usable = usable_directories(task)
     start = resume_point(task, usable)
+    replaces = place.directory.exists() and not goes_on_from_place(task, start)
+    finding = partial(Finding, state, replaces=replaces, can_be_accepted=can_be_accepted(task, place))
     left = 1.0
     beginning = starting_over(task, usable)
     if start is not None:
@@ -343,12 +349,25 @@ def find(task: Task) -> Finding:
         reason = decisive.run["error"] or interrupt(decisive.directory)
         if start is None:
             reason += f", {beginning}"
-        return Finding(state, reason, left, start is not None)
+        return finding(reason, left, start is not None)
     if not place.run:
-        return Finding(state, ", ".join([*place.outdated.values(), *cure_of_damage(place)]))
+        return finding(", ".join([*place.outdated.values(), *cure_of_damage(place)]))
     damages = [f"{name} is damaged" for name in place.damaged]
     reason = ", ".join([*place.outdated.values(), *damages, *cure_of_damage(place), beginning])
-    return Finding(state, reason, left, start is not None)
+    return finding(reason, left, start is not None)
+
+
+def goes_on_from_place(task: Task, start: Path | None) -> bool:
+    """Tell whether an attempt that begins so goes on from the run in its place, which is then a part of it."""
+    return start is not None and (start == task.place or read_run(start).get("continued", False))
+
+
+def can_be_accepted(task: Task, place: Made) -> bool:
+    """Tell whether nothing but code, files or threads keeps the run in its place from being current."""
+    if not place.run:
+        return False
+    changes = changed_threads(task.asked, place.run) | changed_code(task, place.directory)
+    return bool(changes) and place.outdated == changes
 
 
 def cure_of_damage(place: Made) -> list[str]:
@@ -419,7 +438,7 @@ def differences(task: Task, directory: Path) -> list[str]:
 
 
 def changed_code(task: Task, directory: Path) -> dict[str, str]:
-    """Say by file whether the template, and which modules that it imports, are not those that made a run."""
+    """Say by file whether the template, the modules that it imports, or other files that it read, are not a run's."""
     run = read_run(directory)
     if not run:
         return {}
@@ -436,7 +455,7 @@ def changed_code(task: Task, directory: Path) -> dict[str, str]:
             continue
         if not is_same_module(template, path, hashes.get(path, ""), directory):
             changes[path] = f"{path} changed"
-    return changes
+    return changes | changed_files(directory, run, task.context.files, template)
 
 
 def is_same_module(template: Template, path: str, digest: str, directory: Path) -> bool:
@@ -459,42 +478,3 @@ def is_same_module(template: Template, path: str, digest: str, directory: Path) 
             if has_hash(was, digest):
                 known[key] = says_the_same([was.decode()], [source])
     return known.get(key, False)
-
-
-# --- what must not be overwritten ---
-def check_outputs(study: Study, outputs: Path, named: bool) -> None:
-    """Refuse to write where another study's runs lie, or where a directory named by hand holds other things."""
-    record = outputs / "study.json"
-    there = read_record(record)
-    if record.exists() and not there:
-        click.echo(f"{record} is damaged: running writes it anew")
-    if there and (there.get("name"), there.get("overrides")) != (study.name, study.overrides):
-        fail(str(outputs), "holds another study or other overrides; name another directory")
-    found: set[str] = set()
-    try:
-        check_way(outputs)
-        if outputs.exists():
-            found = {path.name for path in outputs.iterdir()}
-    except OSError as error:
-        fail(str(outputs), f"cannot hold runs: {error.strerror}; name a directory")
-    ours = {".lock", ".lock.marker", partial_of(record).name}  # which a kill or a full disk may leave
-    if named and found - ours and "study.json" not in found:
-        fail(str(outputs), "holds other things and no study.json; name a new or an empty directory")
-
-
-def check_way(outputs: Path) -> None:
-    """Refuse what is in the way of a study's directories: a file, or a link to nothing."""
-    for path in [outputs / "incomplete", outputs, *outputs.parents]:
-        if path.is_symlink() and not path.exists():
-            target = path.readlink()
-            fail(str(path), f"is a link to {target}, which is not there; make it, or remove the link")
-        if path.exists() and not path.is_dir():
-            fail(str(path), "is no directory and cannot hold runs; move it, or name another with --outputs")
-
-
-def check_place(outputs: Path, name: str) -> None:
-    """Refuse to replace a directory that is no run."""
-    place = outputs / name
-    traces = (place / "run.json", place / f"{name}.ipynb")
-    if os.path.lexists(place) and not any(trace.exists() for trace in traces):
-        fail(str(place), "is in the way and holds no run; move it, or rename the configuration")

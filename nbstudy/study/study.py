@@ -14,9 +14,10 @@ from typing import Any
 
 from nbstudy.checks import Faults, StudyError, check_known
 from nbstudy.decision.halving import Stage
-from nbstudy.files import CHECKPOINT, FORMAT
+from nbstudy.files import CHECKPOINT, FORMAT, ROOT
 from nbstudy.study.configurations import check_names, check_replicates_differ, read_configurations, resolve
 from nbstudy.study.halving import Configurations, Halving, check_halving, read_halving
+from nbstudy.study.inputs import ProjectFiles, read_inputs
 from nbstudy.study.modules import hashes_of, importable
 from nbstudy.study.overrides import parse_overrides
 from nbstudy.study.parameters import text_of
@@ -26,7 +27,14 @@ from nbstudy.study.study_file import read_document, read_notebooks
 from nbstudy.study.template import Template, convert_parameters
 from nbstudy.study.threads import read_threads
 
-RESERVED = {"incomplete", "study.json", "results.csv", "elimination.png", "test.json"}  # in outputs/<study>/
+RESERVED = {
+    "incomplete",
+    "replaced",
+    "study.json",
+    "results.csv",
+    "elimination.png",
+    "test.json",
+}  # in outputs/<study>/
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,9 @@ class Study:
     better: str | None = None  # "lower" or "higher", of that metric
     checkpoint: str = CHECKPOINT  # the file that a run resumes from
     threads: int = 1  # that a run computes with
+    files: ProjectFiles = field(
+        default_factory=ProjectFiles
+    )  # of the project, those that `inputs` names among them
     notes: tuple[str, ...] = ()  # what a person should know of how the configurations came about
     replicable: dict[str, int] = field(
         default_factory=dict
@@ -161,6 +172,9 @@ class Study:
             "better": self.better,
             "checkpoint": self.checkpoint,
             "modules": hashes_of(self.template.modules),
+            "imported": dict(sorted(self.template.imported.items())),
+            "inputs": self.files.inputs,
+            "input_patterns": list(self.files.patterns),
             "threads": self.threads,
             "replicable": self.replicable,
         }
@@ -178,6 +192,9 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     threads = 1
     with faults:
         threads = read_threads(document["threads"], f"{file}: threads")
+    files = ProjectFiles(ROOT)
+    with faults:
+        files = read_inputs(document["inputs"], ROOT, f"{file}: inputs")
     overridden: dict[str, Any] | None = None
     defaults: dict[str, Any] | None = None
     with faults:
@@ -239,6 +256,7 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         better=document["better"],
         checkpoint=preflight.checkpoint,
         threads=threads,
+        files=files,
         notes=(*named.notes, *left_out),
         replicable=named.replicable,
     )

@@ -33,6 +33,7 @@ EMPTY: dict[str, Any] = {  # a study file that says nothing
     "final": None,  # rounds.py, as the next one
     "test": None,
     "threads": 1,  # threads.py
+    "inputs": [],  # inputs.py
 }
 LARGEST_FILE = 1_000_000  # bytes
 PLAIN = re.compile(

@@ -39,6 +39,8 @@ class Template:
     # Those beside it that it imports, source by path; then the packages that it and these import, but for Python's own.
     modules: dict[str, str] = field(default_factory=dict)
     imports: list[str] = field(default_factory=list)
+    # The hashes of today of the project's other files that runs imported, by path in it, as these runs show.
+    imported: dict[str, str] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:

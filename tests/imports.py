@@ -5,8 +5,6 @@ Helpers only: the tests are in end_to_end/test_inputs.py.
 
 from __future__ import annotations
 
-import json
-import site
 import sysconfig
 import venv
 from pathlib import Path

@@ -27,6 +27,7 @@ SHOWING = (
     "nbstudy/records/outputs.py",
     "nbstudy/records/parameters.py",
     "nbstudy/records/reading.py",
+    "nbstudy/records/replaced.py",
     "nbstudy/records/results.py",
     "nbstudy/records/rounds.py",
     "nbstudy/records/rungs.py",

@@ -84,7 +84,7 @@ class Run:
     @property
     def reason(self) -> str | None:
         """Why it is not complete."""
-        if self.state is State.STALE:
+        if self.state in (State.STALE, State.REPLACED):
             return ", ".join(self.changes.values())
         if self.state is State.UNFINISHED:
             return self.error or f"interrupted at epoch {self.epochs}"
@@ -213,6 +213,18 @@ def changed_files(directory: Path, run: dict[str, Any], record: dict[str, Any]) 
         field_of(record, "input_patterns", list),
         is_as_it_was,
     )
+
+
+def find_replaced(name: str, outputs: Path, asked: Asked, record: dict[str, Any]) -> Iterator[Run]:
+    """Yield what was replaced of a configuration, the oldest first, each named with the time when that was.
+
+    Its parameters are its own.
+    """
+    for directory in replaced_in(outputs, name):
+        made = made_in(directory, asked, record)
+        if made.run:
+            its_own = replace(asked, parameters=asked.defaults | made.run["parameters"])
+            yield read_all(made, f"{name}@{directory.name}", State.REPLACED, its_own)
 
 
 # --- its files ---

@@ -41,8 +41,8 @@ class Results(Outputs):
     def table(self) -> pd.DataFrame:
         """A row a configuration, in the study's order; the index is the configuration's name.
 
-        state                 complete, unfinished, stale or missing
-        reason                why it is not complete
+        state                 complete, unfinished, stale or missing; replaced, where such runs were asked for
+        reason                why it is not complete, or what a replaced run was made with that is not today's
         error                 of an attempt that failed
         attempts, started     how often it was begun, and when first (UTC)
         minutes               that it took, over all attempts
@@ -87,9 +87,10 @@ class Results(Outputs):
 
         Raise StudyError where it is not there or cannot be loaded.
         """
-        check_known([name], self.runs, f"{self.directory}: configuration")
-        file = self.runs[name].directory / CHECKPOINT
-        cure = how_to_get_a_model(self.runs[name], self.record)
+        check_known([name], self.everything, f"{self.directory}: configuration")
+        run = self.everything[name]
+        file = run.directory / CHECKPOINT
+        cure = how_to_get_a_model(run, self.record)
         if not file.exists():
             fail(file.as_posix(), f"is not here; {cure}")
         with quiet_stderr():
@@ -120,8 +121,11 @@ class Results(Outputs):
 
 
 # --- reading ---
-def load_results(outputs: str | Path, missing_ok: bool = False) -> Results:
+def load_results(outputs: str | Path, missing_ok: bool = False, replaced: bool = False) -> Results:
     """Return everything that a study left in its directory, which is outputs/<study>.
+
+    With `replaced` its table and histories also have the runs whose places others have taken, as
+    "model_4@2026-01-31T23-59-59.123Z", by when that was; no round looks at them.
 
     Raise StudyError where there is no study, unless `missing_ok`, which gives empty Results; and where a newer
     version of nbstudy wrote a study.json or run.json.
@@ -130,7 +134,7 @@ def load_results(outputs: str | Path, missing_ok: bool = False) -> Results:
     record = read_record(directory / "study.json")
     if not record and not missing_ok:
         fail(f"{directory}", f"there is no study here{beside(directory)}; {HOW_TO_MAKE_ONE}")
-    return Results.read(directory, record)
+    return Results.read(directory, record, replaced)
 
 
 def beside(directory: Path) -> str:
@@ -149,6 +153,8 @@ def how_to_get_a_model(run: Run, record: dict[str, Any]) -> str:
     if not field_of(record, "lengthens", str):
         log = log_of(run.name, run.directory, run.record).as_posix()
         return f"nothing says that its template leaves one: see {log}"
+    if run.state is State.REPLACED:
+        return "what is replaced is kept without it"
     if run.state in (State.MISSING, State.UNFINISHED):
         return "run the study again, which trains it"
     place = run.directory.as_posix()

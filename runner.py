@@ -33,7 +33,7 @@ from nbstudy.files import OUTPUTS, ROOT, write_json
 from nbstudy.records.attempts import accept_run, finish_promotion
 from nbstudy.records.lease import Lease, hold
 from nbstudy.records.metrics import why_nothing_is_decided
-from nbstudy.records.overwriting import check_outputs, check_place
+from nbstudy.records.obstacles import check_outputs, check_place
 from nbstudy.records.renamed import renamed_runs, renamed_study
 from nbstudy.records.runs import Context, Task, extras, find, tasks_of
 from nbstudy.records.states import State

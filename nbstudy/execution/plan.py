@@ -17,8 +17,9 @@ from nbstudy.decision.halving import Stage
 from nbstudy.execution.host import Share, gpus, number_of_cores
 from nbstudy.files import OUTPUTS
 from nbstudy.records.lease import holder_of
+from nbstudy.records.record import read_run
 from nbstudy.records.replaced import REPLACED
-from nbstudy.records.runs import Finding, Task, read_run
+from nbstudy.records.runs import Finding, Task
 from nbstudy.study.halving import Halving
 from nbstudy.study.study import Study
 from nbstudy.words import counted

@@ -10,10 +10,12 @@ import click
 
 from nbstudy.execution.pools import Hosts
 from nbstudy.files import ROOT, hash_of, read_json, write_json
-from nbstudy.records.runs import Finding, Task, extras, read_run
+from nbstudy.records.record import read_run
+from nbstudy.records.runs import Finding, Task, damaged_files, extras
 from nbstudy.study.study import Study
 
 PACKAGE = ROOT / "nbstudy"
+LEFT = ("results.csv", "elimination.png")  # by a summary, beside itself
 # what decides how a summary looks
 SHOWING = (
     "nbstudy/numbers.py",
@@ -27,6 +29,7 @@ SHOWING = (
     "nbstudy/records/outputs.py",
     "nbstudy/records/parameters.py",
     "nbstudy/records/reading.py",
+    "nbstudy/records/record.py",
     "nbstudy/records/replaced.py",
     "nbstudy/records/results.py",
     "nbstudy/records/rounds.py",
@@ -52,12 +55,19 @@ def summarise(
     summary = lease.outputs / study.notebooks["summary"]
     click.echo(f"summary: {summary}")
     shows = hash_of("\n".join(what_it_shows(study, tasks, findings, lease.outputs)))
-    if read_json(summary).get("metadata", {}).get("shows") == shows:
+    if is_current(summary, shows):
         return []
     error = execute_summary(study, summary, shows, hosts)
     if error:
         return [error]
     return []
+
+
+def is_current(summary: Path, shows: str) -> bool:
+    """Tell whether a summary shows this, and what it left is as it was."""
+    metadata = read_json(summary).get("metadata", {})
+    left = metadata.get("left", {})  # which those of earlier versions do not say
+    return metadata.get("shows") == shows and not damaged_files(summary.parent, {"files": left})
 
 
 def execute_summary(study: Study, summary: Path, shows: str, hosts: Hosts) -> str | None:
@@ -81,7 +91,9 @@ def execute_summary(study: Study, summary: Path, shows: str, hosts: Hosts) -> st
     if error:
         return f"{log.name}: {error} ({log})"
     notebook = read_json(log)
-    notebook["metadata"]["shows"] = shows
+    files = [lease.outputs / name for name in LEFT]
+    left = {file.name: hash_of(file.read_bytes()) for file in files if file.exists()}
+    notebook["metadata"] |= {"shows": shows, "left": left}
     write_json(log, notebook)
     log.replace(summary)
     return None

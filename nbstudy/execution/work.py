@@ -24,17 +24,20 @@ from nbstudy.execution.host import (
 )
 from nbstudy.execution.kernel import execute, remove_dead_sockets, warm_up
 from nbstudy.execution.warm import WarmProcess
+from nbstudy.files import read_json
 from nbstudy.records.attempts import begin_attempt, finish_attempt, mend_attempt
 from nbstudy.records.inputs import NOTES, what_was_read
 from nbstudy.records.lease import Lease
-from nbstudy.records.runs import Context, Task, read_run
+from nbstudy.records.record import read_run
+from nbstudy.records.runs import Context, Task
 from nbstudy.study.modules import names_of
 
 
 def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None, list[str]]:
     """Execute a configuration in a new attempt, on one of the hosts in slots; return its number, error and news.
 
-    Last come the files of the project that it read and nobody will know when they change. Promotion is left to the runner that holds the study, so that nobody else replaces a result.
+    Last come the files of the project that it read and `inputs` does not name. Promotion is left to the runner that
+    holds the study, so that nobody else replaces a result.
     """
     host, is_wanted = current_host(slots)
     started = time.monotonic()
@@ -131,10 +134,10 @@ def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> s
     error = execute(log, outputs, {}, Share(jobs), context.lease.is_held).error
     if error:
         return f"{name}: {error} ({log})"
-    if (outputs / name).exists():  # the log of an earlier preparation says the same
+    if read_json(outputs / name).get("cells"):  # the log of an earlier preparation says the same
         log.unlink()
     else:
-        log.rename(outputs / name)
+        log.replace(outputs / name)
     return None
 
 

@@ -12,21 +12,30 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nbstudy.files import CHECKPOINT, FORMAT, hash_of, partial_of, read_json, sync, sync_all, write_json
+from nbstudy.files import (
+    CHECKPOINT,
+    FORMAT,
+    HISTORY,
+    hash_of,
+    partial_of,
+    read_json,
+    sync,
+    sync_all,
+    write_json,
+)
 from nbstudy.records.inputs import NOTES, accepted_files, asked_inputs, imported_by
+from nbstudy.records.record import MODULES, read_run, record_of
 from nbstudy.records.replaced import keep
 from nbstudy.records.runs import (
-    MODULES,
     Task,
     can_be_accepted,
+    can_be_promoted,
     differences,
     goes_on_from_place,
     history_of,
     made_in,
-    read_run,
     resume_point,
     usable_directories,
-    why_incomplete,
 )
 from nbstudy.records.states import is_variable, threads_of
 from nbstudy.study.modules import hashes_of, write_modules
@@ -47,10 +56,10 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
     usable = usable_directories(task)
     start = resume_point(task, usable)
     template = task.context.template
-    before = task.attempts()
+    earlier = task.attempts()
     number = 1
-    if before:
-        number = int(before[-1].name) + 1
+    if earlier:
+        number = int(earlier[-1].name) + 1
     attempt = task.incomplete / str(number)
     for directory in (task.incomplete.parent, task.incomplete):  # in outputs that are there, and not anew
         directory.mkdir(exist_ok=True)
@@ -75,22 +84,27 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "finished": False,
         "error": None,
+        "resumed_after": 0,  # epochs
     }
     if start is not None:
         carry_over(start, attempt, task.context.checkpoint)
-        run["environment_changes"] = environment_changes(start, environment)
-        before_it = read_run(start)
-        run["accepted"] = before_it.get("accepted", [])
+        before = record_of(task.name, start)
+        run["environment_changes"] = environment_changes(start, before, environment)
+        run["accepted"] = before.get("accepted", [])
         # which are as they were, or it would not be resumed
-        run["imported"] = {path: task.context.files.hash_of(path) for path in imported_by(start, before_it)}
+        run["imported"] = {path: task.context.files.hash_of(path) for path in imported_by(start, before)}
+        carried = history_of(start)
+        run["resumed_after"] = carried.epochs
+        if carried.cut_short is not None:
+            run["cut_history"] = hash_of((start / HISTORY).read_bytes())
     if usable and (start is not None or usable[0] != task.place):
-        run |= spent_on(usable[0])
+        run |= spent_on(usable[0], record_of(task.name, usable[0]))
     run["attempts"] += 1
     (attempt / f"{task.name}.ipynb").write_text(template.text, encoding="utf-8")
     write_modules(template.modules, attempt / MODULES)
     write_json(attempt / "run.json", run)  # last: from now on the attempt counts
-    superfluous = len(before) + 1 - ATTEMPTS_KEPT
-    for old in before[: max(0, superfluous)]:
+    superfluous = len(earlier) + 1 - ATTEMPTS_KEPT
+    for old in earlier[: max(0, superfluous)]:
         discard(task, old)
     return attempt
 
@@ -120,9 +134,8 @@ def carry_over(start: Path, attempt: Path, checkpoint: str) -> None:
             shutil.copy2(path, attempt / path.name)
 
 
-def spent_on(directory: Path) -> dict[str, Any]:
+def spent_on(directory: Path, run: dict[str, Any]) -> dict[str, Any]:
     """Return what the record of an attempt goes on with: the time and the attempts of those before it."""
-    run = read_run(directory)
     seconds = run["seconds"]
     if not run["finished"]:
         seconds = round(seconds + seconds_lived(directory), 1)
@@ -137,13 +150,15 @@ def seconds_lived(attempt: Path) -> float:
     now = time.time()
     written = [path.lstat().st_mtime for path in attempt.iterdir()]
     until_now = [moment for moment in written if moment <= now]
-    began = (attempt / "run.json").stat().st_mtime
+    record = attempt / "run.json"
+    if not record.exists():  # it was lost, and with it when the attempt began
+        return 0.0
+    began = record.stat().st_mtime
     return max([0.0, *(moment - began for moment in until_now)])
 
 
-def environment_changes(start: Path, environment: dict[str, str]) -> list[str]:
+def environment_changes(start: Path, run: dict[str, Any], environment: dict[str, str]) -> list[str]:
     """Say what has changed since a run began: before, and in the environment that it resumes in now."""
-    run = read_run(start)
     changes: list[str] = run.get("environment_changes", [])
     if "environment" not in run:  # an earlier version made it
         return changes
@@ -279,14 +294,6 @@ def finish_promotion(task: Task) -> None:
         aside(task).rename(task.place)
     with suppress(OSError):  # it holds attempts, or is not there
         task.incomplete.rmdir()
-
-
-def can_be_promoted(task: Task, attempt: Path) -> bool:
-    """Tell whether an attempt is complete, and was made with today's parameters and code."""
-    run = read_run(attempt)
-    if not run.get("finished") or run["error"] or differences(task, attempt):
-        return False
-    return why_incomplete(task, attempt) is None
 
 
 def accept_run(task: Task) -> None:

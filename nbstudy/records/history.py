@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nbstudy.decision.metrics import Data, data_of
-from nbstudy.files import HISTORY, has_hash
+from nbstudy.files import HISTORY, has_hash, hash_of
 
 Value = float | None  # None where nothing was measured; NaN and infinities are measured, and not finite
 ENCODINGS = {  # by the first bytes of a file; UTF-8 without them
@@ -86,8 +86,11 @@ def read_history(directory: Path, run: Mapping[str, Any]) -> History:
 
 
 def was_left_so(content: bytes, run: Mapping[str, Any]) -> bool:
-    """Tell whether a run has ended in order and left its history so: then its last row needs no line end."""
-    if not run or not run["finished"] or run["error"]:
+    """Tell whether a run has ended in order and left its history so: then its last row needs no line end.
+
+    One that began with a row that was cut short, and has ended with the same, did not write it.
+    """
+    if not run or not run["finished"] or run["error"] or run.get("cut_history") == hash_of(content):
         return False
     left = run.get("files", {}).get(HISTORY)
     return left is None or has_hash(content, left)

@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from nbstudy.files import has_hash
+from nbstudy.records.record import IMPORTED
 from nbstudy.study.inputs import LARGE, NO_FILE, ProjectFiles
 from nbstudy.study.modules import write_modules
 from nbstudy.study.template import Template, says_the_same
 
 NOTES = ".read"  # of an attempt that is under way, or was killed
-SOURCES = (
-    "imported"  # the directory of a run that keeps the Python sources among what it imported of the project
-)
 CHANGED = "changed while it ran"  # instead of a hash, and no file has it
 
 
@@ -94,7 +92,7 @@ def what_was_read(
     files.look()
     inputs = {path: digest if files.inputs.get(path) == digest else CHANGED for path, digest in was.items()}
     noted = read_notes(attempt)
-    write_modules(noted.texts, attempt / SOURCES)
+    write_modules(noted.texts, attempt / IMPORTED)
     with suppress(OSError):
         (attempt / NOTES).unlink()
     imported = together(run.get("imported", {}), noted.hashes)
@@ -123,7 +121,7 @@ def changed_files(
     def is_as_it_was(path: str, was: str, now: str) -> bool:
         known, key = template.same_code, key_of(path, was)
         if key not in known:
-            known[key] = now != NO_FILE and is_the_same(files.root / path, was, directory / SOURCES / path)
+            known[key] = now != NO_FILE and is_the_same(files.root / path, was, directory / IMPORTED / path)
         return known[key]
 
     return changes(run, imported, today, files.inputs, files.patterns, is_as_it_was)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,9 @@ from nbstudy.records import inputs
 from nbstudy.records.history import History, read_history
 from nbstudy.records.inputs import key_of
 from nbstudy.records.metrics import NO_NUMBERS
-from nbstudy.records.runs import attempts_in, ended_after, is_intact, read_run
+from nbstudy.records.record import attempts_in, is_there, read_run, record_of
+from nbstudy.records.replaced import replaced_in
+from nbstudy.records.runs import damaged_files, ended_after
 from nbstudy.records.states import Asked, Made, State, compare, decide, threads_of
 
 READ = (HISTORY, "result.json")  # the files of a run that numbers are read from
@@ -156,26 +158,44 @@ def find_run(name: str, outputs: Path, asked: Asked, record: dict[str, Any]) -> 
 
     That is what `runs.find` tells the runner, but read by study.json alone. Damage is looked for in READ alone.
     """
-    place = made_in(outputs / name, asked, record)
-    state, decisive = decide(place, made_in_attempts(outputs / "incomplete" / name, asked, record))
+    incomplete = outputs / "incomplete" / name
+    place = made_in(outputs / name, name, asked, record)
+    if not place.is_current:
+        place = left_by_promotion(place, incomplete, asked, record)
+    state, decisive = decide(place, made_in_attempts(incomplete, asked, record))
     earlier = None
     if state is State.UNFINISHED and place.run and place.changes.keys() <= {asked.lengthens}:
         earlier = read_all(place, name, State.STALE, asked)
     return read_all(decisive, name, state, asked, earlier)
 
 
-def made_in(directory: Path, asked: Asked, record: dict[str, Any]) -> Made:
+def left_by_promotion(place: Made, incomplete: Path, asked: Asked, record: dict[str, Any]) -> Made:
+    """Return the complete run where a promotion that was cut short left it, else what is in its place."""
+    for attempt in attempts_in(incomplete)[-1:]:
+        made = made_in(attempt, incomplete.name, asked, record)
+        has_succeeded = made.run and made.run["finished"] and not made.run["error"]
+        # the hashes of its files are written before anything is renamed
+        if has_succeeded and made.run.get("files") and made.is_current:
+            return made
+    replaced = incomplete / "replaced"
+    if replaced.exists() and not is_there(place.directory):
+        return made_in(replaced, incomplete.name, asked, record)
+    return place
+
+
+def made_in(directory: Path, name: str, asked: Asked, record: dict[str, Any]) -> Made:
     """Return what lies in a directory of a configuration, beside what a study.json asks for."""
-    run = read_run(directory)
-    hashes = field_of(run, "files", dict)
-    damaged = [file for file in READ if file in hashes and not is_intact(directory / file, hashes[file])]
+    run = record_of(name, directory)
+    damaged = damaged_files(directory, run, READ)
+    if run and not read_run(directory):
+        damaged.append("run.json")
     return compare(asked, directory, run, changed_code(directory, run, record), damaged, ended_after)
 
 
 def made_in_attempts(incomplete: Path, asked: Asked, record: dict[str, Any]) -> Iterator[Made]:
     """Yield what lies in the attempts of a configuration, the newest first."""
     for attempt in reversed(attempts_in(incomplete)):
-        yield made_in(attempt, asked, record)
+        yield made_in(attempt, incomplete.name, asked, record)
 
 
 def changed_code(directory: Path, run: dict[str, Any], record: dict[str, Any]) -> dict[str, str]:
@@ -221,7 +241,7 @@ def find_replaced(name: str, outputs: Path, asked: Asked, record: dict[str, Any]
     Its parameters are its own.
     """
     for directory in replaced_in(outputs, name):
-        made = made_in(directory, asked, record)
+        made = made_in(directory, name, asked, record)
         if made.run:
             its_own = replace(asked, parameters=asked.defaults | made.run["parameters"])
             yield read_all(made, f"{name}@{directory.name}", State.REPLACED, its_own)

@@ -10,7 +10,8 @@ from typing import Any
 
 from nbstudy.checks import StudyError
 from nbstudy.files import read_record
-from nbstudy.records.runs import Task, made_in, read_run
+from nbstudy.records.record import read_run
+from nbstudy.records.runs import Task, made_in
 
 
 def renamed_runs(missing: Iterable[Task], extras: Iterable[str], outputs: Path) -> dict[str, str]:

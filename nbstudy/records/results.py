@@ -25,8 +25,8 @@ from nbstudy.decision.elimination import Choice, Verdict
 from nbstudy.files import CHECKPOINT, read_record
 from nbstudy.records.outputs import Outputs
 from nbstudy.records.reading import Run, field_of
+from nbstudy.records.record import log_of
 from nbstudy.records.rounds import Round, choose_in, judge_round, rounds_of
-from nbstudy.records.runs import log_of
 from nbstudy.records.states import State
 from nbstudy.records.table import histories_of, table_of
 
@@ -131,7 +131,11 @@ def load_results(outputs: str | Path, missing_ok: bool = False, replaced: bool =
     version of nbstudy wrote a study.json or run.json.
     """
     directory = Path(outputs)
-    record = read_record(directory / "study.json")
+    file = directory / "study.json"
+    record = read_record(file)
+    if file.exists() and not record and not missing_ok:
+        cure = "bring it back, as from git, or run the study again, which writes it anew"
+        fail(f"{directory}", f"there is no study here that can be read: {file.name} is damaged; {cure}")
     if not record and not missing_ok:
         fail(f"{directory}", f"there is no study here{beside(directory)}; {HOW_TO_MAKE_ONE}")
     return Results.read(directory, record, replaced)

@@ -26,46 +26,21 @@ from nbstudy.files import (
     is_in_git,
     read_json,
     read_object,
-    read_record,
 )
 from nbstudy.numbers import as_count, is_number
 from nbstudy.records.history import History, read_history
 from nbstudy.records.inputs import changed_files
 from nbstudy.records.lease import Lease
+from nbstudy.records.record import MODULES, attempts_in, is_there, log_of, read_run, record_of
 from nbstudy.records.states import Asked, Made, State, changed_threads, compare, decide
-from nbstudy.study.configurations import NAME
 from nbstudy.study.inputs import ProjectFiles
 from nbstudy.study.modules import hashes_of
 from nbstudy.study.study import Study
 from nbstudy.study.template import Template, says_the_same
 from nbstudy.words import counted
 
-MODULES = "modules"  # the directory of a run that keeps the sources of the modules it imported
 ARCHIVES = {".keras", ".zip", ".npz"}  # the checkpoints that can be told whole by their content
 NUMBERS_SHOWN = 3  # of result.json, for a run without a history
-FIELDS: dict[str, Any] = {  # of run.json, without which a run is not known
-    "parameters": dict,
-    "code": str,
-    "started": str,
-    "seconds": float,
-    "attempts": int,
-    "finished": bool,
-    "error": str | None,
-    "flops": float,
-    "cores": int,
-}
-OPTIONAL_FIELDS: dict[str, type] = {  # which records of earlier versions, or of unfinished runs, lack
-    "modules": dict,
-    "environment": dict,
-    "environment_changes": list,
-    "files": dict,
-    "accepted": list,
-    "threads": int,
-    "imported": dict,
-    "inputs": dict,
-    "input_patterns": list,
-    "continued": bool,
-}
 
 
 @dataclass(frozen=True)
@@ -170,43 +145,37 @@ def tasks_of(study: Study, context: Context) -> dict[str, Task]:
 
 
 # --- what a directory holds ---
-def attempts_in(incomplete: Path) -> list[Path]:
-    """Return the directories of a configuration's attempts, oldest first."""
-    attempts = [path for path in incomplete.glob("*") if path.name.isdecimal()]
-    return sorted(attempts, key=lambda path: int(path.name))
-
-
-def read_run(directory: Path) -> dict[str, Any]:
-    """Return what run.json says of a run or an attempt, empty where it is missing or damaged."""
-    run = read_record(directory / "run.json")
-    for name, kind in FIELDS.items():
-        if not isinstance(run.get(name, ...), kind):
-            return {}
-    for name, kind in OPTIONAL_FIELDS.items():
-        if not isinstance(run.get(name, kind()), kind):
-            return {}
-    return run
-
-
 def history_of(directory: Path) -> History:
     """Return what the history.csv of a run or an attempt says."""
     return read_history(directory, read_run(directory))
 
 
-def log_of(name: str, directory: Path, run: dict[str, Any]) -> Path:
-    """Return the log of a run by its run.json: a directory that was renamed keeps it under the earlier name."""
-    earlier = run.get("configuration")
-    if isinstance(earlier, str) and NAME.fullmatch(earlier):
-        name = earlier
-    return directory / f"{name}.ipynb"
+def damaged_files(directory: Path, run: dict[str, Any], files: Collection[str] | None = None) -> list[str]:
+    """Return the files of a complete run, or those of some, that are not as they were; a log may have been saved again.
 
-
-def damaged_files(directory: Path, run: dict[str, Any]) -> list[str]:
-    """Return the files of a complete run that are not as they were; a log may have been saved again.
-
-    What git and editors do to line ends is no damage.
+    What git and editors do to line ends is no damage. A history without a hash is damaged where it is empty.
     """
-    return [name for name, digest in run.get("files", {}).items() if not is_intact(directory / name, digest)]
+    hashes = run.get("files", {})
+    damaged = []
+    for name, digest in hashes.items():
+        if (files is None or name in files) and not is_intact(directory / name, digest):
+            damaged.append(name)
+    has_succeeded = run.get("finished") and not run["error"]
+    if HISTORY not in hashes and has_succeeded and is_empty(directory / HISTORY):
+        damaged.append(HISTORY)
+    return damaged
+
+
+def is_empty(file: Path) -> bool:
+    """Tell whether a file is there and holds nothing, as a power loss may leave it."""
+    with suppress(OSError):
+        return file.is_file() and not file.stat().st_size
+    return False
+
+
+def is_lost(history: Path) -> bool:
+    """Tell whether a history is there and says nothing: what was trained beside it cannot be gone on from."""
+    return history.exists() and not history_of(history.parent).epochs
 
 
 def is_intact(file: Path, digest: str) -> bool:
@@ -330,9 +299,15 @@ def extras(names: Collection[str], outputs: Path) -> list[str]:
 def find(task: Task) -> Finding:
     """Find what is on disk for a configuration."""
     place = made_in(task, task.place)
+    if not place.is_current:
+        place = left_by_promotion(task, place)
     state, decisive = decide(place, made_in_attempts(task))
     if state.is_done:
-        return Finding(state, left=0.0)
+        reason = ""
+        if place.directory != task.place:
+            reason = f"lies in {place.directory.as_posix()}, and is put in its place at the next start"
+        return Finding(state, reason, left=0.0)
+
     usable = usable_directories(task)
     start = resume_point(task, usable)
     replaces = place.directory.exists() and not goes_on_from_place(task, start)
@@ -351,7 +326,8 @@ def find(task: Task) -> Finding:
             reason += f", {beginning}"
         return finding(reason, left, start is not None)
     if not place.run:
-        return finding(", ".join([*place.outdated.values(), *cure_of_damage(place)]))
+        reasons = [*place.outdated.values(), *cure_of_damage(place), *unknown_attempt(task)]
+        return finding(", ".join(reasons))
     damages = [f"{name} is damaged" for name in place.damaged]
     reason = ", ".join([*place.outdated.values(), *damages, *cure_of_damage(place), beginning])
     return finding(reason, left, start is not None)
@@ -370,6 +346,17 @@ def can_be_accepted(task: Task, place: Made) -> bool:
     return bool(changes) and place.outdated == changes
 
 
+def unknown_attempt(task: Task) -> list[str]:
+    """Name the newest attempt where nothing says any more what made it; empty where that is known, or there is none."""
+    for attempt in task.attempts()[-1:]:
+        if is_there(attempt) and not record_of(task.name, attempt):
+            files = f"run.json and {task.name}.ipynb"
+            return [
+                f"starts over: {files} in {attempt.as_posix()} are damaged, and nothing says what made it"
+            ]
+    return []
+
+
 def cure_of_damage(place: Made) -> list[str]:
     """Say how git brings back what is damaged of a run, as far as it was committed; nothing outside of a work tree."""
     damaged = [*place.damaged]
@@ -381,17 +368,50 @@ def cure_of_damage(place: Made) -> list[str]:
     return [f"if it was committed `git restore {files}` brings it back"]
 
 
+def left_by_promotion(task: Task, place: Made) -> Made:
+    """Return the complete run where a promotion that was cut short left it, else what is in its place."""
+    attempts = task.attempts()
+    if attempts and can_be_promoted(task, attempts[-1]):
+        return made_in(task, attempts[-1])
+    replaced = task.incomplete / "replaced"
+    if replaced.exists() and not is_there(task.place):
+        return made_in(task, replaced)
+    return place
+
+
+def can_be_promoted(task: Task, attempt: Path) -> bool:
+    """Tell whether an attempt is complete, and was made with today's parameters and code."""
+    run = read_run(attempt)
+    if not run.get("finished") or run["error"] or differences(task, attempt):
+        return False
+    return why_incomplete(task, attempt) is None
+
+
 def made_in(task: Task, directory: Path) -> Made:
     """Return what lies in a directory of a configuration, beside what is asked for now."""
-    run = read_run(directory)
+    run = record_of(task.name, directory)
+    damaged = damaged_files(directory, run)
+    if run and not read_run(directory):
+        damaged.append("run.json")
+        is_attempt = directory.parent == task.incomplete
+        if not is_attempt and is_short(directory, run.get("parameters", {}).get(task.context.lengthens)):
+            damaged.append(HISTORY)
     return compare(
         task.asked,
         directory,
         run,
         changed_code(task, directory),
-        damaged_files(directory, run),
+        damaged,
         ended_after,
     )
+
+
+def is_short(directory: Path, epochs: Any) -> bool:
+    """Tell whether a history that is there has fewer epochs than a run was made with, and no result says why."""
+    if not (directory / HISTORY).exists() or ended_after(directory) is not None:
+        return False
+    found = history_of(directory).epochs
+    return not found or (is_number(epochs) and found < epochs)
 
 
 def made_in_attempts(task: Task) -> Iterator[Made]:
@@ -408,10 +428,21 @@ def usable_directories(task: Task) -> list[Path]:
 
 def resume_point(task: Task, usable: list[Path]) -> Path | None:
     """Return the newest of these directories that has a whole checkpoint: what the next attempt begins with."""
+    if usable and was_in_vain(task, usable[0]):
+        return None
     for directory in usable:
-        if is_whole(directory / task.context.checkpoint):
+        if is_whole(directory / task.context.checkpoint) and not is_lost(directory / HISTORY):
             return directory
     return None
+
+
+def was_in_vain(task: Task, attempt: Path) -> bool:
+    """Tell whether an attempt resumed, added nothing, and lacks epochs: its history had lost what its checkpoint has."""
+    run = read_run(attempt)
+    before = run.get("resumed_after")
+    if not before or not run["error"] or run["error"] != why_incomplete(task, attempt):
+        return False
+    return history_of(attempt).epochs <= int(before)
 
 
 def interrupt(attempt: Path) -> str:
@@ -427,6 +458,8 @@ def starting_over(task: Task, usable: list[Path]) -> str:
     checkpoint = task.context.checkpoint
     if not usable or task.context.lengthens is None:
         return "starts over"
+    if is_whole(usable[0] / checkpoint):
+        return f"starts over: {HISTORY} is damaged"
     if (usable[0] / checkpoint).exists():
         return f"starts over: {checkpoint} is damaged"
     return f"starts over: {checkpoint} is not here"
@@ -439,7 +472,7 @@ def differences(task: Task, directory: Path) -> list[str]:
 
 def changed_code(task: Task, directory: Path) -> dict[str, str]:
     """Say by file whether the template, the modules that it imports, or other files that it read, are not a run's."""
-    run = read_run(directory)
+    run = record_of(task.name, directory)
     if not run:
         return {}
     template = task.context.template

@@ -14,6 +14,7 @@ from typing import Any
 
 from nbstudy.files import HISTORY
 from nbstudy.numbers import is_number
+from nbstudy.records.record import is_there
 
 THREADS = "number of threads"  # among changes by parameter or file, none of which is called so
 
@@ -53,7 +54,7 @@ class Made:
     """A run or an attempt on disk, beside what is asked for now."""
 
     directory: Path
-    run: dict[str, Any]  # run.json, empty where it is missing or damaged
+    run: dict[str, Any]  # run.json, else what its log tells; empty where neither says what made it
     changes: dict[str, str]  # what is not as asked, by parameter or file, as in "l2 0.001 -> 0.005"
     outdated: dict[
         str, str
@@ -82,7 +83,7 @@ def compare(
     """
     if not run:
         changes = {}
-        if directory.exists():
+        if is_there(directory):
             changes["run.json"] = "run.json is damaged"
         return Made(directory, run, changes, changes, damaged, is_usable=False)
     made_with = asked.defaults | run["parameters"]
@@ -107,7 +108,7 @@ def decide(place: Made, attempts: Iterable[Made]) -> tuple[State, Made]:
     for attempt in attempts:
         if attempt.is_usable:
             return State.UNFINISHED, attempt
-    if place.directory.exists():
+    if is_there(place.directory):
         return State.STALE, place
     return State.MISSING, place
 
@@ -123,7 +124,7 @@ def changed_parameters(asked: dict[str, Any], made_with: dict[str, Any]) -> dict
 
 def changed_threads(asked: Asked, run: dict[str, Any]) -> dict[str, str]:
     """Say that a run was made with another number of threads, as in "threads 1 -> 4"."""
-    if asked.threads is None or threads_of(run) == asked.threads:
+    if asked.threads is None or threads_of(run) in (None, asked.threads):
         return {}
     if f"threads {asked.threads}" in run.get(
         "accepted", []
@@ -132,9 +133,13 @@ def changed_threads(asked: Asked, run: dict[str, Any]) -> dict[str, str]:
     return {THREADS: f"threads {threads_of(run)} -> {asked.threads}"}
 
 
-def threads_of(run: dict[str, Any]) -> int:
-    """Return the number of threads that a run was made with; earlier versions gave it one a core."""
-    return int(run.get("threads", run["cores"]))
+def threads_of(run: dict[str, Any]) -> int | None:
+    """Return the number of threads that a run was made with, None where its record was lost.
+
+    Earlier versions gave it one a core.
+    """
+    threads: int | None = run.get("threads", run.get("cores"))
+    return threads
 
 
 def is_variable(name: str) -> bool:

@@ -10,8 +10,8 @@ from urllib.parse import quote
 from nbstudy.decision.elimination import Noise, Verdict
 from nbstudy.decision.metrics import Better, Metric, written
 from nbstudy.records.reading import Run
+from nbstudy.records.record import log_of
 from nbstudy.records.results import Results
-from nbstudy.records.runs import log_of
 from nbstudy.records.states import State
 from nbstudy.report.markdown import Markdown, code, listed, plain
 from nbstudy.study.configurations import SEED

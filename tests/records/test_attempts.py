@@ -20,6 +20,7 @@ from left import (
     write_archive,
 )
 from nbstudy.records import attempts, runs
+from nbstudy.records.results import load_results
 from nbstudy.records.runs import Task
 from nbstudy.records.states import State
 from project import TINY_STUDY, Project, begun, change, read_run, rows
@@ -157,6 +158,9 @@ def test_promotion_cut_short_is_finished(complete: Project, cut: str) -> None:
         shutil.rmtree(place)
     if cut == "after":
         shutil.copytree(place, home / "replaced")
+    assert "2 complete" in complete.run("params/mine.yaml", "--dry-run")
+    results = load_results(complete.outputs("mine"))
+    assert results.complete == ["short", "long"] and results.table.loc["short", "epochs"] == 2
     printed = complete.run("params/mine.yaml")
     assert "2 of 2 complete" in printed and begun(printed) == []
     assert read_run(place)["attempts"] == (1 if cut == "after" else 7)

@@ -1,4 +1,4 @@
-"""What must not be overwritten: another study's runs, and whatever else lies where a study's are to lie."""
+"""What must not be overwritten: another study's runs, and what is no run at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from nbstudy.checks import fail
 from nbstudy.files import partial_of, read_record
+from nbstudy.records.record import is_there
 from nbstudy.study.inputs import REMEMBERED
 from nbstudy.study.study import Study
 
@@ -52,5 +53,5 @@ def check_place(outputs: Path, name: str) -> None:
     """Refuse to replace a directory that is no run."""
     place = outputs / name
     traces = (place / "run.json", place / f"{name}.ipynb")
-    if os.path.lexists(place) and not any(trace.exists() for trace in traces):
+    if os.path.lexists(place) and is_there(place) and not any(trace.exists() for trace in traces):
         fail(str(place), "is in the way and holds no run; move it, or rename the configuration")

@@ -1,4 +1,4 @@
-"""What the runner and the summary of a study share; `load_results` is for anybody's own notebook.
+"""Studies that are run by notebooks; `load_results` is for anybody's own notebook.
 
 Nothing heavy is imported before it is used: a command with nothing to do is fast.
 """
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from nbstudy.records.results import Results, load_results
 
 __all__ = ["Results", "load_results"]
+__version__ = "1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Where things are in this repository, and the JSON files that runs leave."""
+"""The files that runs leave, by name, and how JSON is read and written."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from typing import Any
 
 from nbstudy.checks import fail
 
-ROOT = Path(__file__).resolve().parent.parent  # of the repository
-NOTEBOOKS = ROOT / "notebooks"
-OUTPUTS = ROOT / "outputs"  # named in .gitignore, .gitattributes and summary.ipynb too
 CHECKPOINT = "model.keras"  # what a run resumes from, where its template does not say
 HISTORY = "history.csv"  # of a run: a row an epoch
 FORMAT = 1  # of run.json, study.json and test.json; files of before there was a format count as 1
@@ -44,7 +41,7 @@ def read_record(path: Path) -> dict[str, Any]:
         fail(
             str(path),
             f"has format {written}, and this version reads up to {FORMAT}; "
-            "update this checkout, or name another directory with --outputs",
+            "update nbstudy, or name another directory with --outputs",
         )
     return record
 
@@ -108,6 +105,11 @@ def has_hash(content: bytes, digest: str) -> bool:
         if digest in (hash_of(text), hash_of(text.replace(b"\n", b"\r\n"))):
             return True
     return False
+
+
+def as_seen(path: Path) -> Path:
+    """Return a path as seen from the working directory."""
+    return Path(os.path.relpath(path))
 
 
 def is_in_git(path: Path) -> bool:

@@ -15,9 +15,10 @@ from typing import Any
 import nbformat
 
 from nbstudy.decision.halving import climb
-from nbstudy.files import FORMAT, ROOT, hash_of, read_record, write_json
+from nbstudy.files import FORMAT, hash_of, read_record, write_json
 from nbstudy.records.results import Results, load_results
 from nbstudy.study.study import load_study
+from project import ROOT, SUMMARY
 
 EPOCHS = 20  # the last tenth is two epochs, enough for a deviation
 COLUMNS = ["epoch", "loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy"]
@@ -35,7 +36,7 @@ class Planted:
         self.root = root
         self.outputs = root / "outputs" / name
         (root / "params").mkdir()
-        (root / "notebooks").mkdir()
+        shutil.copytree(ROOT / "notebooks", root / "notebooks")
         file = root / "params" / f"{name}.yaml"
         file.write_text(study, encoding="utf-8")
         self.record = load_study(file, overrides).record()
@@ -113,7 +114,7 @@ class Planted:
     def summarise(self, place: Path | None = None, outputs: str = "../outputs/mine") -> Page:
         """Execute the summary in notebooks/, or in another place, and return what it shows."""
         place = place or self.root / "notebooks"
-        shutil.copy(ROOT / "notebooks" / "summary.ipynb", place)
+        shutil.copy(SUMMARY, place)
         command = [sys.executable, "-m", "papermill", "--no-progress-bar", "summary.ipynb", "out.ipynb"]
         command += ["-p", "outputs", outputs]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -24,6 +24,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
+SUMMARY = ROOT / "nbstudy" / "report" / "summary.ipynb"
 PATIENCE = 300  # seconds that a command may take on a busy machine before a test gives up
 
 # With this in a template no kernel is forked, and the runner says why.
@@ -60,7 +61,7 @@ TINY = {
 }
 
 TINY_STUDY = """
-notebooks: {run: tiny.ipynb}
+notebooks: {run: tiny.ipynb, summary: null}
 configurations:
   short: {steps: 2}
   long: {steps: 4}
@@ -101,7 +102,7 @@ STRAIGHT = {
 
 # by level and slope: c is best after 2 epochs and worst after 6
 STRAIGHT_STUDY = """
-notebooks: {run: straight.ipynb}
+notebooks: {run: straight.ipynb, summary: null}
 configurations:
   a: {level: 1.0, slope: 0.0}
   b: {level: 2.0, slope: -0.1}
@@ -146,8 +147,7 @@ class Project:
 
     def make(self) -> None:
         """Copy what a project consists of, and write the templates of the tests."""
-        for name in ("runner.py", "requirements.txt"):
-            shutil.copy(ROOT / name, self.root)
+        shutil.copy(ROOT / "runner.py", self.root)
         half_written = shutil.ignore_patterns("*.pyc.*")  # what is compiled saves each command a moment
         for name in ("nbstudy", "notebooks", "params"):
             shutil.copytree(ROOT / name, self.root / name, ignore=half_written)

@@ -28,6 +28,7 @@ MAY_IMPORT = {  # wing by wing: arrows run down
     "records": {"study", "decision"},
     "execution": {"records", "study", "decision"},
     "report": {"execution", "records", "study", "decision"},
+    "command": {"report", "execution", "records", "study", "decision"},
 }
 PANDAS = {
     "records.outputs",

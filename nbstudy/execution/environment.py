@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from nbstudy.execution.host import data_home, private_directory
-from nbstudy.files import ROOT
-from nbstudy.study.modules import write_modules
+from nbstudy.study.modules import link_what_lies_beside, write_modules
+from nbstudy.study.project import Project
 
 # What belongs to the person and not to the run. The paths of CUDA, LD_LIBRARY_PATH and their like stay.
 PERSONAL = re.compile(
@@ -203,7 +203,7 @@ def begin_to_watch():
         specification = spec_from_file_location({name!r}, {program!r})
         module = sys.modules[{name!r}] = module_from_spec(specification)
         specification.loader.exec_module(module)
-    sys.modules[{name!r}].watch({project!r}, {outputs!r}).write_to({notes!r})
+    sys.modules[{name!r}].watch({project!r}, {outputs!r}).write_to({notes!r}, {modules!r})
 
 
 begin_to_watch()
@@ -218,15 +218,21 @@ class Watched:
     project: Path
     outputs: Path  # of the study, which are no inputs
     notes: Path  # the file for them
+    module_places: tuple[Path, ...] = ()  # that the modules which travel with a run come from
 
 
 def kernel_environment(
-    private: Path, settings: Mapping[str, str], modules: Mapping[str, str], watched: Watched | None = None
+    private: Path,
+    settings: Mapping[str, str],
+    modules: Mapping[str, str],
+    project: Project | None = None,
+    watched: Watched | None = None,
 ) -> dict[str, str]:
     """Return the environment of a kernel that has a private directory and the settings of its share of this host.
 
     Its settings and its temporary files lie in the private directory, as do the modules, files by path, that it
-    can import before all others. Raises OSError where the directory or that of the data cannot be used.
+    can import before all others. Then come the import places of its project, for what it imports in ways that cannot
+    be read from its code. Raises OSError where the directory or that of the data cannot be used.
     """
     environment = {name: value for name, value in os.environ.items() if not PERSONAL.fullmatch(name)}
     environment |= settings
@@ -243,11 +249,17 @@ def kernel_environment(
     for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
         environment[name] = str(private / "jupyter")
     environment |= stand_in_for_home(private)
-    if ROOT.is_dir():  # not on the workers of a cluster that do not have this project where it is here
-        environment["NBSTUDY_PROJECT"] = str(ROOT)
+    import_places: list[Path] = []
     if modules:
         write_modules(modules, private / "modules")
-        environment["PYTHONPATH"] = before_all_others(private / "modules")
+        if watched:
+            link_what_lies_beside(modules, watched.module_places, private / "modules")
+        import_places.append(private / "modules")
+    if project and project.root.is_dir():  # workers of a cluster may not have it where it is here
+        environment["NBSTUDY_PROJECT"] = str(project.root)
+        import_places += project.import_places
+    if import_places:
+        environment["PYTHONPATH"] = before_all_others(import_places)
     return environment
 
 
@@ -261,9 +273,13 @@ def ipython_directory(private: Path, watched: Watched | None) -> Path:
     if watched:
         program = private / "watch.py"
         program.write_text(WATCH, encoding="utf-8")
-        names = {"project": watched.project, "outputs": watched.outputs, "notes": watched.notes}
         source = WATCH_STARTUP.format(
-            name=WATCHES, program=str(program), **{name: str(path) for name, path in names.items()}
+            name=WATCHES,
+            program=str(program),
+            project=str(watched.project),
+            outputs=str(watched.outputs),
+            notes=str(watched.notes),
+            modules=str(private / "modules"),
         )
         (startup / "nbstudy_watch.py").write_text(
             source, encoding="utf-8"
@@ -295,12 +311,13 @@ def stand_in_for_home(private: Path) -> dict[str, str]:
     return {"MPLCONFIGDIR": str(fonts)}
 
 
-def before_all_others(place: Path) -> str:
-    """Return the PYTHONPATH of a kernel that finds modules in a directory before those of the same name elsewhere."""
+def before_all_others(places: Iterable[Path]) -> str:
+    """Return the PYTHONPATH of a kernel that finds modules in directories before those of the same name elsewhere."""
+    found = [str(place) for place in places]
     inherited = os.environ.get("PYTHONPATH")
     if inherited:
-        return f"{place}{os.pathsep}{inherited}"
-    return str(place)
+        found.append(inherited)
+    return os.pathsep.join(found)
 
 
 def make(directory: Path) -> Path:

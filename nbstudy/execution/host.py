@@ -20,8 +20,6 @@ from pathlib import Path
 
 import psutil
 
-from nbstudy.files import ROOT
-
 Slots = dict[str, int]  # the runs at a time of each host, by name
 THIS_MACHINE = ""  # its name among hosts
 MEMORY_OF_A_RUN = 1.2e9  # bytes at most, as tests/benchmark measures it
@@ -242,11 +240,24 @@ def claim(names: Iterable[str], wanted: int, claims: ExitStack) -> list[str]:
 
 
 # --- libraries ---
-def required_libraries() -> list[str]:
-    """Return the names of the libraries that requirements.txt asks for to run."""
-    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    to_run, _, _ = text.partition("# to test")
-    return re.findall(r"^([\w.-]+)==", to_run, re.MULTILINE)
+def required_versions(imports: Iterable[str]) -> dict[str, str]:
+    """Return the libraries that a worker needs to run a template, with the versions of this host.
+
+    Those are the libraries of its imports, as far as they are here, and those of nbstudy itself.
+    """
+    # takes a while to import, and a command that runs nothing does not ask
+    from importlib.metadata import PackageNotFoundError, requires
+
+    own: list[str] = []
+    with suppress(PackageNotFoundError):  # it is run from a directory, and not installed
+        own = requires("nbstudy") or []
+    names = set(libraries_of(imports))
+    for requirement in own:
+        library, _, condition = requirement.partition(";")
+        if "extra" not in condition or "dask" in condition:
+            names.update(re.findall(r"^[\w.-]+", library))
+    versions = installed_versions(sorted(names))
+    return {name: version for name, version in versions.items() if version != "missing"}
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:

@@ -34,6 +34,7 @@ from nbstudy.execution.log import ENGINE, finish_log, register_engine
 from nbstudy.execution.warm import WarmProcess, forking_provisioner, warm_process
 from nbstudy.files import hash_of
 from nbstudy.records.lease import Lease
+from nbstudy.study.project import Project
 from nbstudy.words import counted
 
 TRIES = 3  # of a kernel that does not even start
@@ -59,6 +60,7 @@ def execute(
     timeout: float | None = None,
     modules: Mapping[str, str] | None = None,
     warm: WarmProcess | None = None,
+    project: Project | None = None,
     watched: Watched | None = None,
     remarks: Sequence[str] = (),
 ) -> Outcome:
@@ -66,8 +68,8 @@ def execute(
 
     It gets a share of this host. It is killed as soon as `is_awaited` says no, or after
     `timeout` minutes. `modules` are files by path, which the notebook can import before all others. The kernel is
-    forked from a warm process if there is one. What it reads of a project that is watched is noted. An exit is an
-    error, in any cell. The log says the remarks beside its parameters.
+    forked from a warm process if there is one. It finds its `project`; what it reads of one that is watched is noted. An
+    exit is an error, in any cell. The log says the remarks beside its parameters.
     """
     started = time.monotonic()
     deadline = float("inf")
@@ -80,7 +82,7 @@ def execute(
     text = notebook.read_bytes()
     for _ in range(TRIES):
         outcome, has_begun = execute_once(
-            notebook, directory, parameters, share, is_wanted, modules or {}, warm, watched
+            notebook, directory, parameters, share, is_wanted, modules or {}, warm, project, watched
         )
         if has_begun or not outcome.error or not is_awaited():
             break
@@ -108,6 +110,7 @@ def execute_once(
     is_wanted: Callable[..., bool],
     modules: Mapping[str, str],
     warm: WarmProcess | None,
+    project: Project | None,
     watched: Watched | None,
 ) -> tuple[Outcome, bool]:
     """Execute a notebook in a new kernel; return what became of it, and whether its cells had begun."""
@@ -118,7 +121,7 @@ def execute_once(
             temporary_directory(Path(tempfile.gettempdir())) as private,
             share.taken() as settings,
         ):
-            environment = kernel_environment(private, settings, modules, watched)
+            environment = kernel_environment(private, settings, modules, project, watched)
             stderr = Stderr(private)
             with private_kernel(sockets, environment, private / SAID_BELOW, is_wanted, warm) as kernel:
                 error = run_cells(notebook, directory, parameters, kernel, stderr, progress)
@@ -369,7 +372,12 @@ def manager_class() -> type[Any]:
 
 
 def warm_up(
-    notebook: str, own_modules: set[str], share: Share, lease: Lease, watched: Watched | None = None
+    notebook: str,
+    own_modules: set[str],
+    share: Share,
+    lease: Lease,
+    project: Project | None = None,
+    watched: Watched | None = None,
 ) -> WarmProcess | None:
     """Return the process that forks the kernels of a study's runs here, started if there is none yet.
 
@@ -380,9 +388,8 @@ def warm_up(
     def start() -> WarmProcess:
         private = Path(tempfile.mkdtemp(prefix=f"{directory_prefix()}{os.getpid()}-"))
         try:
-            return WarmProcess(
-                notebook, own_modules, lease, private, kernel_environment(private, settings, {}), watched
-            )
+            environment = kernel_environment(private, settings, {}, project)
+            return WarmProcess(notebook, own_modules, lease, private, environment, watched)
         except OSError:  # then kernels are started as ever
             shutil.rmtree(private)
             raise

@@ -1,7 +1,7 @@
 """Where runs go: this machine, or the hosts of a Dask cluster.
 
 A place is a context manager that yields a Pool; another kind of place is one more of these, here or in a file of its
-own, what chooses it in `open_pool`, an option in runner.py and what goes with `--scheduler` there, and how a run learns
+own, what chooses it in `open_pool`, an option in command/run.py and what goes with `--scheduler` there, and how a run learns
 which host it is on, in `work.current_host`.
 """
 
@@ -22,8 +22,13 @@ def open_pool(context: Context, share: Share, scheduler: str | None) -> Abstract
     """Return the place where a command's runs go, each with such a share of this machine; entering it opens it."""
     if scheduler is None:
         return this_machine(share)
-    from nbstudy.execution.dask_cluster import cluster  # asyncio and more, which this machine does without
-
+    try:
+        from nbstudy.execution.dask_cluster import (
+            cluster,
+        )  # asyncio and more, which this machine does without
+    except ModuleNotFoundError as error:
+        cure = "pip install 'nbstudy[dask]'"
+        fail("--scheduler", f"needs Dask, and {error.name} is not installed here; {cure}")
     return cluster(scheduler, context)
 
 

@@ -15,7 +15,6 @@ import click
 from nbstudy.checks import NAMES_SHOWN, StudyError
 from nbstudy.decision.halving import Stage
 from nbstudy.execution.host import Share, gpus, number_of_cores
-from nbstudy.files import OUTPUTS
 from nbstudy.records.lease import holder_of
 from nbstudy.records.record import read_run
 from nbstudy.records.replaced import REPLACED
@@ -68,9 +67,12 @@ def own_runs(tasks: Iterable[Task], least: float) -> list[dict[str, Any]]:
 
 
 def runs_of_the_same_code(task: Task, least: float) -> list[dict[str, Any]]:
-    """Return the records of finished runs in any outputs that have a task's code and cost that much."""
+    """Return the records of finished runs in any outputs of the project that have a task's code and cost that much."""
+    project = task.context.project
+    if project is None:
+        return []
     found = []
-    for path in OUTPUTS.glob("*/*/run.json"):
+    for path in project.outputs.glob("*/*/run.json"):
         with suppress(StudyError):  # a newer version wrote it: what concerns another study stops none
             run = read_run(path.parent)
             if run and run["code"] == task.context.template.hash and run["flops"] >= least:

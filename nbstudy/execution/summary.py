@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 
 from nbstudy.execution.pools import Hosts
-from nbstudy.files import ROOT, hash_of, read_json, write_json
+from nbstudy.files import hash_of, read_json, write_json
 from nbstudy.records.record import read_run
 from nbstudy.records.runs import Finding, Task, damaged_files, extras
 from nbstudy.study.study import Study
 
-PACKAGE = ROOT / "nbstudy"
+PACKAGE = Path(__file__).parent.parent  # nbstudy
 LEFT = ("results.csv", "elimination.png")  # by a summary, beside itself
 # what decides how a summary looks
 SHOWING = (
@@ -52,7 +52,7 @@ def summarise(
     if "summary" not in study.notebooks:
         return []
     lease = hosts.context.lease
-    summary = lease.outputs / study.notebooks["summary"]
+    summary = lease.outputs / study.log_of("summary")
     click.echo(f"summary: {summary}")
     shows = hash_of("\n".join(what_it_shows(study, tasks, findings, lease.outputs)))
     if is_current(summary, shows):
@@ -85,7 +85,8 @@ def execute_summary(study: Study, summary: Path, shows: str, hosts: Hosts) -> st
         log.resolve(),
         lease.outputs.resolve(),
         lease.is_held,
-        package_source(),
+        study.modules["summary"] | package_source(),
+        study.project,
     ).result()
     lease.check()
     if error:
@@ -103,7 +104,7 @@ def what_it_shows(
     study: Study, tasks: Mapping[str, Task], findings: Mapping[str, Finding], outputs: Path
 ) -> list[str]:
     """Return what makes a summary stale: its own code, the study, and what its runs left."""
-    shown = [study.texts["summary"]]
+    shown = [study.texts["summary"], *study.modules["summary"].values()]
     shown += [source for path, source in package_source().items() if path.startswith(SHOWING)]
     shown.append(json.dumps(study.record()))
     shown += extras(tasks, outputs)
@@ -115,4 +116,4 @@ def what_it_shows(
 def package_source() -> dict[str, str]:
     """Return the source of nbstudy by path: it travels with a summary, to hosts that lack this project too."""
     files = sorted(PACKAGE.rglob("*.py"))
-    return {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8") for file in files}
+    return {file.relative_to(PACKAGE.parent).as_posix(): file.read_text(encoding="utf-8") for file in files}

@@ -38,6 +38,7 @@ class Watch:
         self.outputs = outputs + os.sep
         self.notes: list[str] = []  # as long as it is not said where they go
         self.path: str | None = None
+        self.copies: str | None = None
         self.file: int | None = None  # which is there once there are any
         self.known: set[tuple[Any, ...]] = set()  # what needs no other note
         self.is_own: dict[str, bool] = {
@@ -53,9 +54,13 @@ class Watch:
                 self.note_quietly(self.see_code, file)
         sys.addaudithook(self.see)
 
-    def write_to(self, path: str) -> None:
-        """Add the notes to a file, those that there are and those to come, as soon as there are any."""
+    def write_to(self, path: str, modules: str) -> None:
+        """Add the notes to a file, those that there are and those to come, as soon as there are any.
+
+        `modules` is where this process has copies of modules, and links to what lies beside them in the project.
+        """
         self.path = path
+        self.copies = modules + os.sep
         notes, self.notes = self.notes, []
         for each in notes:
             self.write(each, path)
@@ -131,10 +136,16 @@ class Watch:
         if full.endswith(".pyc"):
             full = source_of(full)
         full = os.path.abspath(full)
+        is_linked = self.copies is not None and full.startswith(self.copies)
+        if is_linked:
+            full = os.path.realpath(full)
         for root in self.roots:
             if full.startswith(root) and not full.startswith(self.outputs):
                 name = full[len(root) :].replace(os.sep, "/")
-                if self.is_own_directory(name.rpartition("/")[0]):
+                directory = name.rpartition("/")[0]
+                if self.is_own_directory(directory):
+                    if is_linked:
+                        self.with_code.add(directory)
                     return name
         return None
 

@@ -31,6 +31,7 @@ from nbstudy.records.lease import Lease
 from nbstudy.records.record import read_run
 from nbstudy.records.runs import Context, Task
 from nbstudy.study.modules import names_of
+from nbstudy.study.project import Project
 
 
 def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None, list[str]]:
@@ -61,6 +62,7 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None, 
             task.context.timeout,
             task.context.template.modules,
             warm,
+            task.context.project,
             watched_by(task.context, attempt),
             inputs_in_short(read_run(attempt)),
         ).result()
@@ -78,9 +80,12 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None, 
 
 def watched_by(context: Context, attempt: Path) -> Watched | None:
     """Return what an attempt's kernel notes of the files that it reads, if the project is here."""
-    if not context.files.is_here:
+    root = context.files.root
+    if root is None or not context.files.is_here:
         return None
-    return Watched(context.files.root.resolve(), context.lease.outputs.resolve(), attempt.resolve() / NOTES)
+    return Watched(
+        root, context.lease.outputs.resolve(), attempt.resolve() / NOTES, context.template.module_places
+    )
 
 
 def inputs_in_short(run: dict[str, Any]) -> list[str]:
@@ -96,7 +101,7 @@ def warm_up_for(context: Context, share: Share) -> WarmProcess | None:
     """Return the process of this host that forks the kernels of a context's runs."""
     own_modules = names_of(context.template.modules)
     watched = watched_by(context, context.lease.outputs)
-    return warm_up(context.template.text, own_modules, share, context.lease, watched)
+    return warm_up(context.template.text, own_modules, share, context.lease, context.project, watched)
 
 
 def news_of(warm: WarmProcess | None, host: str) -> str | None:
@@ -126,14 +131,16 @@ def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> s
         warm_up_for(context, Share(jobs, context.threads))  # while the notebook is executed
     if error or context.prepare is None:
         return error
-    name, text = context.prepare
+    name, text, modules = context.prepare
     outputs = context.lease.outputs
     log = outputs / "incomplete" / f"{host} {name}".strip()
     log.parent.mkdir(exist_ok=True)
     log.write_text(text, encoding="utf-8")
-    error = execute(log, outputs, {}, Share(jobs), context.lease.is_held).error
-    if error:
-        return f"{name}: {error} ({log})"
+    outcome = execute(
+        log, outputs, {}, Share(jobs), context.lease.is_held, modules=modules, project=context.project
+    )
+    if outcome.error:
+        return f"{name}: {outcome.error} ({log})"
     if read_json(outputs / name).get("cells"):  # the log of an earlier preparation says the same
         log.unlink()
     else:
@@ -142,22 +149,27 @@ def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> s
 
 
 def run_summary(
-    notebook: Path, outputs: Path, is_awaited: Callable[[], bool], modules: Mapping[str, str]
+    notebook: Path,
+    outputs: Path,
+    is_awaited: Callable[[], bool],
+    modules: Mapping[str, str],
+    project: Project | None,
 ) -> str | None:
     """Execute a summary in the outputs that it tells of; return its error. It has this host for itself."""
-    share = Share(jobs=1)
-    return execute(notebook, outputs, {"outputs": "."}, share, is_awaited, modules=modules).error
+    parameters, share = {"outputs": "."}, Share(jobs=1)
+    return execute(notebook, outputs, parameters, share, is_awaited, modules=modules, project=project).error
 
 
 def why_unfit(lease: Lease, versions: dict[str, str]) -> str | None:
     """Say why this host cannot run anything: its libraries, or outputs that it does not see."""
     found = installed_versions(versions)
-    differ = []
+    differ = {}
     for name, wanted in versions.items():
         if found[name] != wanted:
-            differ.append(f"{name} {found[name]}, not {wanted}")
+            differ[name] = f"{name} {found[name]}, not {wanted}"
     if differ:
-        return f"has {'; '.join(differ)}: install requirements.txt there"
+        versions_here = " ".join(f"{name}=={versions[name]}" for name in differ)
+        return f"has {'; '.join(differ.values())}: run `pip install {versions_here}` there"
     for _ in range(10):  # the caches of network file systems take their time
         if lease.is_held(unseen=False):
             return None

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nbstudy import __version__
 from nbstudy.files import (
     CHECKPOINT,
     FORMAT,
@@ -66,6 +67,7 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
     attempt.mkdir()
     run: dict[str, Any] = {
         "format": FORMAT,
+        "nbstudy": __version__,
         "configuration": task.name,
         "parameters": task.parameters,
         "code": template.hash,

@@ -112,7 +112,8 @@ def changed_files(
 
     Notes with the template which of these files are what today, and which hashes are of the same code.
     """
-    if not files.is_here:
+    root = files.root
+    if root is None or not files.is_here:
         return {}
     imported = imported_by(directory, run)
     today = {path: files.hash_of(path) for path in imported}
@@ -121,7 +122,7 @@ def changed_files(
     def is_as_it_was(path: str, was: str, now: str) -> bool:
         known, key = template.same_code, key_of(path, was)
         if key not in known:
-            known[key] = now != NO_FILE and is_the_same(files.root / path, was, directory / IMPORTED / path)
+            known[key] = now != NO_FILE and is_the_same(root / path, was, directory / IMPORTED / path)
         return known[key]
 
     return changes(run, imported, today, files.inputs, files.patterns, is_as_it_was)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from nbstudy.files import HISTORY, read_json
+from nbstudy.files import CHECKPOINT, HISTORY, read_json
 from nbstudy.numbers import as_count, finite, is_number
 from nbstudy.records import inputs
 from nbstudy.records.history import History, read_history
@@ -41,6 +41,10 @@ class Run:
     record: dict[str, Any]  # run.json
     result: dict[str, Any]  # result.json
     written: History  # history.csv, which tells what was not measured from what is not finite
+    checkpoint: (
+        Path  # the file that its template resumes from, model.keras where it does not say; it may be gone
+    )
+    note: str  # what the author of the study notes of it
     earlier: Run | None = (
         None  # of an attempt: the complete run that it will replace, as asked but for its length
     )
@@ -165,8 +169,8 @@ def find_run(name: str, outputs: Path, asked: Asked, record: dict[str, Any]) -> 
     state, decisive = decide(place, made_in_attempts(incomplete, asked, record))
     earlier = None
     if state is State.UNFINISHED and place.run and place.changes.keys() <= {asked.lengthens}:
-        earlier = read_all(place, name, State.STALE, asked)
-    return read_all(decisive, name, state, asked, earlier)
+        earlier = read_all(place, name, State.STALE, asked, record)
+    return read_all(decisive, name, state, asked, record, earlier)
 
 
 def left_by_promotion(place: Made, incomplete: Path, asked: Asked, record: dict[str, Any]) -> Made:
@@ -207,7 +211,7 @@ def changed_code(directory: Path, run: dict[str, Any], record: dict[str, Any]) -
     made_before = field_of(run, "accepted", list)  # what it was made with before something else was accepted
     codes = [run["code"], *(note for note in made_before if " " not in str(note))]
     if not any(code in same_code for code in codes):
-        template = field_of(record, "notebooks", dict).get("run", "the template")
+        template = Path(field_of(record, "notebooks", dict).get("run", "the template")).name
         changes[template] = f"{template} changed"
     asked, made_with = field_of(record, "modules", dict), field_of(run, "modules", dict)
     for path in sorted(asked.keys() | made_with.keys()):
@@ -244,12 +248,14 @@ def find_replaced(name: str, outputs: Path, asked: Asked, record: dict[str, Any]
         made = made_in(directory, name, asked, record)
         if made.run:
             its_own = replace(asked, parameters=asked.defaults | made.run["parameters"])
-            yield read_all(made, f"{name}@{directory.name}", State.REPLACED, its_own)
+            yield read_all(made, f"{name}@{directory.name}", State.REPLACED, its_own, record)
 
 
 # --- its files ---
-def read_all(made: Made, name: str, state: State, asked: Asked, earlier: Run | None = None) -> Run:
-    """Read what a run or an attempt left."""
+def read_all(
+    made: Made, name: str, state: State, asked: Asked, record: dict[str, Any], earlier: Run | None = None
+) -> Run:
+    """Read what a run or an attempt left, and what study.json says of it."""
     return Run(
         name=name,
         directory=made.directory,
@@ -259,6 +265,8 @@ def read_all(made: Made, name: str, state: State, asked: Asked, earlier: Run | N
         record=made.run,
         result=read_json(made.directory / "result.json"),
         written=read_history(made.directory, made.run),
+        checkpoint=made.directory / (field_of(record, "checkpoint", str) or CHECKPOINT),
+        note=field_of(field_of(record, "notes", dict), name, str),
         earlier=earlier,
     )
 

@@ -33,6 +33,7 @@ OPTIONAL_FIELDS: dict[str, type] = {  # which records of earlier versions, or of
     "files": dict,
     "accepted": list,
     "threads": int,
+    "nbstudy": str,
     "resumed_after": int,
     "imported": dict,
     "inputs": dict,

@@ -30,7 +30,8 @@ from nbstudy.records.rounds import Round, choose_in, judge_round, rounds_of
 from nbstudy.records.states import State
 from nbstudy.records.table import histories_of, table_of
 
-HOW_TO_MAKE_ONE = "`python runner.py params/NAME.yaml` makes that of outputs/NAME"
+HOW_TO_MAKE_ONE = "`nbstudy params/NAME.yaml` makes that of outputs/NAME"
+KERAS = ".keras"  # how the files of its models are called
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,7 @@ class Results(Outputs):
         epochs                that were trained
         diverged              the epoch at which the loss was no longer finite
         ended                 why it ended early on purpose
+        note                  what the author of the study notes of it
         settled_<metric>      the mean over the last tenth of the epochs, rounded up, as far as they were measured; NaN
                               if one is not finite, or none is there
         best_<metric>         the best value of any epoch, of a metric of which it is known what is better,
@@ -85,11 +87,14 @@ class Results(Outputs):
     def load_model(self, name: str) -> Any:
         """Return the Keras model of a run, without its optimizer: to predict with, not to train on.
 
-        Raise StudyError where it is not there or cannot be loaded.
+        That is for Keras alone: of any other template `runs[name].checkpoint` is the file to load. Raise StudyError
+        where the model is not there or cannot be loaded.
         """
         check_known([name], self.everything, f"{self.directory}: configuration")
         run = self.everything[name]
-        file = run.directory / CHECKPOINT
+        file = run.checkpoint
+        if file.suffix != KERAS:
+            file = run.directory / CHECKPOINT
         cure = how_to_get_a_model(run, self.record)
         if not file.exists():
             fail(file.as_posix(), f"is not here; {cure}")
@@ -98,6 +103,11 @@ class Results(Outputs):
                 import keras
 
                 return keras.models.load_model(file, compile=False)
+            except ModuleNotFoundError as error:
+                fail(
+                    "load_model",
+                    f"needs {error.name}, which is not installed here; pip install 'nbstudy[keras]'",
+                )
             except Exception as error:  # noqa: BLE001 - a damaged archive shows in many ways
                 fail(file.as_posix(), f"cannot be loaded ({type(error).__name__}); {cure}")
 
@@ -151,9 +161,11 @@ def beside(directory: Path) -> str:
 
 def how_to_get_a_model(run: Run, record: dict[str, Any]) -> str:
     """Say how a run comes to a model that can be loaded here, by the study.json of its study."""
-    checkpoint = field_of(record, "checkpoint", str) or CHECKPOINT
-    if checkpoint != CHECKPOINT:
-        return f"what belongs to this run is {(run.directory / checkpoint).as_posix()}: load that as its template does"
+    if run.checkpoint.suffix != KERAS:
+        return (
+            f"load_model is for Keras, and what this run leaves is {run.checkpoint.as_posix()}: load that as its "
+            "template does"
+        )
     if not field_of(record, "lengthens", str):
         log = log_of(run.name, run.directory, run.record).as_posix()
         return f"nothing says that its template leaves one: see {log}"

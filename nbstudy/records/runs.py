@@ -35,7 +35,8 @@ from nbstudy.records.record import MODULES, attempts_in, is_there, log_of, read_
 from nbstudy.records.states import Asked, Made, State, changed_threads, compare, decide
 from nbstudy.study.inputs import ProjectFiles
 from nbstudy.study.modules import hashes_of
-from nbstudy.study.study import Study
+from nbstudy.study.project import Project
+from nbstudy.study.study import Preparation, Study
 from nbstudy.study.template import Template, says_the_same
 from nbstudy.words import counted
 
@@ -71,14 +72,15 @@ class Context:
 
     template: Template
     lengthens: str | None  # the parameter whose increase continues a finished run
-    prepare: tuple[str, str] | None  # file and text of the notebook that a host executes before its first run
+    prepare: Preparation | None  # that a host executes before its first run
     lease: Lease
     timeout: float | None = None  # minutes that an attempt may take
     versions: dict[str, str] | None = None  # of the libraries that another host must have
     checkpoint: str = CHECKPOINT  # the file that a run resumes from
     threads: int = 1  # that a run computes with
     metric: str | None = None  # that decides, where the study file says it
-    files: ProjectFiles = field(default_factory=ProjectFiles)  # that runs read
+    project: Project | None = None  # which a run can find its data and modules in
+    files: ProjectFiles = field(default_factory=ProjectFiles)  # of it, that runs read
 
 
 @dataclass(frozen=True)

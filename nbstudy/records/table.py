@@ -27,6 +27,7 @@ OF_ANY_RUN: dict[str, Callable[[Run], Any]] = {
     "epochs": lambda run: run.epochs,
     "diverged": lambda run: run.diverged,
     "ended": lambda run: run.ended,
+    "note": lambda run: run.note or None,
 }
 NAMES = {"configuration", *OF_ANY_RUN, "gap"}  # which a number of result.json cannot have as its own
 

@@ -165,6 +165,8 @@ def metric_cells(runs: AllRuns, values: Mapping[str, Any]) -> dict[str, Any]:
 def note_of(run: Run) -> str:
     """Return what to be careful of with a run, in short."""
     notes = []
+    if run.note:
+        notes.append(run.note)
     if run.ended:
         notes.append(f"ended early: {run.ended}")
     notes += [with_arrows(change) for change in run.environment_changes]

@@ -40,7 +40,7 @@ class Named:
     own: dict[str, dict[str, Any] | None]  # converted, with `extends`; None where something in it is wrong
     replicates: dict[str, int]  # how many runs each has that says so
     dispensable: dict[str, str]  # the row of each that is left out where the template refuses it
-    notes: list[str]  # what a person should know of how they came about
+    remarks: list[str]  # what a person should know of how they came about
     is_whole: bool  # no name is missing because of a row or of replicates that are wrong
     replicable: dict[str, int]  # those that can say `replicates` in the file, and how many runs each has now
 
@@ -60,7 +60,7 @@ def read_configurations(document: Mapping[str, Any], template: Template, file: s
     """Return what each configuration itself says, those of the grid after the named ones, replicates after each."""
     own: dict[str, dict[str, Any] | None] = {}
     dispensable: dict[str, str] = {}
-    notes: list[str] = []
+    remarks: list[str] = []
     with faults:
         for name, given in mapping(document["configurations"], f"{file}: configurations").items():
             own[name] = None
@@ -79,7 +79,7 @@ def read_configurations(document: Mapping[str, Any], template: Template, file: s
                     dispensable |= {row.name_of(point): place for point in points}
                 if row.sample is not None and len(points) < row.sample:
                     equal = row.sample - len(points)
-                    notes.append(
+                    remarks.append(
                         f"{place}: {equal} of {row.sample} points equal earlier ones and are left out"
                     )
     if not own and not unknown.found and not faults.found:
@@ -95,7 +95,7 @@ def read_configurations(document: Mapping[str, Any], template: Template, file: s
         own,
         replicates,
         dispensable,
-        notes,
+        remarks,
         is_whole=not unknown.found,
         replicable={name: replicates.get(name, 1) for name in replicable},
     )
@@ -187,7 +187,11 @@ def add_points(row: Row, points: Iterable[Point], place: str, own: dict[str, dic
     for point in points:
         name = row.name_of(point)
         if name in own:
-            fail(place, f"makes the name {shorten(name)} again; put what varies into `name`")
+            cure = "put what varies into `name`"
+            values = [*(own[name] or {}).values(), *row.values_at(point).values()]
+            if any("/" in str(value) for value in values):
+                cure += ", where a value's / is written -"
+            fail(place, f"makes the name {shorten(name)} again; {cure}")
         own[name] = row.values_at(point)
 
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from nbstudy.checks import Faults, fail, sequence, shorten
-from nbstudy.files import ROOT, read_json, write_json
+from nbstudy.files import read_json, write_json
+from nbstudy.study.project import OUTPUTS, is_within
 
 NO_FILE = "none"  # instead of the hash of a file that is not there
 LARGE = 1_000_000  # bytes from which on a file's hash is remembered
 SETTLED = 2.0  # seconds after which a file cannot change any more and keep its time
 REMEMBERED = ".hashes.json"  # in a study's outputs; not for git, since times are those of this machine
-OUTPUTS = "outputs"
 CHUNK = 1 << 20  # bytes
 
 
@@ -40,7 +40,7 @@ class Hashed:
 class ProjectFiles:
     """The files of a project, those that `inputs` names among them, as they are or were when it was looked last."""
 
-    root: Path = ROOT
+    root: Path | None = None  # of the project
     patterns: tuple[str, ...] = ()  # what `inputs` says
     inputs: dict[str, str] = field(
         default_factory=dict
@@ -53,16 +53,18 @@ class ProjectFiles:
     @property
     def is_here(self) -> bool:
         """Whether the project can be seen: a worker of a cluster may have nothing but the outputs."""
-        return self.root.is_dir()
+        return self.root is not None and self.root.is_dir()
 
     def look(self) -> None:
         """Find and hash again what `inputs` names."""
-        if self.is_here:
+        if self.root is not None and self.is_here:
             names = {name for pattern in self.patterns for name in matching(pattern, self.root)}
             self.inputs = {name: self.hash_of(name) for name in sorted(names)}
 
     def hash_of(self, name: str) -> str:
         """Return the hash of a file by its path in the project; NO_FILE where it cannot be read."""
+        if self.root is None:
+            return NO_FILE
         path = self.root / name
         try:
             status = path.stat()
@@ -120,7 +122,7 @@ def read_pattern(value: Any, root: Path, place: str) -> str:
     """Return the path of a file in the project, or a pattern of such paths, or refuse it."""
     if not isinstance(value, str):
         fail(place, f"must be a list of paths in the project, as data/houses.csv, not {shorten(value)}")
-    if Path(value).is_absolute() or Path(os.path.normpath(value)).parts[:1] == ("..",):
+    if not is_within(value):
         fail(place, f"{shorten(value)} leads out of the project {root}; name files in it, as data/houses.csv")
     found = False
     for name in matching(value, root):

@@ -1,10 +1,13 @@
-"""The modules beside a notebook that it imports: their source, which travels with every run."""
+"""The project's own modules that a notebook imports: their source, which travels with every run.
+
+They lie beside it, or in a directory of the study's `python_path`.
+"""
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,10 +18,11 @@ from nbstudy.files import hash_of
 from nbstudy.study.cells import parse
 
 
-def read_modules(names: Collection[str], directory: Path, faults: Faults) -> dict[str, str]:
-    """Return the source of the modules in a directory that are imported by these names, and of those that they import.
+def read_modules(names: Collection[str], directories: Sequence[Path], faults: Faults) -> dict[str, str]:
+    """Return the source of the modules in directories that are imported by these names, and of those that they import.
 
-    By path in the directory. Of a package all modules are read. What cannot be imported is added to the faults.
+    By path in their directory, the first that has one of the name. Of a package all modules are read. What cannot be
+    imported is added to the faults.
     """
     sources: dict[str, str] = {}
     waiting = set(names)
@@ -26,7 +30,8 @@ def read_modules(names: Collection[str], directory: Path, faults: Faults) -> dic
     while waiting - known:
         name = min(waiting - known)
         known.add(name)
-        for file in files_of(name, directory):
+        directory, files = find_module(name, directories)
+        for file in files:
             path = file.relative_to(directory).as_posix()
             with faults:
                 check_name(name, f"{directory.name}/{path}")
@@ -59,6 +64,15 @@ def imported_names(tree: ast.AST) -> Iterator[str]:
                 yield alias.name.partition(".")[0]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.partition(".")[0]
+
+
+def find_module(name: str, directories: Sequence[Path]) -> tuple[Path, list[Path]]:
+    """Return the first directory that has a module or package of a name, and its files; none where no directory has."""
+    for directory in directories:
+        files = files_of(name, directory)
+        if files:
+            return directory, files
+    return Path(), []
 
 
 def files_of(name: str, directory: Path) -> list[Path]:
@@ -105,6 +119,26 @@ def write_modules(modules: Mapping[str, str], place: Path) -> None:
         file = place / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(source, encoding="utf-8")
+
+
+def link_what_lies_beside(modules: Collection[str], places: Sequence[Path], copies: Path) -> None:
+    """Let modules that were written under a directory find what lies beside them where they come from, but for modules.
+
+    That is by links, so that whoever opens a file opens that of the project.
+    """
+    for path in modules:
+        for place in places:
+            if (place / path).exists():
+                link_all((place / path).parent, (copies / path).parent)
+                break
+
+
+def link_all(directory: Path, copy: Path) -> None:
+    """Link in a copy of a directory what the directory holds and no import is about."""
+    for path in directory.iterdir():
+        is_of_python = path.suffix in (".py", ".ipynb") or any(path.glob("**/*.py"))
+        if not is_of_python and not path.name.startswith((".", "__")) and not (copy / path.name).exists():
+            (copy / path.name).symlink_to(path.absolute())
 
 
 @contextmanager

@@ -274,11 +274,11 @@ def describe_kinds(kinds: tuple[type, ...]) -> str:
 
 
 def text_of(value: Any) -> str:
-    """Return a value as it stands in a directory's name: [64, 64] as 64-64, {a: 1} as a=1, 1e+16 as 1e16."""
+    """Return a value as it stands in a directory's name: [64, 64] as 64-64, {a: 1} as a=1, 1e+16 as 1e16, a/b as a-b."""
     if isinstance(value, list):
         return "-".join(map(text_of, value)) or "empty"
     if isinstance(value, dict):
         return ",".join(f"{key}={text_of(item)}" for key, item in value.items()) or "empty"
     if isinstance(value, float):
         return str(value).replace("+", "")
-    return str(value)
+    return str(value).replace("/", "-")

@@ -7,34 +7,44 @@ makes no sense, and handed over as one resolved configuration a run.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nbstudy.checks import Faults, StudyError, check_known
 from nbstudy.decision.halving import Stage
-from nbstudy.files import CHECKPOINT, FORMAT, ROOT
+from nbstudy.files import CHECKPOINT, FORMAT
 from nbstudy.study.configurations import check_names, check_replicates_differ, read_configurations, resolve
 from nbstudy.study.halving import Configurations, Halving, check_halving, read_halving
 from nbstudy.study.inputs import ProjectFiles, read_inputs
 from nbstudy.study.modules import hashes_of, importable
+from nbstudy.study.notes import read_notes
 from nbstudy.study.overrides import parse_overrides
 from nbstudy.study.parameters import text_of
 from nbstudy.study.preflight import Preflight, run_preflight
+from nbstudy.study.project import Project, project_root, read_python_path
 from nbstudy.study.rounds import FINAL, check_decision, check_directions, check_rounds
 from nbstudy.study.study_file import read_document, read_notebooks
 from nbstudy.study.template import Template, convert_parameters
 from nbstudy.study.threads import read_threads
 
-RESERVED = {
+RESERVED = {  # in outputs/<study>/
     "incomplete",
     "replaced",
     "study.json",
     "results.csv",
     "elimination.png",
     "test.json",
-}  # in outputs/<study>/
+}
+
+
+class Preparation(NamedTuple):
+    """The notebook that a host executes before its first run."""
+
+    log: str  # its name in the outputs
+    text: str
+    modules: dict[str, str]  # of the project, that it imports: source by path
 
 
 @dataclass(frozen=True)
@@ -42,8 +52,10 @@ class Study:
     """All that a study file and the overrides of a command ask for."""
 
     name: str
-    notebooks: dict[str, str]  # file by role: prepare, run, summary
+    project: Project  # that it lies in
+    notebooks: dict[str, str]  # by role (prepare, run, summary), as the study names them
     texts: dict[str, str]  # of these, ready to be executed
+    modules: dict[str, dict[str, str]]  # of the project, that each of these imports: source by path
     template: Template
     overrides: dict[str, Any]
     configurations: dict[str, dict[str, Any]]  # every parameter of the template
@@ -59,10 +71,9 @@ class Study:
     better: str | None = None  # "lower" or "higher", of that metric
     checkpoint: str = CHECKPOINT  # the file that a run resumes from
     threads: int = 1  # that a run computes with
-    files: ProjectFiles = field(
-        default_factory=ProjectFiles
-    )  # of the project, those that `inputs` names among them
-    notes: tuple[str, ...] = ()  # what a person should know of how the configurations came about
+    files: ProjectFiles = field(default_factory=ProjectFiles)  # those that `inputs` names, once it was looked
+    remarks: tuple[str, ...] = ()  # what a person should know of how the configurations came about
+    notes: dict[str, str] = field(default_factory=dict)  # by configuration: what its author notes of it
     replicable: dict[str, int] = field(
         default_factory=dict
     )  # those that can say `replicates`, and their runs now
@@ -88,11 +99,15 @@ class Study:
         return last.get("metric") or self.metric
 
     @property
-    def prepare(self) -> tuple[str, str] | None:
-        """The file and the text of the notebook that a host executes before its first run."""
+    def prepare(self) -> Preparation | None:
+        """The notebook that a host executes before its first run."""
         if "prepare" not in self.notebooks:
             return None
-        return self.notebooks["prepare"], self.texts["prepare"]
+        return Preparation(self.log_of("prepare"), self.texts["prepare"], self.modules["prepare"])
+
+    def log_of(self, role: str) -> str:
+        """Return the name under which the notebook of a role, but `run`, is kept in the outputs as it was executed."""
+        return Path(self.notebooks[role]).name
 
     def select(self, patterns: Collection[str]) -> list[str]:
         """Return the names of the configurations that match a pattern, all if there is no pattern."""
@@ -177,6 +192,7 @@ class Study:
             "input_patterns": list(self.files.patterns),
             "threads": self.threads,
             "replicable": self.replicable,
+            "notes": self.notes,
         }
 
 
@@ -184,17 +200,22 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     """Return the study that a file holds; raise a StudyError that says all that is wrong."""
     faults = Faults()
     document = read_document(file, faults)
+    project = Project(project_root(file.parent))
+    with faults:
+        python_path = read_python_path(document["python_path"], project.root, f"{file}: python_path")
+        project = Project(project.root, python_path)
     try:
-        notebooks, texts, template = read_notebooks(document["notebooks"], f"{file}: notebooks")
+        notebooks = read_notebooks(document["notebooks"], project, f"{file}: notebooks")
     except StudyError as error:  # without a template nothing else can be checked
         raise StudyError(*faults.found, *error.faults) from None
+    template = notebooks.template
 
     threads = 1
     with faults:
         threads = read_threads(document["threads"], f"{file}: threads")
-    files = ProjectFiles(ROOT)
+    files = ProjectFiles(project.root)
     with faults:
-        files = read_inputs(document["inputs"], ROOT, f"{file}: inputs")
+        files = read_inputs(document["inputs"], project.root, f"{file}: inputs")
     overridden: dict[str, Any] | None = None
     defaults: dict[str, Any] | None = None
     with faults:
@@ -203,7 +224,7 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         defaults = convert_parameters(document["defaults"], template, f"{file}: defaults")
     named = read_configurations(document, template, str(file), faults)
     with faults:
-        check_names(named.own, f"{file}: configurations", RESERVED | set(notebooks.values()))
+        check_names(named.own, f"{file}: configurations", names_taken_by(notebooks.files))
 
     configurations: dict[str, dict[str, Any]] = {}
     for name in named.own:
@@ -236,11 +257,19 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         if isinstance(final, dict):
             changes_of_final = convert_parameters(final, template, f"{file}: final")
             final = FINAL
+    notes: dict[str, str] = {}
+    noted: Collection[str] | None = known
+    if known is not None and changes_of_final is not None:
+        noted = [*known, FINAL]
+    with faults:
+        notes = read_notes(document["notes"], f"{file}: notes", noted)
     faults.end()
     study = Study(
         name=file.stem,
-        notebooks=notebooks,
-        texts=texts,
+        project=project,
+        notebooks=notebooks.files,
+        texts=notebooks.texts,
+        modules=notebooks.modules,
         template=template,
         overrides=overridden or {},
         configurations=configurations,
@@ -257,11 +286,17 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         checkpoint=preflight.checkpoint,
         threads=threads,
         files=files,
-        notes=(*named.notes, *left_out),
+        remarks=(*named.remarks, *left_out),
+        notes=notes,
         replicable=named.replicable,
     )
     check_what_may_be_asked(study, str(file))
     return study
+
+
+def names_taken_by(notebooks: Mapping[str, str]) -> set[str]:
+    """Return what else has a name in outputs/<study>/, so that no configuration can."""
+    return RESERVED | {Path(name).name for name in notebooks.values()}
 
 
 def check_what_may_be_asked(study: Study, file: str) -> None:
@@ -275,7 +310,7 @@ def check_what_may_be_asked(study: Study, file: str) -> None:
         candidates = list(study.halving.candidates)
         everything = list(study.halving.all_that_may_be_asked(study.configurations, study.lengthens))
         with faults:
-            check_names(everything[-1], f"{file}: halving", RESERVED | set(study.notebooks.values()))
+            check_names(everything[-1], f"{file}: halving", names_taken_by(study.notebooks))
     with importable(study.template.modules):
         for configurations in everything:
             for name, parameters in configurations.items():

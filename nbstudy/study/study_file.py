@@ -7,8 +7,11 @@ What a key means is checked where its subject is: see the comments of EMPTY. Ano
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +19,15 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError
 
-from nbstudy.checks import Faults, StudyError, check_known, fail, mapping
-from nbstudy.files import NOTEBOOKS
+from nbstudy.checks import Faults, StudyError, check_known, fail, mapping, shorten
+from nbstudy.study.modules import read_modules
 from nbstudy.study.notebook import read_notebook
-from nbstudy.study.template import Template, read_template
+from nbstudy.study.project import Project, is_within
+from nbstudy.study.template import Template, names_in, read_template
 
 EMPTY: dict[str, Any] = {  # a study file that says nothing
     "notebooks": {},  # here, and template.py
+    "python_path": [],  # project.py
     "defaults": {},  # template.py
     "configurations": {},  # configurations.py
     "grid": [],  # configurations.py and sampling.py
@@ -34,7 +39,14 @@ EMPTY: dict[str, Any] = {  # a study file that says nothing
     "test": None,
     "threads": 1,  # threads.py
     "inputs": [],  # inputs.py
+    "notes": {},  # notes.py
 }
+LEFT_ALONE = "x-"  # how keys begin that are the author's own, as for anchors
+ROLES = ["prepare", "run", "summary"]  # of notebooks
+SUMMARY = "summary.ipynb"  # of a study that does not say
+OWN_SUMMARY = (
+    Path(__file__).parent.parent / "report" / SUMMARY
+)  # of nbstudy, where a project has none of that name
 LARGEST_FILE = 1_000_000  # bytes
 PLAIN = re.compile(
     r"[A-Za-z0-9_][\w.=-]*"
@@ -44,6 +56,7 @@ PLAIN = re.compile(
 def read_document(file: Path, faults: Faults) -> dict[str, Any]:
     """Return what a study file says, with what it leaves out as empty; refuse keys it cannot have."""
     document = mapping(read_yaml(file), str(file))
+    document = {key: value for key, value in document.items() if not key.startswith(LEFT_ALONE)}
     with faults:
         check_known(document, EMPTY, str(file))
     return EMPTY | document
@@ -59,7 +72,7 @@ def read_yaml(file: Path) -> Any:
     except StudyError:
         raise
     except OSError as error:
-        fail(str(file), f"cannot be read: {error.strerror}; name a study, as params/smoke.yaml")
+        fail(str(file), f"cannot be read: {error.strerror}; name a study file, as params/NAME.yaml")
     except MarkedYAMLError as error:
         check_tab(error, text, str(file))
         fail(str(file), f"is not valid YAML 1.2: {error}".split("\n\n")[0])
@@ -115,21 +128,95 @@ def check_tab(error: MarkedYAMLError, text: str, place: str) -> None:
         )
 
 
-def read_notebooks(value: Any, place: str) -> tuple[dict[str, str], dict[str, str], Template]:
-    """Return the notebook files by role (prepare, run, summary), their texts, and the template."""
-    notebooks = mapping(value, place, ["prepare", "run", "summary"])
-    if "run" not in notebooks:
+# --- the notebooks ---
+@dataclass(frozen=True)
+class Notebooks:
+    """The notebooks of a study, by role, ready to be executed."""
+
+    files: dict[str, str]  # as the study names them
+    texts: dict[str, str]
+    modules: dict[str, dict[str, str]]  # of the project, that each imports: source by path
+    template: Template  # in the role `run`
+
+
+def read_notebooks(value: Any, project: Project, place: str) -> Notebooks:
+    """Read the notebooks of a study; raise StudyError for all that is wrong in them."""
+    given = mapping(value, place, ROLES)
+    if given.get("run") is None:
         fail(place, "`run` is missing; name the template, as in `run: train.ipynb`")
-    available = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
-    check_known(notebooks.values(), available, place)
+    given = {"summary": SUMMARY} | given
+    named = {role: given[role] for role in ROLES if given.get(role) is not None}
+    check_notebook_names(named.values(), project, place)
+    check_logs_differ(named, place)
     faults = Faults()
     texts = {}
-    for role, file in notebooks.items():
+    modules = {}
+    for role, name in named.items():
+        path = find_notebook(name, project) or OWN_SUMMARY
         with faults:
             if role == "run":
-                template = read_template(NOTEBOOKS / file)
-                texts[role] = template.text
+                template = read_template(path, project.import_places)
+                texts[role], modules[role] = template.text, template.modules
             else:
-                texts[role] = read_notebook(NOTEBOOKS / file, faults).text
+                notebook = read_notebook(path, faults)
+                texts[role] = notebook.text
+                places = [path.parent, *project.import_places]
+                modules[role] = read_modules(names_in(notebook), places, faults)
     faults.end()
-    return notebooks, texts, template
+    return Notebooks(named, texts, modules, template)
+
+
+def check_notebook_names(names: Iterable[Any], project: Project, place: str) -> None:
+    """Refuse names of notebooks that the project does not have."""
+    faults = Faults()
+    missing = []
+    for name in names:
+        if not isinstance(name, str):
+            missing.append(name)
+        elif not is_within(name):
+            with faults:
+                fail(
+                    place,
+                    f"{shorten(name)} leads out of the project {project.root}; move the notebook into it",
+                )
+        elif find_notebook(name, project) is None:
+            missing.append(name)
+    with faults:
+        if missing:
+            check_known(missing, available_notebooks(project), place)
+    faults.end()
+
+
+def find_notebook(name: str, project: Project) -> Path | None:
+    """Return the file of a notebook by its name in notebooks/, its path in the project, or as that of nbstudy's own."""
+    if name.endswith(".ipynb"):
+        for path in (project.notebooks / name, project.root / name):
+            if os.path.lexists(path):
+                return path
+    if name == SUMMARY:
+        return OWN_SUMMARY
+    return None
+
+
+def available_notebooks(project: Project) -> list[str]:
+    """Return names of notebooks that a study of a project can have, though not those in all its other directories."""
+    names = {SUMMARY}
+    for place, pattern in ((project.notebooks, "**/*.ipynb"), (project.root, "*.ipynb")):
+        for path in place.glob(pattern):
+            if ".ipynb_checkpoints" not in path.parts:
+                names.add(path.relative_to(place).as_posix())
+    return sorted(names)
+
+
+def check_logs_differ(notebooks: Mapping[str, str], place: str) -> None:
+    """Refuse notebooks of a study whose logs would have one name."""
+    roles: dict[str, str] = {}
+    for role, name in notebooks.items():
+        log = Path(name).name
+        if role != "run" and log in roles:
+            fail(
+                place,
+                f"`{roles[log]}` and `{role}` would both leave {log} in the outputs; rename one of the two",
+            )
+        if role != "run":
+            roles[log] = role

@@ -7,7 +7,7 @@ declares what can be set, `preflight` refuses values that make no sense, `presen
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,7 @@ class Template:
     # Those beside it that it imports, source by path; then the packages that it and these import, but for Python's own.
     modules: dict[str, str] = field(default_factory=dict)
     imports: list[str] = field(default_factory=list)
+    module_places: tuple[Path, ...] = ()  # the directories that modules come from, the first that has one
     # The hashes of today of the project's other files that runs imported, by path in it, as these runs show.
     imported: dict[str, str] = field(default_factory=dict)
 
@@ -91,10 +92,10 @@ def code_of_log(log: Path) -> list[str]:
 
 
 # --- reading a template ---
-def read_template(path: Path) -> Template:
-    """Read a template notebook, the parameters it declares, and the modules it imports.
+def read_template(path: Path, import_places: Sequence[Path] = ()) -> Template:
+    """Read a template notebook, the parameters it declares, and the modules that it imports.
 
-    Raise StudyError for all that is wrong in them.
+    These lie beside it, or in one of the import places. Raise StudyError for all that is wrong in them.
     """
     faults = Faults()
     notebook = read_notebook(path, faults)
@@ -103,13 +104,11 @@ def read_template(path: Path) -> Template:
     declarations: dict[str, Declaration] = {}
     for cell in notebook.tagged("parameters")[:1]:
         defaults, declarations = read_parameters(cell, faults)
-    code = [cell for cell in notebook.cells if cell.is_code]
-    names: set[str] = set()
-    for cell in code:
-        names.update(imported_names(cell.tree))
-    modules = read_modules(names, path.parent, faults)
+    names = names_in(notebook)
+    module_places = (path.parent, *import_places)
+    modules = read_modules(names, module_places, faults)
     faults.end()
-    cells = [cell.source for cell in code if not cell.tags & NOT_CODE]
+    cells = [cell.source for cell in notebook.cells if cell.is_code and not cell.tags & NOT_CODE]
     return Template(
         file=path.name,
         text=notebook.text,
@@ -119,8 +118,17 @@ def read_template(path: Path) -> Template:
         cells=cells,
         same_code={hash_of_code(cells): True},
         modules=modules,
+        module_places=module_places,
         imports=imported_packages(names, modules),
     )
+
+
+def names_in(notebook: Notebook) -> set[str]:
+    """Return the top-level names that the code of a notebook imports."""
+    names: set[str] = set()
+    for cell in notebook.cells:
+        names.update(imported_names(cell.tree))
+    return names
 
 
 def check_tags(notebook: Notebook, faults: Faults) -> None:

@@ -83,7 +83,7 @@ def write_study(project: Project, runs: int) -> str:
     steps = list(range(1, runs + 1))
     return project.study(
         f"""
-        notebooks: {{run: tiny.ipynb}}
+        notebooks: {{run: tiny.ipynb, summary: null}}
         grid: [{{name: "run_{{steps}}", steps: {steps}}}]
         """
     )

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmark.processes import run
-from nbstudy.files import ROOT
+from project import ROOT
 
 # what the networks are trained with is the same for all, so that only who runs them differs
 PINNED = ("tensorflow", "keras", "numpy", "scikit-learn")

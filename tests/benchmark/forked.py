@@ -58,7 +58,7 @@ def write_study(project: Project) -> str:
     network = NETWORKS["5x128"]
     return project.study(
         f"""
-        notebooks: {{run: train.ipynb}}
+        notebooks: {{run: train.ipynb, summary: null}}
         defaults: {{hidden_layers: {network.hidden_layers}, units: {network.units}, epochs: {network.epochs}}}
         grid: [{{name: "seed_{{seed}}", seed: {list(range(RUNS))}}}]
         """,

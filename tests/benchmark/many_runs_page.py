@@ -15,7 +15,7 @@ from planted import Planted
 
 EPOCHS = 100  # of each run, as long as a real one's
 STUDY = f"""
-notebooks: {{run: train.ipynb}}
+notebooks: {{run: train.ipynb, summary: null}}
 defaults: {{epochs: {EPOCHS}}}
 grid:
   - name: "u{{units}}_l{{l2}}_d{{dropout}}"

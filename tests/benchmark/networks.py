@@ -6,8 +6,8 @@ import json
 import math
 from dataclasses import asdict, dataclass
 
-from nbstudy.files import ROOT
 from nbstudy.study.study import load_study
+from project import ROOT
 
 IMAGES, VALIDATION_IMAGES = 50_000, 10_000
 SEEDS = (0, 1)  # runner.py trains two of each network, so that two cores have the same to do
@@ -47,7 +47,7 @@ def as_json() -> str:
 
 def as_study() -> str:
     """Return the text of a study file: each network with each of the seeds, named 5x128_0 and so on."""
-    lines = ["notebooks: {run: train.ipynb}", "configurations:"]
+    lines = ["notebooks: {run: train.ipynb, summary: null}", "configurations:"]
     for name, network in NETWORKS.items():
         for seed in SEEDS:
             parameters = asdict(network) | {"seed": seed}

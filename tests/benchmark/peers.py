@@ -20,9 +20,8 @@ from benchmark.comparison import OURS, Comparison, Outcome, Way, compare
 from benchmark.environments import make_environment, versions_of
 from benchmark.measures import AtLeast
 from benchmark.processes import PROGRAMS, timed
-from nbstudy.files import ROOT
 from nbstudy.study.study import load_study
-from project import Project
+from project import ROOT, Project
 
 SEEDS, EPOCHS = 8, 30  # of the network that all train
 NETWORK = {"hidden_layers": 5, "units": 128, "l2": 0.001, "batch_size": 512}  # model_4; see network.py

@@ -57,7 +57,7 @@ def write_large_study(project: Project, side: int) -> str:
     seeds = list(range(side))
     return project.study(
         f"""
-        notebooks: {{run: train.ipynb}}
+        notebooks: {{run: train.ipynb, summary: null}}
         defaults: {{epochs: {epochs}}}
         grid: [{{name: "g_{{units}}_{{seed}}", units: {units}, seed: {seeds}}}]
         """,

@@ -128,7 +128,7 @@ def test_damage_in_complete_runs_is_noticed_and_mended(project: Project) -> None
     damaged = {f"{name}_{damage}": (file, damage) for name, file in FILES.items() for damage in DAMAGES}
     # each name is a run's, whose log has that name
     lines = ", ".join(f"{name}: {{steps: 2}}" for name in damaged)
-    study = project.study(f"notebooks: {{run: tiny.ipynb}}\nconfigurations: {{{lines}}}")
+    study = project.study(f"notebooks: {{run: tiny.ipynb, summary: null}}\nconfigurations: {{{lines}}}")
     project.run(study)
     intact = project.outputs("mine", "log_empty", "history.csv").read_bytes()
     for name, (file, damage) in damaged.items():
@@ -166,7 +166,7 @@ def test_log_that_was_saved_again_is_no_damage(complete: Project) -> None:
 def test_damage_in_attempts_is_mended(project: Project) -> None:
     files = FILES | {"checkpoint": "model.keras"}
     lines = ", ".join(f"{name}: {{steps: 2}}" for name in files)
-    study = project.study(f"notebooks: {{run: tiny.ipynb}}\nconfigurations: {{{lines}}}")
+    study = project.study(f"notebooks: {{run: tiny.ipynb, summary: null}}\nconfigurations: {{{lines}}}")
     project.run(study)
     intact = project.outputs("mine", "log", "history.csv").read_bytes()
     for name, file in files.items():
@@ -200,7 +200,7 @@ model.save(sys.argv[1])
 
 # the networks of REAL_STUDY, an epoch longer each
 LONGER = f"""
-notebooks: {{run: train.ipynb}}
+notebooks: {{run: train.ipynb, summary: null}}
 configurations:
   plain: {{{NETWORK}, dropout: 0.0, epochs: 5}}
   dropout: {{{NETWORK}, {CHANGING}, epochs: 5}}

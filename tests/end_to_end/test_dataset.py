@@ -192,7 +192,7 @@ def test_run_reads_the_data_that_were_verified(project: Project, monkeypatch: py
         f'path = keras.utils.get_file({file!r}, "http://nowhere", cache_subdir="datasets/fashion-mnist")',
     )
     study = project.study(
-        "notebooks: {prepare: dataset.ipynb, run: tiny.ipynb}\nconfigurations: {a: {steps: 1}}"
+        "notebooks: {prepare: dataset.ipynb, run: tiny.ipynb, summary: null}\nconfigurations: {a: {steps: 1}}"
     )
     with tempfile.TemporaryDirectory() as temporary:
         private = Path(temporary, f"keras-{os.getuid()}")

@@ -77,7 +77,7 @@ def test_study_holds_replicates_of_all_that_it_compares() -> None:
 )
 def test_values_that_make_no_sense_are_refused(given: str, expected: str, tmp_path: Path) -> None:
     file = tmp_path / "wrong.yaml"
-    file.write_text(f"notebooks: {{run: digits.ipynb}}\nconfigurations:\n  one: {{{given}}}\n")
+    file.write_text(f"notebooks: {{run: digits.ipynb, summary: null}}\nconfigurations:\n  one: {{{given}}}\n")
     with pytest.raises(StudyError) as refusal:
         load_study(file)
     assert expected in refusal.value.message

@@ -42,18 +42,11 @@ def notebook(*cells: dict[str, Any], metadata: dict[str, Any] = PYTHON, minor: i
 
 
 def load(directory: Path, text: str, given: str = "{}") -> Study:
-    """Load a study of one configuration with a notebook in a directory."""
+    """Load a study of one configuration with a notebook beside it."""
     (directory / "foreign.ipynb").write_text(text, encoding="utf-8")
     study = directory / "foreign.yaml"
-    study.write_text(f"notebooks: {{run: foreign.ipynb}}\nconfigurations:\n  one: {given}\n")
+    study.write_text(f"notebooks: {{run: foreign.ipynb, summary: null}}\nconfigurations:\n  one: {given}\n")
     return load_study(study)
-
-
-@pytest.fixture
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory in which notebooks are looked for."""
-    monkeypatch.setattr("nbstudy.study.study_file.NOTEBOOKS", tmp_path)
-    return tmp_path
 
 
 # --- those that run ---
@@ -113,7 +106,7 @@ def test_published_notebook_runs_as_it_is(project: Project) -> None:
     printed = project.run(
         project.study(
             """
-            notebooks: {run: foreign.ipynb}
+            notebooks: {run: foreign.ipynb, summary: null}
             configurations:
               one: {alpha: 1, layers: [8], options: {name: other}, depth: 3}
             """
@@ -132,17 +125,17 @@ def test_published_notebook_runs_as_it_is(project: Project) -> None:
 
 
 @pytest.mark.parametrize("minor", [0, 4, 5])
-def test_format_and_metadata_of_any_age_are_read(minor: int, directory: Path) -> None:
-    study = load(directory, notebook(code("k = 1", "parameters"), metadata={}, minor=minor), "{k: 2.5}")
+def test_format_and_metadata_of_any_age_are_read(minor: int, tmp_path: Path) -> None:
+    study = load(tmp_path, notebook(code("k = 1", "parameters"), metadata={}, minor=minor), "{k: 2.5}")
     assert study.configurations == {"one": {"k": 2.5}}
     nbformat.validate(nbformat.reads(study.template.text, as_version=nbformat.NO_CONVERT))
 
 
-def test_notebook_of_the_third_format_is_read(directory: Path) -> None:
+def test_notebook_of_the_third_format_is_read(tmp_path: Path) -> None:
     cell = {"cell_type": "code", "language": "python", "outputs": [], "input": ["k = 1"]}
     sheet = {"cells": [cell | {"metadata": {"tags": ["parameters"]}}], "metadata": {}}
     old = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [sheet]}
-    assert load(directory, json.dumps(old), "{k: 2}").configurations == {"one": {"k": 2}}
+    assert load(tmp_path, json.dumps(old), "{k: 2}").configurations == {"one": {"k": 2}}
 
 
 # --- those that are refused: what stands there, what the message says, and the edit that it asks for ---
@@ -209,33 +202,32 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_one_edit_satisfies_the_message(kind: str, directory: Path) -> None:
+def test_one_edit_satisfies_the_message(kind: str, tmp_path: Path) -> None:
     refused, expected, edited = REFUSED[kind]
     given = "{}"
     if "k = 1" in edited:
         given = "{k: 2}"
     with pytest.raises(StudyError) as refusal:
-        load(directory, refused, given)
+        load(tmp_path, refused, given)
     message = refusal.value.message
     assert all(words in message for words in ["foreign", *expected]), message
-    load(directory, edited, given)
+    load(tmp_path, edited, given)
 
 
 # --- the guide ---
-def test_guide_goes_from_a_notebook_to_a_study(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guide_goes_from_a_notebook_to_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     example, _ = GUIDE.read_text(encoding="utf-8").split("## What a template must do")
     blocks = re.findall(r"^ *```(\w+)\n(.*?)^ *```$", example, re.MULTILINE | re.DOTALL)
     first, *others = [textwrap.dedent(text) for language, text in blocks if language == "python"]
     template = notebook(code(first, "parameters"), *map(code, others))
-    (directory / "wine.ipynb").write_text(template)
-    (directory / "summary.ipynb").write_text(notebook())
-    (directory / "wine.yaml").write_text(dict(blocks)["yaml"])
-    study = load_study(directory / "wine.yaml")
+    (tmp_path / "wine.ipynb").write_text(template)
+    (tmp_path / "wine.yaml").write_text(dict(blocks)["yaml"])
+    study = load_study(tmp_path / "wine.yaml")
     assert len(study.configurations) == 12
 
-    monkeypatch.chdir(directory)
+    monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for source in (first, *others):
         exec(source, names)  # noqa: S102 - the guide's own code
-    result = read(directory / "result.json")
+    result = read(tmp_path / "result.json")
     assert 0.8 < result[study.metric] < 1 and result["leaves"] > 2

@@ -39,7 +39,7 @@ notebooks: {run: rates.ipynb, summary: summary.ipynb}
 grid: [{name: "rate_{rate}", rate: [0.05, 0.1, 1.0]}]
 """
 IN_RUNGS = """
-notebooks: {run: rates.ipynb}
+notebooks: {run: rates.ipynb, summary: null}
 grid: [{name: "rate_{rate}", rate: [0.05, 0.1, 1.0]}]
 halving: {candidates: "*", metric: val_loss, rungs: [{epochs: 10, keep: 2}, {epochs: 20}]}
 """
@@ -90,7 +90,7 @@ def test_history_that_cannot_be_read_fails_its_run_by_the_line(project: Project)
         'rows.append(text if text and step == 2 else f"{step},{1 / step}")',
     )
     study = project.study(
-        'notebooks: {run: tiny.ipynb}\nconfigurations: {good: , again: {text: "epoch,f1"}}\n'
+        'notebooks: {run: tiny.ipynb, summary: null}\nconfigurations: {good: , again: {text: "epoch,f1"}}\n'
     )
     printed = project.run(study, status=1)
     message = "history.csv, line 3: is a header again, with other columns than the first; write one header"
@@ -101,5 +101,7 @@ def test_history_that_cannot_be_read_fails_its_run_by_the_line(project: Project)
 def test_progress_is_said_by_the_metric_that_decides(project: Project) -> None:
     project.edit("tiny.ipynb", '"epoch,val_loss"', '"epoch,val_loss,val_accuracy"')
     project.edit("tiny.ipynb", "{1 / step}", "{1 / step},{step / 10}")
-    study = project.study("notebooks: {run: tiny.ipynb}\nmetric: val_accuracy\nconfigurations: {run: }\n")
+    study = project.study(
+        "notebooks: {run: tiny.ipynb, summary: null}\nmetric: val_accuracy\nconfigurations: {run: }\n"
+    )
     assert "run: 3 epochs, val_accuracy 0.3, " in project.run(study)

@@ -19,7 +19,7 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from planted import Planted, flat
-from project import ROOT, wait_for
+from project import ROOT, SUMMARY, wait_for
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here; .ci/run installs it")
@@ -43,8 +43,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         log = study.run(name, flat(end)) / f"{name}.ipynb"
         nbformat.write(new_notebook(cells=[new_markdown_cell(f"# The log of {name}")]), log)
     study.run("deep", [0.4] * 5, attempt=1)
-    for name in ("summary", "train"):
-        shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", root / "notebooks")
+    shutil.copy(SUMMARY, study.outputs)
     shorten(root / "notebooks" / "train.ipynb")
     port = free_port()
     address = f"http://127.0.0.1:{port}"
@@ -125,7 +124,7 @@ def run_all(page: Page, lab: str, notebook: str, *texts: str) -> None:
 
     Wait until an output shows the first text, then the next one, until the kernel is idle again.
     """
-    page.goto(f"{lab}/lab/tree/notebooks/{notebook}?reset")  # nothing else is open
+    page.goto(f"{lab}/lab/tree/{notebook}?reset")  # nothing else is open
     idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")
     idle.wait_for()
     page.get_by_text("| Idle").wait_for()  # the status bar says so later, and means it
@@ -150,7 +149,7 @@ def errors(page: Page) -> list[str]:
 
 
 def test_summary_runs_and_leads_to_the_logs(lab: str, browser: Page) -> None:
-    run_all(browser, lab, "summary.ipynb", "Conclusion")
+    run_all(browser, lab, "outputs/fashion_mnist/summary.ipynb", "Conclusion")
     assert errors(browser) == []
     figures = browser.locator(".jp-OutputArea-output img")
     assert figures.count() >= 5  # two rounds, all rounds, the factors, the replicates
@@ -183,7 +182,7 @@ def test_summary_runs_and_leads_to_the_logs(lab: str, browser: Page) -> None:
 
 def test_train_runs_with_its_defaults_shortened(lab: str, browser: Page) -> None:
     watched = "Epoch 1 of 2, val_loss"
-    run_all(browser, lab, "train.ipynb", watched, "weights: 6")
+    run_all(browser, lab, "notebooks/train.ipynb", watched, "weights: 6")
     assert errors(browser) == []
     text = browser.locator(".jp-Notebook").text_content()
     assert "Trained 2 epochs here" in text and watched not in text

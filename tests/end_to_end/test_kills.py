@@ -72,7 +72,7 @@ def test_runs_killed_at_random_instants_equal_uninterrupted_ones(
     wait_before(project, waiting, EPOCHS_A_KILL)
     names = ["plain", "dropout"]
     study = project.study(
-        "notebooks: {run: train.ipynb}\n"
+        "notebooks: {run: train.ipynb, summary: null}\n"
         f"defaults: {{hidden_layers: 1, units: 4, epochs: {epochs}}}\n"
         f"configurations: {{plain: , dropout: {{seed: 1, {CHANGING}}}}}\n"
     )
@@ -152,7 +152,7 @@ def test_survivors_are_the_same_after_kills_at_any_instant(project: Project) -> 
 
 # `poor` hardly learns; both others survive the first rung
 HALVING = f"""
-notebooks: {{run: train.ipynb}}
+notebooks: {{run: train.ipynb, summary: null}}
 defaults: {{hidden_layers: 1, units: 16, batch_size: 5000}}
 configurations:
   poor: {{learning_rate: 0.000001}}

@@ -37,7 +37,7 @@ from project import (
 )
 
 FOUR = """
-notebooks: {run: tiny.ipynb}
+notebooks: {run: tiny.ipynb, summary: null}
 defaults: {steps: 4, seconds: 0.1}
 configurations: {a: , b: , c: , d: }
 """
@@ -109,7 +109,9 @@ def test_worker_of_two_threads_runs_two_at_once(project: Project, cluster: Clust
         f"meeting = Path({str(meeting)!r})\n(meeting / text).touch()\n"
         "while len(list(meeting.iterdir())) < 2:\n    time.sleep(0.05)\nrows = [",
     )
-    study = project.study("notebooks: {run: tiny.ipynb}\nconfigurations: {a: {text: a}, b: {text: b}}")
+    study = project.study(
+        "notebooks: {run: tiny.ipynb, summary: null}\nconfigurations: {a: {text: a}, b: {text: b}}"
+    )
     project.run(study, "--scheduler", cluster.address)
     assert read_run(project.outputs("mine", "a"))["cores"] == max(1, len(os.sched_getaffinity(0)) // 2)
 
@@ -234,7 +236,7 @@ def test_runs_of_a_killed_worker_resume_on_another(project: Project, cluster: Cl
     project.edit("tiny.ipynb", "flops, lengthens =", 'checkpoint = "state"\nflops, lengthens =')
     first = cluster.worker(2)
     study = project.study(
-        "notebooks: {run: tiny.ipynb}\ndefaults: {steps: 9, seconds: 0.1}\nconfigurations: {a: , b: }"
+        "notebooks: {run: tiny.ipynb, summary: null}\ndefaults: {steps: 9, seconds: 0.1}\nconfigurations: {a: , b: }"
     )
     runner = project.start(study, "--scheduler", cluster.address)
     wait_for(lambda: all(rows(project.attempt(name) / "history.csv") == 5 for name in "ab"))
@@ -385,8 +387,10 @@ def test_other_libraries_on_workers_are_said(project: Project, cluster: Cluster,
         (metadata.parent / "entry_points.txt").write_text(real or "")
         metadata.write_text(f"Metadata-Version: 2.1\nName: {library}\nVersion: 0.1\n")
     cluster.worker(PYTHONPATH=f"{tmp_path / 'site'}{os.pathsep}{cluster.site}")
+    project.edit("tiny.ipynb", "import json, time", "import json, keras, time")
     printed = project.run(project.study(TINY_STUDY), "--scheduler", cluster.address, status=2)
     assert "keras 0.1" in printed and "distributed 0.1" in printed, printed
+    assert f"pip install distributed=={version('distributed')} keras=={version('keras')}" in printed
     assert "127.0.0.1" in printed and len(printed.splitlines()) == 1, printed
 
 

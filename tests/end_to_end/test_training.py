@@ -108,7 +108,7 @@ def test_mixed_bfloat16_learns_as_well(extremes: Project, trained: Project) -> N
 def test_number_of_jobs_changes_no_result(project: Project, trained: Project) -> None:
     # one run at a time has all cores, of two at a time each has one
     study = project.study(
-        f"notebooks: {{run: train.ipynb}}\nconfigurations: {{dropout: {{{NETWORK}, {CHANGING}, epochs: 4}}}}"
+        f"notebooks: {{run: train.ipynb, summary: null}}\nconfigurations: {{dropout: {{{NETWORK}, {CHANGING}, epochs: 4}}}}"
     )
     project.run(study, "--jobs", "1")
     alone = project.outputs("mine", "dropout", "history.csv")
@@ -132,7 +132,7 @@ def test_share_of_the_machine_changes_no_result_of_other_kernels(project: Projec
     network = f"hidden_layers: 2, units: 128, {CHANGING}"
 
     def train(epochs: int, *options: str) -> None:
-        text = f"notebooks: {{run: train.ipynb}}\nthreads: {threads}\nconfigurations:\n"
+        text = f"notebooks: {{run: train.ipynb, summary: null}}\nthreads: {threads}\nconfigurations:\n"
         for name, asked in [("resumed", epochs), ("uninterrupted", 2)]:
             text += f"  {name}: {{{network}, epochs: {asked}}}\n"
         assert f"resumed: {epochs} epoch" in project.run(project.study(text), *options)

@@ -9,7 +9,7 @@ import pytest
 from nbstudy.records.metrics import metrics_in
 from project import Project, begun
 
-TINY = "notebooks: {run: tiny.ipynb}\n"
+TINY = "notebooks: {run: tiny.ipynb, summary: null}\n"
 SHORT = "configurations: {a: , b: {steps: 2}, c: {steps: 4}}\n"
 
 

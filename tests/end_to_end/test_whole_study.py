@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from nbstudy.records.openings import read_openings
-from project import ROOT, Project, begun, outputs_of, papermill
+from project import ROOT, SUMMARY, Project, begun, outputs_of, papermill
 
 
 def test_logs_are_valid_and_hold_no_path_and_no_noise(trained: Project) -> None:
@@ -69,7 +69,7 @@ def test_summary_is_a_sensible_page_whatever_is_there(trained: Project, tmp_path
     if there == "other":
         shutil.copytree(trained.outputs("mine"), home.parent / "mine")
     (tmp_path / "notebooks").mkdir()
-    assert papermill(ROOT / "notebooks" / "summary.ipynb", tmp_path / "notebooks") == ""
+    assert papermill(SUMMARY, tmp_path / "notebooks", outputs="../outputs/fashion_mnist") == ""
     text = outputs_of(nbformat.read(tmp_path / "notebooks" / "out.ipynb", as_version=4))
     assert all(words in text for words in [*EXPECTED[there], "No configuration can be chosen yet"]), text
 

@@ -40,7 +40,7 @@ from nbstudy.study.template import read_template
 from project import PLAIN, ROOT, TINY_STUDY, Project, read, read_run
 
 TOGETHER = """
-notebooks: {run: tiny.ipynb}
+notebooks: {run: tiny.ipynb, summary: null}
 defaults: {steps: 1}
 configurations: {a: , b: , c: }
 """

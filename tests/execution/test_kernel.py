@@ -31,7 +31,6 @@ from nbstudy.execution.log import finish_log
 from nbstudy.records.lease import Lease
 from project import (
     PATIENCE,
-    ROOT,
     TINY_STUDY,
     Project,
     all_end,
@@ -78,7 +77,11 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_strings_reach_the_notebook_as_they_are(project: Project) -> None:
     text = "quote \" and ' and \\ {brace} # hash\nnew line é 漢 \U0001f600"
     quoted = json.dumps(text, ensure_ascii=False)
-    project.run(project.study(f"notebooks: {{run: tiny.ipynb}}\nconfigurations:\n  a: {{text: {quoted}}}\n"))
+    project.run(
+        project.study(
+            f"notebooks: {{run: tiny.ipynb, summary: null}}\nconfigurations:\n  a: {{text: {quoted}}}\n"
+        )
+    )
     assert read(project.outputs("mine", "a", "result.json")) == {"text": text}
 
 
@@ -108,7 +111,6 @@ report = {
     "oneDNN": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
     "threads": [os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "OMP_THREAD_LIMIT", "NPROC")],
     "temporary": tempfile.gettempdir(),
-    "project": os.environ["NBSTUDY_PROJECT"],
 }
 Path("report.json").write_text(json.dumps(report))
 """
@@ -168,7 +170,6 @@ def test_run_is_the_same_on_everybodys_machine(tmp_path: Path, monkeypatch: pyte
         "data": str(home / ".keras" / "datasets"),
         "oneDNN": None,
         "threads": ["1", None, "1"],
-        "project": str(ROOT),
     }
     log = log_in(tmp_path)
     shown = outputs_of(log)

@@ -104,7 +104,7 @@ def test_measured_time_stands_alone_where_nothing_could_be_predicted(ran: Projec
 
 def test_ten_thousand_configurations_are_planned_and_counted(project: Project) -> None:
     study = project.study(
-        "notebooks: {run: tiny.ipynb}\ngrid:\n"
+        "notebooks: {run: tiny.ipynb, summary: null}\ngrid:\n"
         f"  - {{name: 'g_{{steps}}_{{seconds}}', steps: {list(range(1, 101))}, seconds: {list(range(100))}}}\n"
     )
     printed = project.run(study, "--dry-run")

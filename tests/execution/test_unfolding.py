@@ -9,7 +9,7 @@ import pytest
 from project import STRAIGHT_STUDY, Once, Project, begun, content_of, epochs_trained, read_run, survivors_of
 
 HALVED = """
-notebooks: {run: straight.ipynb}
+notebooks: {run: straight.ipynb, summary: null}
 configurations:
   a: {level: 1.0}
   b: {level: 2.0}
@@ -195,7 +195,7 @@ def test_rung_on_which_all_diverge_is_said(project: Project) -> None:
 def test_final_that_is_made_of_the_choice_takes_no_part_in_it(project: Project) -> None:
     # as a run with another seed it would be a replicate of the choice
     study = """
-    notebooks: {run: straight.ipynb}
+    notebooks: {run: straight.ipynb, summary: null}
     configurations:
       a: {level: 1.0, replicates: 2}
       b: {level: 1.01}

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ import nbstudy
 from nbstudy.checks import StudyError
 from nbstudy.files import write_json
 from nbstudy.records.results import Results, load_results
-from planted import ROOT, Planted, without_replicates
+from planted import Planted, without_replicates
+from project import ROOT
 
 TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
 
@@ -54,9 +56,8 @@ def test_model_that_cannot_be_loaded_is_refused_with_the_cure(
     model = study.outputs / "all" / "model.keras"
     if content is not None:
         model.write_bytes(content)
-        monkeypatch.setitem(
-            sys.modules, "keras", None
-        )  # its import takes seconds; it fails like a damaged file
+        # which finds no model in it: importing Keras would take seconds
+        monkeypatch.setitem(sys.modules, "keras", ModuleType("keras"))
     with pytest.raises(
         StudyError, match=f"model.keras: {complaint}.*; unless git has it, remove .*/all/ and run"
     ):
@@ -69,7 +70,7 @@ def test_model_that_cannot_be_loaded_is_refused_with_the_cure(
         (
             {"checkpoint": "model.pt"},
             "complete",
-            "what belongs to this run is {all}/model.pt: load that as its template does",
+            "load_model is for Keras, and what this run leaves is {all}/model.pt: load that as its template does",
         ),
         ({"lengthens": None}, "complete", "nothing says that its template leaves one: see {all}/all.ipynb"),
         ({}, "missing", "run the study again, which trains it"),
@@ -88,6 +89,23 @@ def test_run_is_not_to_be_removed_where_that_would_bring_no_model(
     with pytest.raises(StudyError) as refusal:
         study.load().load_model("all")
     assert refusal.value.message.endswith("; " + cure.format(all=(study.outputs / "all").as_posix()))
+
+
+def test_checkpoint_of_a_run_is_the_file_that_its_template_names(tmp_path: Path) -> None:
+    study = without_replicates(tmp_path)
+    assert study.load().runs["all"].checkpoint == study.outputs / "all" / "model.keras"
+    write_json(study.outputs / "study.json", study.record | {"checkpoint": "model.pt"})
+    assert study.load().runs["all"].checkpoint == study.outputs / "all" / "model.pt"
+
+
+def test_model_without_keras_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = without_replicates(tmp_path)
+    (study.outputs / "all" / "model.keras").write_bytes(b"PK")
+    monkeypatch.setitem(sys.modules, "keras", None)  # as where it is not installed
+    with pytest.raises(
+        StudyError, match=r"needs keras, which is not installed here; pip install 'nbstudy\[keras\]'"
+    ):
+        study.load().load_model("all")
 
 
 # --- as a package ---

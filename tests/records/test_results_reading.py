@@ -147,7 +147,7 @@ def test_directory_without_a_study_is_refused_with_the_cure(planted: Planted) ->
     assert "nine: there is no study here" in message
     assert (
         f"beside it: {planted.outputs.as_posix()}" in message
-        and "`python runner.py params/NAME.yaml` makes" in message
+        and "`nbstudy params/NAME.yaml` makes" in message
     )
 
 

@@ -354,7 +354,7 @@ def test_record_of_a_newer_format_is_refused_and_nothing_lost(
     before = content_of(complete.outputs())
     printed = complete.run(study, *options, status=2)
     assert f"{path.relative_to(complete.root)}: has format 2" in printed, printed
-    assert "update this checkout" in printed and "--outputs" in printed  # the cures
+    assert "update nbstudy" in printed and "--outputs" in printed  # the cures
     assert len(printed.splitlines()) == 1, printed
     assert content_of(complete.outputs()) == before
 

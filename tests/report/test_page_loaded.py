@@ -44,7 +44,7 @@ def test_missing_study_is_said_with_the_cure(results: Results) -> None:
     text = write(compute(load_results(nowhere, missing_ok=True)))
     assert text.startswith(f"**There is no study in `{nowhere.as_posix()}`**")
     assert results.directory.as_posix() in text and text.endswith(
-        "`python runner.py params/NAME.yaml` makes that of outputs/NAME."
+        "`nbstudy params/NAME.yaml` makes that of outputs/NAME."
     )
     assert "**10 of 14" in write(compute(results)) and "x86_64" in write(compute(results))
 

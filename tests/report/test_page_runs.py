@@ -38,7 +38,7 @@ def test_parameters_that_nearly_all_have_in_common_are_named_below_the_others(re
 
 
 def test_what_is_not_usual_in_a_run_is_named_and_noted(tmp_path: Path) -> None:
-    study = Planted(tmp_path, TWO)
+    study = Planted(tmp_path, TWO + "notes: {a: by `hand`}\n")
     study.run("a", [0.5] * 3, result={"ended": "no better for `5` epochs"})
     study.run("b", [0.5] * 3, environment_changes=["keras 3 -> 4 after epoch 2"])
     results = study.load()
@@ -49,4 +49,8 @@ def test_what_is_not_usual_in_a_run_is_named_and_noted(tmp_path: Path) -> None:
         f"- {linked(results, 'b')}: {careful}: keras 3 → 4 after epoch 2",
     ]
     notes = column(rows(table_of_runs(runs.compute(results))), "note")
-    assert notes == ["ended early: no better for &#96;5&#96; epochs", "keras 3 → 4 after epoch 2"]
+    assert notes == [
+        "by &#96;hand&#96;; ended early: no better for &#96;5&#96; epochs",
+        "keras 3 → 4 after epoch 2",
+    ]
+    assert list(results.table["note"].fillna("")) == ["by `hand`", ""]

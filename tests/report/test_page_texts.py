@@ -232,7 +232,7 @@ def test_tag_that_somebody_forgot_to_make_plain_is_not_active() -> None:
 
 def test_page_without_a_study_names_its_path_as_it_is(tmp_path: Path) -> None:
     place = tmp_path / "$$ <b> `c`"
-    assert loaded.no_study(place).startswith(f"**There is no study in {code(place.as_posix())}**. `python")
+    assert loaded.no_study(place).startswith(f"**There is no study in {code(place.as_posix())}**. `nbstudy")
     (tmp_path / "*other*").mkdir()
     (tmp_path / "*other*" / "study.json").write_text("{}")
     assert f"** (beside it: {plain((tmp_path / '*other*').as_posix())})" in loaded.no_study(place)

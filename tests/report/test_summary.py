@@ -20,7 +20,7 @@ import pytest
 
 from nbstudy.decision import elimination
 from nbstudy.execution.summary import SHOWING
-from nbstudy.files import ROOT, write_json
+from nbstudy.files import write_json
 from nbstudy.records.openings import read_openings
 from nbstudy.report import answer
 from planted import (
@@ -35,6 +35,7 @@ from planted import (
     rows,
     without_replicates,
 )
+from project import ROOT
 from told import chosen_in
 
 TWO = "notebooks: {run: train.ipynb}\ngrid: [{name: 'n_{units}', units: [8, 16]}]\n"
@@ -379,7 +380,8 @@ def test_reading_of_test_labels_is_recognised(source: str, reads: bool) -> None:
 
 
 def test_test_labels_are_read_in_one_cell_of_the_project() -> None:
-    sources = {path.name: code_of(path) for path in (ROOT / "notebooks").glob("*.ipynb")}
+    notebooks = [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "nbstudy").glob("**/*.ipynb")]
+    sources = {path.name: code_of(path) for path in notebooks}
     for path in [*ROOT.glob("*.py"), *(ROOT / "nbstudy").glob("**/*.py")]:
         sources[path.relative_to(ROOT).as_posix()] = [path.read_text(encoding="utf-8")]
     assert {"runner.py", "nbstudy/records/results.py", "nbstudy/report/test_set.py"} <= sources.keys()

@@ -8,17 +8,15 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-import nbstudy.study.study_file as study_module
 from asked import PARAMETERS, MakeStudy
 from nbstudy.study.study import Study, load_study
 
 
 @pytest.fixture
-def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeStudy:
-    """Return a function that writes a template, mine.ipynb, and loads a study of it."""
+def make_study(tmp_path: Path) -> MakeStudy:
+    """Return a function that writes a template, notebooks/mine.ipynb, and loads a study of it."""
     notebooks = tmp_path / "notebooks"
     notebooks.mkdir()
-    monkeypatch.setattr(study_module, "NOTEBOOKS", notebooks)
 
     def make(
         text: str,

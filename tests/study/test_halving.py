@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from asked import load_whole
 from nbstudy.checks import StudyError
 from nbstudy.decision.halving import Stage
-from nbstudy.study.study import Study, load_study
+from nbstudy.study.study import Study
 
 STUDY = """
 notebooks: {run: train.ipynb}
@@ -31,9 +32,7 @@ final: {refit: true}
 
 def load(place: Path, text: str, *overrides: tuple[str, str]) -> Study:
     """Write and load a study."""
-    file = place / "mine.yaml"
-    file.write_text(text, encoding="utf-8")
-    return load_study(file, overrides)
+    return load_whole(place, text, overrides)
 
 
 def refusal_of(place: Path, text: str, *overrides: tuple[str, str]) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from asked import load_whole
 from nbstudy.checks import StudyError
 from nbstudy.study.sampling import Level, Options, Range, draw
-from nbstudy.study.study import Study, load_study
+from nbstudy.study.study import load_study
 from project import ROOT
 
 SPACE = {
@@ -31,23 +32,16 @@ def row_of(space: dict[str, str], **keys: Any) -> str:
     return f"notebooks: {{run: train.ipynb}}\ngrid:\n  - {{{text}}}\n"
 
 
-def load(place: Path, text: str) -> Study:
-    """Write and load a study."""
-    file = place / "mine.yaml"
-    file.write_text(text, encoding="utf-8")
-    return load_study(file)
-
-
 def refusal_of(place: Path, text: str) -> str:
     """Return why a study is refused."""
     with pytest.raises(StudyError) as refusal:
-        load(place, text)
+        load_whole(place, text)
     return refusal.value.message
 
 
 # --- what is drawn ---
 def test_points_lie_in_the_space_and_have_the_declared_types(tmp_path: Path) -> None:
-    study = load(tmp_path, row_of(SPACE, sample=48))
+    study = load_whole(tmp_path, row_of(SPACE, sample=48))
     assert list(study.configurations) == [f"mlp_{number}" for number in range(48)]
     for parameters in study.configurations.values():
         assert type(parameters["units"]) is int and 64 <= parameters["units"] <= 1024
@@ -81,27 +75,27 @@ def test_whole_numbers_are_equally_likely(low: int, high: int) -> None:
 
 
 def test_order_of_the_fields_changes_no_point(tmp_path: Path) -> None:
-    forwards = load(tmp_path, row_of(SPACE, sample=16)).configurations
-    backwards = load(tmp_path, row_of(dict(reversed(SPACE.items())), sample=16)).configurations
+    forwards = load_whole(tmp_path, row_of(SPACE, sample=16)).configurations
+    backwards = load_whole(tmp_path, row_of(dict(reversed(SPACE.items())), sample=16)).configurations
     assert forwards == backwards
 
 
 def test_more_points_begin_with_the_same_ones(tmp_path: Path) -> None:
-    few = load(tmp_path, row_of(SPACE, sample=5)).configurations
-    many = load(tmp_path, row_of(SPACE, sample=48)).configurations
+    few = load_whole(tmp_path, row_of(SPACE, sample=5)).configurations
+    many = load_whole(tmp_path, row_of(SPACE, sample=48)).configurations
     assert few == {name: many[name] for name in few}
 
 
 def test_another_seed_draws_other_points(tmp_path: Path) -> None:
-    first = load(tmp_path, row_of(SPACE, sample=8)).configurations
-    assert load(tmp_path, row_of(SPACE, sample=8, sample_seed=0)).configurations == first
-    other = load(tmp_path, row_of(SPACE, sample=8, sample_seed=1)).configurations
+    first = load_whole(tmp_path, row_of(SPACE, sample=8)).configurations
+    assert load_whole(tmp_path, row_of(SPACE, sample=8, sample_seed=0)).configurations == first
+    other = load_whole(tmp_path, row_of(SPACE, sample=8, sample_seed=1)).configurations
     assert not any(parameters in first.values() for parameters in other.values())
 
 
 def test_points_are_these(tmp_path: Path) -> None:
     # a search that was begun with one release of SciPy is continued with the next
-    study = load(tmp_path, row_of(SPACE, sample=2))
+    study = load_whole(tmp_path, row_of(SPACE, sample=2))
     drawn = [{field: parameters[field] for field in SPACE} for parameters in study.configurations.values()]
     assert drawn == POINTS
 
@@ -142,15 +136,15 @@ def test_points_of_the_published_search_stay_what_they_are() -> None:
 
 
 def test_point_that_equals_an_earlier_one_is_left_out_and_said(tmp_path: Path) -> None:
-    study = load(tmp_path, row_of({"units": "{from: 1, to: 4}"}, sample=16))
+    study = load_whole(tmp_path, row_of({"units": "{from: 1, to: 4}"}, sample=16))
     assert sorted(parameters["units"] for parameters in study.configurations.values()) == [1, 2, 3, 4]
-    (note,) = study.notes
+    (note,) = study.remarks
     assert "grid row 1: 12 of 16 points equal earlier ones and are left out" in note
 
 
 def test_points_have_replicates_and_extend_others(tmp_path: Path) -> None:
     text = row_of({"units": "{from: 8, to: 99}", "replicates": "2", "extends": "base"}, sample=2)
-    study = load(tmp_path, text + "configurations: {base: {l2: 0.5}}\n")
+    study = load_whole(tmp_path, text + "configurations: {base: {l2: 0.5}}\n")
     assert list(study.configurations) == ["base", "mlp_0", "mlp_0_seed_1", "mlp_1", "mlp_1_seed_1"]
     assert all(parameters["l2"] == 0.5 for parameters in study.configurations.values())
 
@@ -159,9 +153,9 @@ def test_points_have_replicates_and_extend_others(tmp_path: Path) -> None:
 def test_points_that_the_template_refuses_are_left_out_where_that_is_asked_for(tmp_path: Path) -> None:
     space = {"dropout": "[0.2, 1.5, 2.5]", "units": "[8, 16]"}
     text = row_of(space, invalid="skip").replace("mlp_{n}", "mlp_{units}_{dropout}")
-    study = load(tmp_path, text)
+    study = load_whole(tmp_path, text)
     assert list(study.configurations) == ["mlp_8_0.2", "mlp_16_0.2"]
-    (note,) = study.notes
+    (note,) = study.remarks
     assert "grid row 1: 4 configurations are left out, as train.ipynb refuses them" in note
     assert "dropout must be" in refusal_of(tmp_path, text.replace("invalid: skip, ", ""))
 

@@ -10,7 +10,6 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-import nbstudy.study.study_file as study_module
 from asked import MakeStudy, refusal_of
 from nbstudy.checks import StudyError
 
@@ -207,8 +206,10 @@ def test_study_of_a_template_that_declares_nothing(make_study: MakeStudy) -> Non
 
 
 @pytest.mark.parametrize("role", ["prepare", "summary"])
-def test_all_notebooks_of_a_study_are_checked_when_it_is_loaded(make_study: MakeStudy, role: str) -> None:
-    notebooks = Path(study_module.NOTEBOOKS)
+def test_all_notebooks_of_a_study_are_checked_when_it_is_loaded(
+    make_study: MakeStudy, tmp_path: Path, role: str
+) -> None:
+    notebooks = tmp_path / "notebooks"
     text = f"configurations: {{a: }}\nnotebooks: {{run: mine.ipynb, {role}: other.ipynb}}"
     (notebooks / "other.ipynb").write_bytes(codecs.BOM_UTF8 + json.dumps(new_notebook()).encode())
     assert json.loads(make_study(text).texts[role])["cells"] == []  # as it is executed

@@ -25,9 +25,17 @@ FILES = {
     "tools/script.py": "print(1)\n",
     "tools/of_a_child.py": "VALUE = 1\n",
 }
+# which are found by `python_path`, and travel with the template
+TRAVELLING = {
+    "code/travelling/__init__.py": (
+        "from pathlib import Path\n\nVALUE = Path(__file__).with_name('numbers.txt').read_text()\n"
+    ),
+    "code/travelling/numbers.txt": "one\n",
+}
 UNSEEN = {"src/package/unused.py": "VALUE = 1\n", "data/houses.csv": "rooms,price\n3,100\n"}
 CELL = """
     import installed
+    import travelling
 
     import importlib.util
     import json
@@ -65,7 +73,8 @@ CELL = """
     Path("result.json").write_text(json.dumps({"score": level}))
 """
 STUDY = """
-notebooks: {run: importing.ipynb}
+notebooks: {run: importing.ipynb, summary: null}
+python_path: [code]
 metric: score
 better: higher
 configurations:
@@ -84,7 +93,7 @@ def write_files(project: Project, files: dict[str, str]) -> None:
 
 def importing_project(project: Project) -> str:
     """Make a project import everything, with a Python of its own that has its package installed; return its study."""
-    write_files(project, FILES | UNSEEN)
+    write_files(project, FILES | TRAVELLING | UNSEEN)
     project.notebook("importing.ipynb", {"parameters": "level: float = 0.0", "": CELL})
     project.python = python_with(project.root / "venv", project.root / "lib")
     return project.study(STUDY)

@@ -6,6 +6,7 @@ They lie beside it, or in a directory of the study's `python_path`.
 from __future__ import annotations
 
 import ast
+import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -126,19 +127,19 @@ def link_what_lies_beside(modules: Collection[str], places: Sequence[Path], copi
 
     That is by links, so that whoever opens a file opens that of the project.
     """
-    for path in modules:
-        for place in places:
-            if (place / path).exists():
-                link_all((place / path).parent, (copies / path).parent)
-                break
-
-
-def link_all(directory: Path, copy: Path) -> None:
-    """Link in a copy of a directory what the directory holds and no import is about."""
-    for path in directory.iterdir():
-        is_of_python = path.suffix in (".py", ".ipynb") or any(path.glob("**/*.py"))
-        if not is_of_python and not path.name.startswith((".", "__")) and not (copy / path.name).exists():
-            (copy / path.name).symlink_to(path.absolute())
+    origins = {}
+    for module in modules:
+        found = [place / module for place in places if (place / module).exists()]
+        for origin in found[:1]:
+            origins[origin.parent] = (copies / module).parent
+    with_modules = {parent for module in modules for parent in (copies / module).parents}
+    for directory, copy in origins.items():
+        for path in directory.iterdir():
+            linked = copy / path.name
+            is_hidden = path.name.startswith((".", "__"))
+            is_code = path.suffix in (".py", ".ipynb") or linked in with_modules
+            if not is_hidden and not is_code and not os.path.lexists(linked):
+                linked.symlink_to(path.absolute())
 
 
 @contextmanager

@@ -393,6 +393,11 @@ def content_of(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
+def names_of_files(directory: Path) -> set[str]:
+    """Return the paths of all files under a directory, in it."""
+    return {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
+
+
 def executed(directory: Path) -> nbformat.NotebookNode:
     """Return the one notebook of a directory."""
     (path,) = directory.glob("*.ipynb")

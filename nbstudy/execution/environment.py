@@ -264,16 +264,15 @@ def kernel_environment(
 
 
 def ipython_directory(private: Path, watched: Watched | None) -> Path:
-    """Make an IPython directory with this project's start-up files and without the settings of anybody."""
+    """Make an IPython directory with this project's start-up file and without the settings of anybody."""
     directory = private / "ipython"
     startup = directory / "profile_default" / "startup"
     startup.mkdir(parents=True)
     source = STARTUP.format(said=str(private / SAID), said_below=str(private / SAID_BELOW), the_end=THE_END)
-    (startup / "nbstudy.py").write_text(source, encoding="utf-8")
     if watched:
         program = private / "watch.py"
         program.write_text(WATCH, encoding="utf-8")
-        source = WATCH_STARTUP.format(
+        source += WATCH_STARTUP.format(
             name=WATCHES,
             program=str(program),
             project=str(watched.project),
@@ -281,9 +280,7 @@ def ipython_directory(private: Path, watched: Watched | None) -> Path:
             notes=str(watched.notes),
             modules=str(private / "modules"),
         )
-        (startup / "nbstudy_watch.py").write_text(
-            source, encoding="utf-8"
-        )  # IPython runs them by their names
+    (startup / "nbstudy.py").write_text(source, encoding="utf-8")
     return directory
 
 

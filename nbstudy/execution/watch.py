@@ -24,6 +24,7 @@ from typing import Any
 CODE = (".py", ".so", ".dylib", ".ipynb")  # what is run, and not only read
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 OUTPUTS = "outputs"  # of a project, which are none of its inputs
+HEEDED = {"open", "import", "ctypes.dlopen", "os.rename", "subprocess.Popen"}  # events of an audit hook
 FOREIGN = {"site-packages", "dist-packages", "node_modules", "__pycache__"}  # directories, wherever they lie
 ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")  # one of which lies in a directory with a Python of its own
 
@@ -52,7 +53,12 @@ class Watch:
             file = getattr(module, "__file__", None)
             if isinstance(file, str) and file.startswith(self.roots):
                 self.note_quietly(self.see_code, file)
-        sys.addaudithook(self.see)
+
+        def see(event: str, arguments: tuple[Any, ...]) -> None:
+            if event in HEEDED:  # which of thousands of events is one
+                self.see(event, arguments)
+
+        sys.addaudithook(see)
 
     def write_to(self, path: str, modules: str) -> None:
         """Add the notes to a file, those that there are and those to come, as soon as there are any.

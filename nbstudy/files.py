@@ -47,7 +47,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Replace a JSON file in one step, which a power loss does not undo; leave nothing else where that fails."""
+    """Replace a JSON file in one step: a power loss leaves the old one or the new one, a full disk the old one alone."""
     partial = partial_of(path)
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     try:
@@ -59,7 +59,6 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         with suppress(OSError):
             partial.unlink()
         raise
-    sync(path.parent)
 
 
 def partial_of(path: Path) -> Path:
@@ -81,12 +80,14 @@ def sync(path: Path) -> None:
 
 def sync_all(directory: Path) -> None:
     """Wait until a directory with all that is in it is on the disk."""
-    for place, _, files in os.walk(directory):
-        for file in files:
-            path = Path(place, file)
-            if path.is_file() and not path.is_symlink():
-                sync(path)
-        sync(Path(place))
+    for path in directory.iterdir():
+        if path.is_symlink():
+            continue
+        if path.is_dir():
+            sync_all(path)
+        elif path.is_file():
+            sync(path)
+    sync(directory)
 
 
 def has_hash(content: bytes, digest: str) -> bool:

@@ -250,21 +250,24 @@ def promote(task: Task, attempt: Path) -> Path | None:
     Return where that is; None where there was none, or the new one goes on from it. A power loss finds either of them
     whole: all that is renamed is on the disk before.
     """
-    sync_all(attempt)
     hashes = {}
     others = (*RECORDS, CHECKPOINT, task.context.checkpoint)
     for path in attempt.iterdir():
         if path.is_file() and path.name not in others:
             hashes[path.name] = hash_of(path.read_bytes())
     write_json(attempt / "run.json", read_run(attempt) | {"files": hashes})
-    for other in task.attempts():
-        if other != attempt:
-            discard(task, other)
-    if task.place.exists():
+    sync_all(attempt)
+    earlier = [each for each in task.attempts() if each != attempt]
+    if earlier:
+        sync(task.incomplete)
+    for each in earlier:
+        discard(task, each)
+    replaces = task.place.exists()
+    if replaces:
         task.place.rename(aside(task))
     attempt.rename(task.place)
-    sync(task.incomplete)
-    sync(task.place.parent)
+    if replaces:  # then something is about to be moved or removed that lay here
+        sync(task.place.parent)
     return put_away(task)
 
 

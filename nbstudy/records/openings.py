@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nbstudy.checks import fail
-from nbstudy.files import FORMAT, read_record, write_json
+from nbstudy.files import FORMAT, read_record, sync, write_json
 
 RECORD = "test.json"  # in outputs/<study>/
 
@@ -82,8 +82,9 @@ def record_result(directory: Path, weights: str, accuracy: float, loss: float) -
 
 
 def write_openings(directory: Path, openings: Iterable[Opening]) -> None:
-    """Write the record anew, in one step."""
+    """Write the record anew, in one step, and wait until it is on the disk."""
     write_json(directory / RECORD, {"format": FORMAT, "openings": [asdict(opening) for opening in openings]})
+    sync(directory)
 
 
 def hash_of_weights(weights: Iterable[Any]) -> str:

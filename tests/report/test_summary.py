@@ -19,8 +19,8 @@ import pandas as pd
 import pytest
 
 from nbstudy.decision import elimination
-from nbstudy.execution.summary import SHOWING
-from nbstudy.files import write_json
+from nbstudy.execution.summary import SHOWING, is_current
+from nbstudy.files import hash_of, write_json
 from nbstudy.records.openings import read_openings
 from nbstudy.report import answer
 from planted import (
@@ -333,9 +333,21 @@ def test_study_that_can_only_be_read_is_summarised(tmp_path: Path) -> None:
 
 
 # --- what makes a page stale ---
+@pytest.mark.parametrize("file", ["results.csv", "elimination.png"])
+def test_page_is_made_again_when_what_it_left_is_damaged(tmp_path: Path, file: str) -> None:
+    left = tmp_path / file
+    left.write_text("as it was\n")
+    summary = tmp_path / "summary.ipynb"
+    metadata = {"shows": "this", "left": {file: hash_of(left.read_bytes())}}
+    write_json(summary, {"cells": [{}], "metadata": metadata})
+    assert is_current(summary, "this") and not is_current(summary, "that")
+    left.write_text("")
+    assert not is_current(summary, "this")
+
+
 def test_page_is_made_again_when_what_reads_the_runs_changes() -> None:
     rooms = {path.relative_to(ROOT).as_posix() for path in (ROOT / "nbstudy" / "records").glob("[a-z]*.py")}
-    of_the_runner = {f"nbstudy/records/{name}.py" for name in ("attempts", "lease", "renamed")}
+    of_the_runner = {f"nbstudy/records/{name}.py" for name in ("attempts", "lease", "obstacles", "renamed")}
     assert rooms - of_the_runner <= set(SHOWING)
 
 

@@ -140,6 +140,7 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.started: list[Runner] = []
+        self.python = Path(sys.executable)
         if not (root / "runner.py").exists():
             self.make()
 
@@ -187,7 +188,7 @@ class Project:
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line of the runner."""
-        return [sys.executable, str(self.root / "runner.py"), *arguments]
+        return [str(self.python), str(self.root / "runner.py"), *arguments]
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """Run the runner; return all that it printed."""
@@ -399,6 +400,11 @@ def content_of(directory: Path) -> dict[str, bytes]:
     """Return the content of all files under a directory but locks, by their path in it."""
     files = (path for path in directory.rglob("*") if path.is_file() and path.name != ".lock")
     return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def names_of_files(directory: Path) -> set[str]:
+    """Return the paths of all files under a directory, in it."""
+    return {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
 
 
 def executed(directory: Path) -> nbformat.NotebookNode:

@@ -67,9 +67,7 @@ OTHER_COMMANDS = (
 @click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster, one run per worker thread.")
 @click.option("--outputs", "directory", metavar="DIR", help="Instead of outputs/<study>.")
 @click.option("--timeout", type=float, metavar="MINUTES", help="End an attempt that takes longer.")
-@click.option(
-    "--accept", is_flag=True, help="Take runs of changed code or threads as current, and record it."
-)
+@click.option("--accept", is_flag=True, help="Take runs of changed code, files or threads as current.")
 @click.option("--dry-run", is_flag=True, help="Say what would run and why; run nothing.")
 @click.version_option(__version__, prog_name="nbstudy")
 @click.pass_obj
@@ -108,6 +106,8 @@ def run(
     if directory is not None:
         outputs = as_seen(here / directory)
     check_outputs(study, outputs, named=directory is not None)
+    study.files.recall(outputs)
+    study.files.look()
 
     lease = Lease.of_this_process(outputs)
     context = Context(
@@ -120,6 +120,7 @@ def run(
         threads=study.threads,
         metric=study.deciding,
         project=study.project,
+        files=study.files,
     )
     if scheduler:
         context = replace(context, versions=required_versions(study.template.imports))
@@ -166,9 +167,7 @@ def run_as_it_unfolds(
     errors: list[str] = []
     failed: set[str] = set()
     while True:
-        hosts.context.lease.check()
-        # after `find`, which adds to the record what is the same code
-        write_json(hosts.context.lease.outputs / "study.json", unfolded.study.record())
+        write_study(unfolded, hosts.context.lease)
         check_decidable(unfolded)
         left = [
             task
@@ -180,12 +179,20 @@ def run_as_it_unfolds(
             return unfolded, errors
         show_stage(unfolded.study, unfolded.stages)
         errors += run_what_is_left(left, unfolded, hosts)
+        write_study(unfolded, hosts.context.lease)
         check_decidable(unfolded)
         if not study.unfolds:
             return unfolded, errors
         hosts.context.lease.check()
         failed |= {task.name for task in left if not unfolded.findings[task.name].state.is_done}
         unfolded = unfold(study, hosts.context, put_in_order)
+
+
+def write_study(unfolded: Unfolded, lease: Lease) -> None:
+    """Write what a study asks for now, after `find`, which adds what is the same code and what runs imported."""
+    lease.check()
+    write_json(unfolded.outputs / "study.json", unfolded.study.record())
+    unfolded.study.files.remember(unfolded.outputs)
 
 
 def check_decidable(unfolded: Unfolded) -> None:
@@ -269,5 +276,6 @@ def run_what_is_left(left: list[Task], unfolded: Unfolded, hosts: Hosts) -> list
     if predicted:
         news += f"; predicted: {describe_duration(predicted, jobs)}"
     click.echo(news)
+    unfolded.study.files.look()
     findings.update({task.name: find(task) for task in left})
     return errors

@@ -12,10 +12,11 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from nbstudy.execution.host import data_home, private_directory
-from nbstudy.study.modules import write_modules
+from nbstudy.study.modules import link_what_lies_beside, write_modules
 from nbstudy.study.project import Project
 
 # What belongs to the person and not to the run. The paths of CUDA, LD_LIBRARY_PATH and their like stay.
@@ -260,9 +261,44 @@ set_up()
 del set_up
 """
 
+WATCH = Path(__file__).with_name("watch.py").read_text(encoding="utf-8")  # it travels with these functions
+WATCHES = "nbstudy_watch"  # the name of that module in kernels, and in the process that forks them
+
+# What runs in a kernel after that, where it is to note what it reads of a project: a watch that was begun in the process
+# that forked it knows what that has imported.
+WATCH_STARTUP = """
+def begin_to_watch():
+    import sys
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    if {name!r} not in sys.modules:
+        specification = spec_from_file_location({name!r}, {program!r})
+        module = sys.modules[{name!r}] = module_from_spec(specification)
+        specification.loader.exec_module(module)
+    sys.modules[{name!r}].watch({project!r}, {outputs!r}).write_to({notes!r}, {modules!r})
+
+
+begin_to_watch()
+del begin_to_watch
+"""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The project of which a kernel notes what it reads."""
+
+    project: Path
+    outputs: Path  # of the study, which are no inputs
+    notes: Path  # the file for them
+    module_places: tuple[Path, ...] = ()  # that the modules which travel with a run come from
+
 
 def kernel_environment(
-    private: Path, settings: Mapping[str, str], modules: Mapping[str, str], project: Project | None = None
+    private: Path,
+    settings: Mapping[str, str],
+    modules: Mapping[str, str],
+    project: Project | None = None,
+    watched: Watched | None = None,
 ) -> dict[str, str]:
     """Return the environment of a kernel that has a private directory and the settings of its share of this host.
 
@@ -276,7 +312,7 @@ def kernel_environment(
         "PYTHONHASHSEED": "0",  # the order of sets of texts
         "PYTHONUTF8": "1",
         "TMPDIR": str(make(private / "tmp")),
-        "IPYTHONDIR": str(ipython_directory(private)),
+        "IPYTHONDIR": str(ipython_directory(private, watched)),
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "MATPLOTLIBRC": str(empty_file(private / "matplotlibrc")),
         "KERAS_BACKEND": "tensorflow",
@@ -288,6 +324,8 @@ def kernel_environment(
     import_places: list[Path] = []
     if modules:
         write_modules(modules, private / "modules")
+        if watched:
+            link_what_lies_beside(modules, watched.module_places, private / "modules")
         import_places.append(private / "modules")
     if project and project.root.is_dir():  # workers of a cluster may not have it where it is here
         environment["NBSTUDY_PROJECT"] = str(project.root)
@@ -297,7 +335,7 @@ def kernel_environment(
     return environment
 
 
-def ipython_directory(private: Path) -> Path:
+def ipython_directory(private: Path, watched: Watched | None) -> Path:
     """Make an IPython directory with this project's settings and start-up file, and without the settings of anybody."""
     directory = private / "ipython"
     profile = directory / "profile_default"
@@ -305,6 +343,17 @@ def ipython_directory(private: Path) -> Path:
     startup.mkdir(parents=True)
     (profile / "ipython_kernel_config.py").write_text(CONFIG.format(children=CHILDREN), encoding="utf-8")
     source = STARTUP.format(said=str(private / SAID), said_below=str(private / SAID_BELOW), the_end=THE_END)
+    if watched:
+        program = private / "watch.py"
+        program.write_text(WATCH, encoding="utf-8")
+        source += WATCH_STARTUP.format(
+            name=WATCHES,
+            program=str(program),
+            project=str(watched.project),
+            outputs=str(watched.outputs),
+            notes=str(watched.notes),
+            modules=str(private / "modules"),
+        )
     (startup / "nbstudy.py").write_text(source, encoding="utf-8")
     return directory
 

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ from typing import Any
 
 import psutil
 
-from nbstudy.execution.environment import CHILDREN, SAID_BELOW, kernel_environment
+from nbstudy.execution.environment import CHILDREN, SAID_BELOW, Watched, kernel_environment
 from nbstudy.execution.guarded import GuardedKernel, end_what_is_left
 from nbstudy.execution.host import Share
 from nbstudy.execution.last_words import Stderr, how_it_ended, plain, why_it_died
@@ -39,6 +39,7 @@ from nbstudy.execution.warm import WarmProcess, warm_process
 from nbstudy.files import hash_of
 from nbstudy.records.lease import Lease
 from nbstudy.study.project import Project
+from nbstudy.words import counted
 
 TRIES = 3  # of a kernel that does not even start
 START = 600  # seconds that one may take: network file systems are slow when many runs begin at once
@@ -64,12 +65,15 @@ def execute(
     modules: Mapping[str, str] | None = None,
     warm: WarmProcess | None = None,
     project: Project | None = None,
+    watched: Watched | None = None,
+    remarks: Sequence[str] = (),
 ) -> Outcome:
     """Execute a notebook in place, working in a directory; return what became of it, once its kernel has ended.
 
     It gets a share of this host. It is killed as soon as `is_awaited` says no, or after
     `timeout` minutes. `modules` are files by path, which the notebook can import before all others. The kernel is
-    forked from a warm process if there is one. It finds its `project`. An exit is an error, in any cell.
+    forked from a warm process if there is one. It finds its `project`; what it reads of one that is watched is noted. An
+    exit is an error, in any cell. The log says the remarks beside its parameters.
     """
     started = time.monotonic()
     deadline = float("inf")
@@ -82,7 +86,7 @@ def execute(
     text = notebook.read_bytes()
     for _ in range(TRIES):
         outcome, has_begun = execute_once(
-            notebook, directory, parameters, share, is_wanted, modules or {}, warm, project
+            notebook, directory, parameters, share, is_wanted, modules or {}, warm, project, watched
         )
         if has_begun or not outcome.error or not is_awaited():
             break
@@ -95,7 +99,7 @@ def execute(
     if outcome != Outcome() and not is_awaited():
         outcome = Outcome("interrupted: nobody waits for this run any more")
     try:
-        finish_log(notebook, share.threads, outcome.error)
+        finish_log(notebook, [counted(share.threads, "thread"), *remarks], outcome.error)
     except OSError as failure:  # of a full disk: what went wrong before is told, if anything did
         if not outcome.error:
             outcome = Outcome(in_one_line(type(failure).__name__, str(failure)))
@@ -111,6 +115,7 @@ def execute_once(
     modules: Mapping[str, str],
     warm: WarmProcess | None,
     project: Project | None,
+    watched: Watched | None,
 ) -> tuple[Outcome, bool]:
     """Execute a notebook in a new kernel; return what became of it, and whether its cells had begun."""
     progress = Progress()
@@ -120,7 +125,7 @@ def execute_once(
             temporary_directory(Path(tempfile.gettempdir())) as private,
             share.taken() as settings,
         ):
-            environment = kernel_environment(private, settings, modules, project)
+            environment = kernel_environment(private, settings, modules, project, watched)
             stderr = Stderr(private)
             with private_kernel(sockets, private, environment, is_wanted, warm) as kernel:
                 error = run_cells(notebook, directory, parameters, kernel, stderr, progress)
@@ -403,7 +408,12 @@ def sockets_of_a_kernel() -> Any:
 
 
 def warm_up(
-    notebook: str, own_modules: set[str], share: Share, lease: Lease, project: Project | None = None
+    notebook: str,
+    own_modules: set[str],
+    share: Share,
+    lease: Lease,
+    project: Project | None = None,
+    watched: Watched | None = None,
 ) -> WarmProcess | None:
     """Return the process that forks the kernels of a study's runs here, started if there is none yet.
 
@@ -415,7 +425,7 @@ def warm_up(
         private = Path(tempfile.mkdtemp(prefix=f"{directory_prefix()}{os.getpid()}-"))
         try:
             environment = kernel_environment(private, settings, {}, project)
-            return WarmProcess(notebook, own_modules, lease, private, environment)
+            return WarmProcess(notebook, own_modules, lease, private, environment, watched)
         except OSError:  # then kernels are started as ever
             shutil.rmtree(private)
             raise

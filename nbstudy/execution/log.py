@@ -6,6 +6,7 @@ happened; paths of this machine are removed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
@@ -13,7 +14,6 @@ from typing import Any
 
 from nbstudy.execution.environment import THE_END
 from nbstudy.files import read_json, write_json
-from nbstudy.words import counted
 
 ENGINE = "nbstudy"  # the name by which papermill finds what executes notebooks here
 POLL = 0.05  # seconds between two looks at whether a kernel has ended
@@ -104,8 +104,8 @@ def register_engine() -> None:
 
 
 # --- when it has been executed ---
-def finish_log(notebook: Path, threads: int, error: str | None) -> None:
-    """Complete a log: mark where an error ended it, say how many threads computed it, remove this machine's paths."""
+def finish_log(notebook: Path, remarks: Sequence[str], error: str | None) -> None:
+    """Complete a log: mark where an error ended it, say remarks beside its parameters, remove this machine's paths."""
     if not read_json(notebook).get("cells"):  # a full disk left no log: the error is told by the runner alone
         return
     if error:
@@ -115,7 +115,7 @@ def finish_log(notebook: Path, threads: int, error: str | None) -> None:
         log.get("metadata", {}).get("papermill", {}).pop(key, None)
     for cell in log.get("cells", []):
         if "injected-parameters" in cell["metadata"].get("tags", []):
-            cell["source"] = [f"# {counted(threads, 'thread')}\n", *cell["source"]]
+            cell["source"] = [*(f"# {remark}\n" for remark in remarks), *cell["source"]]
     write_json(notebook, log)
 
 

@@ -17,6 +17,7 @@ from nbstudy.decision.halving import Stage
 from nbstudy.execution.host import Share, gpus, number_of_cores
 from nbstudy.records.lease import holder_of
 from nbstudy.records.record import read_run
+from nbstudy.records.replaced import REPLACED
 from nbstudy.records.runs import Finding, Task
 from nbstudy.study.halving import Halving
 from nbstudy.study.study import Study
@@ -123,6 +124,7 @@ def show_plan(tasks: Mapping[str, Task], findings: Mapping[str, Finding], share:
     holder = holder_of(next(iter(tasks.values())).context.lease.outputs)
     if holder:
         click.echo(f"process {holder} is running this study: what it has under way shows as interrupted")
+    show_what_is_replaced(tasks, findings)
     left = to_do([tasks[name] for name in findings], findings)
     duration = describe_duration(seconds, jobs)
     if not left:
@@ -137,6 +139,20 @@ def show_plan(tasks: Mapping[str, Task], findings: Mapping[str, Finding], share:
             f"{idle} of {counted(number_of_cores(), 'core')} will have nothing to do, since a run has "
             f"{counted(share.threads, 'thread')}; raise `threads` in the study file, and what is finished runs again"
         )
+
+
+def show_what_is_replaced(tasks: Mapping[str, Task], findings: Mapping[str, Finding]) -> None:
+    """Print how many complete runs others will take the place of, where they are kept, and how they stay current."""
+    replaced = [name for name, finding in findings.items() if finding.replaces]
+    if not replaced:
+        return
+    acceptable = sum(findings[name].can_be_accepted for name in replaced)
+    place = tasks[replaced[0]].context.lease.outputs / REPLACED
+    news = f"{counted(len(replaced), 'run')} will be replaced and kept in {place}, without checkpoints"
+    if acceptable:
+        how_many = "them" if acceptable == len(replaced) else f"{acceptable} of them"
+        news += f"; `--accept` keeps {how_many} current instead"
+    click.echo(news)
 
 
 @dataclass(frozen=True)

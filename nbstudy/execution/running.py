@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
@@ -19,6 +20,8 @@ from nbstudy.records.attempts import promote, record_error
 from nbstudy.records.record import read_run
 from nbstudy.records.runs import Finding, Task, describe_progress, history_of, why_incomplete
 from nbstudy.words import counted
+
+UNNAMED_SHOWN = 3  # files that runs read and `inputs` does not name
 
 
 def run_all(
@@ -43,6 +46,7 @@ def run_all(
             execution.submit(slots)
             execution.collect()
             display.show_progress(execution.running_tasks())
+        display.say(describe_unnamed(sorted(execution.unnamed)))
     return execution.errors
 
 
@@ -76,6 +80,7 @@ class Execution:
         self.lease = hosts.context.lease
         self.display = display
         self.why_in_vain = why_in_vain
+        self.unnamed: dict[str, None] = {}  # files of the project that runs read and `inputs` does not name
 
     def is_under_way(self) -> bool:
         """Tell whether anything is left to run."""
@@ -111,13 +116,15 @@ class Execution:
             self.lease.check()  # of runs that another runner holds, none is concluded here
             submission = self.running.pop(future)
             task = submission.task
-            error, news = conclude(task, future)
-            self.display.say(news)
+            conclusion = conclude(task, future)
+            error = conclusion.error
+            self.display.say(conclusion.news)
+            self.unnamed.update(dict.fromkeys(conclusion.unnamed))
             if error:
                 self.errors.append(f"{task.name}: {error}")
                 outcome = error
             else:
-                outcome = ", ".join(self.came_to(submission))
+                outcome = ", ".join([*self.came_to(submission), *described_place(conclusion.replaced)])
             self.display.end(task, outcome)
             if not error:
                 self.go_on_or_not(task)
@@ -150,29 +157,56 @@ class Execution:
         return took
 
 
-def conclude(task: Task, future: Future[Any]) -> tuple[str | None, str | None]:
-    """Promote a run that succeeded; return the error of one that did not, with its log's path, and other news."""
-    news = None
+@dataclass
+class Conclusion:
+    """What came of a task that is done."""
+
+    error: str | None = None  # with its log's path
+    news: str | None = None  # that concern all runs of its host
+    unnamed: Sequence[str] = ()  # files of the project that it read and `inputs` does not name
+    replaced: Path | None = None  # where the run is kept whose place it took
+
+
+def conclude(task: Task, future: Future[Any]) -> Conclusion:
+    """Promote a run that succeeded; record the error of one that did not."""
+    conclusion = Conclusion()
     attempt = task.incomplete
     attempts = task.attempts()
     if attempts:
         attempt = attempts[-1]
     future.exception()  # raises CancelledError where the scheduler is lost
     try:
-        number, error, news = future.result()
+        number, error, conclusion.news, conclusion.unnamed = future.result()
         attempt = task.incomplete / number
         if not error:
             error = why_incomplete(task, attempt)
             if error:
                 record_error(attempt, error)
             else:
-                promote(task, attempt)
+                conclusion.replaced = promote(task, attempt)
     except Exception as failure:  # noqa: BLE001 - a full disk, or dead workers: the other runs go on
         error = f"{type(failure).__name__}: {failure}"
         record_error(attempt, error)
     if error:
-        error = f"{error} ({attempt / f'{task.name}.ipynb'})"
-    return error, news
+        conclusion.error = f"{error} ({attempt / f'{task.name}.ipynb'})"
+    return conclusion
+
+
+def described_place(replaced: Path | None) -> list[str]:
+    """Say where a run is kept whose place another one took, if there was one."""
+    if replaced is None:
+        return []
+    return [f"the earlier run is in {replaced}"]
+
+
+def describe_unnamed(files: Sequence[str]) -> str | None:
+    """Say which files of the project runs read that `inputs` does not name, if there are any."""
+    if not files:
+        return None
+    what = ", ".join(files[:UNNAMED_SHOWN])
+    if len(files) > UNNAMED_SHOWN:
+        what += f" and {len(files) - UNNAMED_SHOWN} more"
+    return f"runs read {what}: name what they depend on under `inputs` in the study file, so that its change is noticed"
 
 
 class Display:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nbstudy.execution.environment import WATCH, WATCHES, Watched
 from nbstudy.execution.guarded import ForkedKernel, end_what_is_left, write_guard
 from nbstudy.execution.last_words import with_last_words
 from nbstudy.records.lease import Lease
@@ -45,10 +46,12 @@ class WarmProcess:
         lease: Lease,
         private: Path,
         environment: Mapping[str, str],
+        watched: Watched | None = None,
     ) -> None:
         """Start it for a notebook and the names of the modules that travel with it.
 
-        It gets the environment of a kernel, and a private directory, which goes with it.
+        It gets the environment of a kernel, and a private directory, which goes with it. It notes what it reads of a
+        project that is watched, for its kernels.
         """
         from multiprocessing import Pipe
 
@@ -78,14 +81,18 @@ class WarmProcess:
         theirs.close()
         threading.Thread(target=self.process.wait, daemon=True).start()  # so that no zombie is left
         self.end = weakref.finalize(self, end, self.process, self.channel, private)
-        order = {
+        order: dict[str, Any] = {
             "parent": os.getpid(),
             "cells": code_cells(notebook),
             "own_modules": sorted(own_modules),
             "lock": str(lease.lock.absolute()),
             "holder": lease.holder,
             "private": str(private),
+            "watch": None,
         }
+        if watched:
+            (private / "watch.py").write_text(WATCH, encoding="utf-8")
+            order["watch"] = [WATCHES, str(watched.project), str(watched.outputs)]
         self.channel.send_bytes(json.dumps(order).encode())
 
     def fork(

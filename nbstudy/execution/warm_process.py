@@ -25,6 +25,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.util import module_from_spec, spec_from_file_location
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
@@ -56,11 +57,23 @@ def main() -> None:
     order = json.loads(channel.recv_bytes())
     parent = os.pidfd_open(order["parent"])
     with ended_by(channel):
+        if order["watch"]:
+            begin_to_watch(*order["watch"])
         imported = import_early(order["cells"], set(order["own_modules"]))
     channel.send_bytes(json.dumps(imported.why_unfit).encode())
     if imported.why_unfit is None:
         serve(channel, parent, imported, Path(order["lock"]), order["holder"])
     shutil.rmtree(order["private"], ignore_errors=True)
+
+
+def begin_to_watch(name: str, project: str, outputs: str) -> None:
+    """Note from now on what is read of a project, by the program that lies beside this one."""
+    specification = spec_from_file_location(name, Path(__file__).with_name("watch.py"))
+    assert specification is not None
+    assert specification.loader is not None
+    sys.modules[name] = module = module_from_spec(specification)
+    specification.loader.exec_module(module)
+    module.watch(project, outputs)
 
 
 @contextmanager

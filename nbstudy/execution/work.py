@@ -11,7 +11,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from nbstudy.checks import NAMES_SHOWN
+from nbstudy.execution.environment import Watched
 from nbstudy.execution.host import (
     THIS_MACHINE,
     Share,
@@ -24,16 +27,19 @@ from nbstudy.execution.limits import allow
 from nbstudy.execution.warm import WarmProcess
 from nbstudy.files import read_json
 from nbstudy.records.attempts import begin_attempt, finish_attempt, mend_attempt
+from nbstudy.records.inputs import NOTES, what_was_read
 from nbstudy.records.lease import Lease
+from nbstudy.records.record import read_run
 from nbstudy.records.runs import Context, Task
 from nbstudy.study.modules import names_of
 from nbstudy.study.project import Project
 
 
-def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
+def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None, list[str]]:
     """Execute a configuration in a new attempt, on one of the hosts in slots; return its number, error and news.
 
-    Promotion is left to the runner that holds the study, so that nobody else replaces a result.
+    Last come the files of the project that it read and `inputs` does not name. Promotion is left to the runner that
+    holds the study, so that nobody else replaces a result.
     """
     host, is_wanted = current_host(slots)
     started = time.monotonic()
@@ -57,6 +63,8 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
         task.context.template.modules,
         warm,
         task.context.project,
+        watched_by(task.context, attempt),
+        inputs_in_short(read_run(attempt)),
     )
     if host == THIS_MACHINE:
         outcome = run()
@@ -64,19 +72,41 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None]:
         with ThreadPoolExecutor(1) as apart:
             outcome = apart.submit(run).result()
     if not is_awaited():
-        return attempt.name, "interrupted", None
+        return attempt.name, "interrupted", None, []
     error = mend_attempt(attempt, f"{task.name}.ipynb", record, outcome.error)
+    others: list[str] = []
     try:
-        finish_attempt(attempt, time.monotonic() - started, error, outcome.ending)
+        read, others = what_was_read(attempt, read_run(attempt), task.context.files)
+        finish_attempt(attempt, time.monotonic() - started, error, outcome.ending, read)
     except OSError as failure:  # of a full disk: what went wrong before is told, if anything did
         error = error or f"{type(failure).__name__}: {failure}"
-    return attempt.name, error, news_of(warm, host)
+    return attempt.name, error, news_of(warm, host), others
+
+
+def watched_by(context: Context, attempt: Path) -> Watched | None:
+    """Return what an attempt's kernel notes of the files that it reads, if the project is here."""
+    root = context.files.root
+    if root is None or not context.files.is_here:
+        return None
+    return Watched(
+        root, context.lease.outputs.resolve(), attempt.resolve() / NOTES, context.template.module_places
+    )
+
+
+def inputs_in_short(run: dict[str, Any]) -> list[str]:
+    """Say which files an attempt is told to read, for its log; some of them where they are many."""
+    inputs = list(run.get("inputs", {}).items())
+    lines = [f"reads {path} ({digest})" for path, digest in inputs[:NAMES_SHOWN]]
+    if len(inputs) > NAMES_SHOWN:
+        lines.append(f"reads {len(inputs) - NAMES_SHOWN} more files, which run.json names")
+    return lines
 
 
 def warm_up_for(context: Context, share: Share) -> WarmProcess | None:
     """Return the process of this host that forks the kernels of a context's runs."""
     own_modules = names_of(context.template.modules)
-    return warm_up(context.template.text, own_modules, share, context.lease, context.project)
+    watched = watched_by(context, context.lease.outputs)
+    return warm_up(context.template.text, own_modules, share, context.lease, context.project, watched)
 
 
 def news_of(warm: WarmProcess | None, host: str) -> str | None:

@@ -24,17 +24,21 @@ from nbstudy.files import (
     sync_all,
     write_json,
 )
+from nbstudy.records.inputs import NOTES, accepted_files, asked_inputs, imported_by
 from nbstudy.records.record import MODULES, read_run, record_of
+from nbstudy.records.replaced import keep
 from nbstudy.records.runs import (
     Task,
+    can_be_accepted,
     can_be_promoted,
-    changed_code,
+    differences,
+    goes_on_from_place,
     history_of,
     made_in,
     resume_point,
     usable_directories,
 )
-from nbstudy.records.states import changed_threads, is_variable, threads_of
+from nbstudy.records.states import is_variable, threads_of
 from nbstudy.study.modules import hashes_of, write_modules
 
 ATTEMPTS_KEPT = 2  # of one configuration, the one that begins included
@@ -71,6 +75,9 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
         "environment": environment,
         "environment_changes": [],
         "accepted": [],
+        "continued": goes_on_from_place(task, start),
+        **asked_inputs(task.context.files),
+        "imported": {},
         "flops": task.flops,
         "threads": task.context.threads,
         "cores": cores,
@@ -88,6 +95,8 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
         before = record_of(task.name, start)
         run["environment_changes"] = environment_changes(start, before, environment)
         run["accepted"] = before.get("accepted", [])
+        # which are as they were, or it would not be resumed
+        run["imported"] = {path: task.context.files.hash_of(path) for path in imported_by(start, before)}
         carried = history_of(start)
         run["resumed_after"] = carried.epochs
         if carried.cut_short is not None:
@@ -100,8 +109,23 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
     write_json(attempt / "run.json", run)  # last: from now on the attempt counts
     superfluous = len(earlier) + 1 - ATTEMPTS_KEPT
     for old in earlier[: max(0, superfluous)]:
-        shutil.rmtree(old)
+        discard(task, old)
     return attempt
+
+
+def discard(task: Task, attempt: Path) -> None:
+    """Remove an attempt, or keep it where it has trained what no later one will train again."""
+    has_trained = history_of(attempt).epochs > 0 or (attempt / "result.json").exists()
+    if has_trained and read_run(attempt) and differences(task, attempt):
+        keep_replaced(task, attempt)
+    else:
+        shutil.rmtree(attempt, ignore_errors=True)
+
+
+def keep_replaced(task: Task, directory: Path) -> Path:
+    """Keep what another run of a configuration takes the place of; return where."""
+    checkpoints = {CHECKPOINT, task.context.checkpoint, NOTES}
+    return keep(directory, task.name, task.context.lease.outputs, checkpoints)
 
 
 def carry_over(start: Path, attempt: Path, checkpoint: str) -> None:
@@ -110,7 +134,7 @@ def carry_over(start: Path, attempt: Path, checkpoint: str) -> None:
     for path in sorted(start.iterdir(), key=lambda path: path.name != checkpoint):
         if path.is_dir():
             shutil.copytree(path, attempt / path.name, symlinks=True)
-        elif path.is_file() and path.suffix != ".ipynb" and path.name not in RECORDS:
+        elif path.is_file() and path.suffix != ".ipynb" and path.name not in (*RECORDS, NOTES):
             shutil.copy2(path, attempt / path.name)
 
 
@@ -159,12 +183,19 @@ def environment_changes(start: Path, run: dict[str, Any], environment: dict[str,
     return changes
 
 
-def finish_attempt(attempt: Path, seconds: float, error: str | None, ending: str | None = None) -> None:
+def finish_attempt(
+    attempt: Path,
+    seconds: float,
+    error: str | None,
+    ending: str | None = None,
+    read: dict[str, Any] | None = None,
+) -> None:
     """Record that an attempt ran to its end, how long it took, and with which error if any.
 
-    `ending` says how its kernel ended, where it did not as it was asked to: then something may be lost.
+    `ending` says how its kernel ended, where it did not as it was asked to: then something may be lost. `read` is what
+    its record says of the files that it read.
     """
-    run = read_run(attempt)
+    run = read_run(attempt) | (read or {})
     seconds = round(run["seconds"] + seconds, 1)
     end = {"seconds": seconds, "finished": True, "error": error, "ending": ending}
     write_json(attempt / "run.json", run | end)
@@ -215,10 +246,11 @@ def record_error(attempt: Path, error: str) -> None:
             write_json(attempt / "run.json", run | {"error": error})
 
 
-def promote(task: Task, attempt: Path) -> None:
-    """Move a successful attempt to its final place; the old result stays until then.
+def promote(task: Task, attempt: Path) -> Path | None:
+    """Move a successful attempt to its final place; the old result stays until then, and is kept elsewhere.
 
-    A power loss finds either of them whole: all that is renamed is on the disk before.
+    Return where that is; None where there was none, or the new one goes on from it. A power loss finds either of them
+    whole: all that is renamed is on the disk before.
     """
     hashes = {}
     others = (*RECORDS, CHECKPOINT, task.context.checkpoint)
@@ -231,44 +263,57 @@ def promote(task: Task, attempt: Path) -> None:
     if earlier:
         sync(task.incomplete)
     for each in earlier:
-        shutil.rmtree(each, ignore_errors=True)
+        discard(task, each)
     replaces = task.place.exists()
     if replaces:
-        task.place.rename(task.incomplete / "replaced")
+        task.place.rename(aside(task))
     attempt.rename(task.place)
-    if replaces:  # then something is about to be removed that lay here
+    if replaces:  # then something is about to be moved or removed that lay here
         sync(task.place.parent)
+    return put_away(task)
+
+
+def aside(task: Task) -> Path:
+    """Return where the old result lies while a new one takes its place."""
+    return task.incomplete / "replaced"
+
+
+def put_away(task: Task) -> Path | None:
+    """Keep the old result once a new one is in its place that does not go on from it; return where.
+
+    What else is left of the attempts is removed.
+    """
+    kept = None
+    if aside(task).exists() and not read_run(task.place).get("continued", False):
+        kept = keep_replaced(task, aside(task))
     shutil.rmtree(task.incomplete, ignore_errors=True)  # what stays is removed at the next start
+    return kept
 
 
 def finish_promotion(task: Task) -> None:
     """Complete a promotion that was cut short, at whatever point."""
-    replaced = task.incomplete / "replaced"
-    if replaced.exists() and task.place.exists():
-        shutil.rmtree(task.incomplete, ignore_errors=True)
+    if aside(task).exists() and task.place.exists():
+        put_away(task)
     attempts = task.attempts()
     if attempts and can_be_promoted(task, attempts[-1]):
         promote(task, attempts[-1])
-    elif replaced.exists():
-        replaced.rename(task.place)
+    elif aside(task).exists():
+        aside(task).rename(task.place)
     with suppress(OSError):  # it holds attempts, or is not there
         task.incomplete.rmdir()
 
 
 def accept_run(task: Task) -> None:
-    """Take a complete run as current although the code changed, the template's or a module's, or its threads.
+    """Take a complete run as current although code, files that it read, or its threads changed.
 
     `accepted` in its record goes on with what it was made with: the hash of the template's code where that is
-    another one, the path and hash of each module that is ("none" for one that it did not have), the number of
+    another one, the path and hash of each module or file that is ("none" for one that it did not have), the number of
     threads.
     """
     run = read_run(task.place)
     template = task.context.template
     threads = task.context.threads
-    if not run:
-        return
-    changes = changed_threads(task.asked, run) | changed_code(task, task.place)
-    if not changes or made_in(task, task.place).outdated != changes:
+    if not can_be_accepted(task, made_in(task, task.place)):
         return
     accepted = run.get("accepted", [])
     if run["code"] != template.hash:
@@ -277,7 +322,9 @@ def accept_run(task: Task) -> None:
     for path in sorted(was.keys() | now.keys()):
         if was.get(path) != now.get(path):
             accepted.append(f"{path} {was.get(path, 'none')}")
+    files_before, files_now = accepted_files(run, task.context.files)
+    accepted += files_before
     if threads_of(run) != threads:
         accepted.append(f"threads {threads_of(run)}")
     today = {"accepted": accepted, "code": template.hash, "modules": now, "threads": threads}
-    write_json(task.place / "run.json", run | today)
+    write_json(task.place / "run.json", run | today | files_now)

@@ -10,6 +10,7 @@ import click
 from nbstudy.checks import fail
 from nbstudy.files import partial_of, read_record
 from nbstudy.records.record import is_there
+from nbstudy.study.inputs import REMEMBERED
 from nbstudy.study.study import Study
 
 
@@ -28,7 +29,12 @@ def check_outputs(study: Study, outputs: Path, named: bool) -> None:
             found = {path.name for path in outputs.iterdir()}
     except OSError as error:
         fail(str(outputs), f"cannot hold runs: {error.strerror}; name a directory")
-    ours = {".lock", ".lock.marker", partial_of(record).name}  # which a kill or a full disk may leave
+    ours = {
+        ".lock",
+        ".lock.marker",
+        REMEMBERED,
+        partial_of(record).name,
+    }  # which a kill or a full disk may leave
     if named and found - ours and "study.json" not in found:
         fail(str(outputs), "holds other things and no study.json; name a new or an empty directory")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +18,8 @@ from nbstudy.decision.metrics import Better, Metric, deciding, metric_called
 from nbstudy.files import TEST
 from nbstudy.numbers import finite
 from nbstudy.records.parameters import Parameters
-from nbstudy.records.reading import Run, field_of, find_run
+from nbstudy.records.reading import Run, field_of, find_replaced, find_run
+from nbstudy.records.replaced import REPLACED
 from nbstudy.records.runs import extras
 from nbstudy.records.states import Asked, State
 from nbstudy.records.tested import identity_of, is_of_another_run, why_stale
@@ -36,10 +37,13 @@ class Outputs:
     metric: Metric  # that decides where a round does not say
     directions: dict[str, Better]  # by metric, as far as the study file says them
     halving: Halving | None  # the rungs that candidates climb
+    replaced: dict[str, Run] = field(
+        default_factory=dict
+    )  # what others took the place of, where that is asked for
 
     @classmethod
-    def read(cls, directory: Path, record: dict[str, Any]) -> Self:
-        """Return what runs left in a directory of what a study.json asks for."""
+    def read(cls, directory: Path, record: dict[str, Any], replaced: bool = False) -> Self:
+        """Return what runs left in a directory of what a study.json asks for, and what was replaced if that is asked for."""
         halving = halving_in(record)
         runs = find_runs(directory, record, halving)
         names = [name for run in runs.values() for name in [*run.curves, *run.numbers]]
@@ -49,7 +53,10 @@ class Outputs:
             name = halving.metric.name
             directions[name] = halving.metric.better or directions[name]
         metric = metric_called(name, directions.get(name))
-        return cls(directory, record, runs, metric, directions, halving)
+        earlier: dict[str, Run] = {}
+        if replaced:
+            earlier = find_all_replaced(directory, record, runs)
+        return cls(directory, record, runs, metric, directions, halving, earlier)
 
     # --- what was asked for ---
     @property
@@ -93,6 +100,11 @@ class Outputs:
         return Parameters(given, self.lengthens, self.made)
 
     # --- which runs there are ---
+    @property
+    def everything(self) -> dict[str, Run]:
+        """What can be looked at: the runs, and those that they replaced, which no decision is made by."""
+        return self.runs | self.replaced
+
     @property
     def complete(self) -> list[str]:
         """The configurations that are complete."""
@@ -188,8 +200,8 @@ class Outputs:
 
     def values(self, name: str, metric: str, epochs: int | None = None) -> list[float | None]:
         """Return a metric of a run as `curve` does, but None where it was not measured, and what is not finite as it is."""
-        check_known([name], self.runs, f"{self.directory}: configuration")
-        run = self.runs[name]
+        check_known([name], self.everything, f"{self.directory}: configuration")
+        run = self.everything[name]
         if metric in run.curves:
             return run.curves[metric][:epochs]
         if metric in run.numbers and metric not in self.curved:
@@ -200,17 +212,9 @@ class Outputs:
 # --- reading ---
 def find_runs(directory: Path, record: dict[str, Any], halving: Halving | None) -> dict[str, Run]:
     """Return what there is of each configuration that a study.json asks for."""
-    defaults = field_of(record, "defaults", dict)
-    lengthens = field_of(record, "lengthens", str) or None
-    threads = field_of(record, "threads", int) or None
     runs = {}
     for name, given in field_of(record, "configurations", dict).items():
-        parameters = dict(defaults)
-        if isinstance(given, dict):
-            parameters |= given
-        may_be_longer = halving is not None and halving.climbs(name)
-        asked = Asked(parameters, defaults, lengthens, threads, may_be_longer)
-        runs[name] = find_run(name, directory, asked, record)
+        runs[name] = find_run(name, directory, asked_of(name, given, record, halving), record)
     make_alike([run.parameters for run in runs.values()])
     return runs
 
@@ -224,6 +228,29 @@ def find_test_run(directory: Path, record: dict[str, Any], final: Run | None) ->
     if run.state.is_done and final is not None and is_of_another_run(run.record, identity_of(final.record)):
         return replace(run, state=State.STALE, changes={"tested": why_stale(final.name)})
     return run
+
+
+def find_all_replaced(directory: Path, record: dict[str, Any], runs: dict[str, Run]) -> dict[str, Run]:
+    """Return what was replaced, in the order of the configurations, those that the study has no longer last."""
+    names = dict.fromkeys([*runs, *sorted(path.name for path in (directory / REPLACED).glob("*"))])
+    found = {}
+    for name in names:
+        given = field_of(record, "configurations", dict).get(name)
+        for run in find_replaced(name, directory, asked_of(name, given, record, None), record):
+            found[run.name] = run
+    return found
+
+
+def asked_of(name: str, given: Any, record: dict[str, Any], halving: Halving | None) -> Asked:
+    """Return what a study.json asks of a configuration, of which it says these parameters."""
+    defaults = field_of(record, "defaults", dict)
+    parameters = dict(defaults)
+    if isinstance(given, dict):
+        parameters |= given
+    lengthens = field_of(record, "lengthens", str) or None
+    threads = field_of(record, "threads", int) or None
+    may_be_longer = halving is not None and halving.climbs(name)
+    return Asked(parameters, defaults, lengthens, threads, may_be_longer)
 
 
 def make_alike(configurations: Sequence[dict[str, Any]]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,9 +16,12 @@ import pandas as pd
 
 from nbstudy.files import CHECKPOINT, HISTORY, read_json
 from nbstudy.numbers import as_count, finite, is_number
+from nbstudy.records import inputs
 from nbstudy.records.history import History, read_history
+from nbstudy.records.inputs import key_of
 from nbstudy.records.metrics import NO_NUMBERS
 from nbstudy.records.record import attempts_in, is_there, read_run, record_of
+from nbstudy.records.replaced import replaced_in
 from nbstudy.records.runs import damaged_files, ended_after
 from nbstudy.records.states import Asked, Made, State, compare, decide, threads_of
 
@@ -87,7 +90,7 @@ class Run:
     @property
     def reason(self) -> str | None:
         """Why it is not complete."""
-        if self.state is State.STALE:
+        if self.state in (State.STALE, State.REPLACED):
             return ", ".join(self.changes.values())
         if self.state is State.UNFINISHED:
             return self.error or f"interrupted at epoch {self.epochs}"
@@ -190,7 +193,7 @@ def made_in(directory: Path, name: str, asked: Asked, record: dict[str, Any]) ->
     damaged = damaged_files(directory, run, READ)
     if run and not read_run(directory):
         damaged.append("run.json")
-    return compare(asked, directory, run, changed_code(run, record), damaged, ended_after)
+    return compare(asked, directory, run, changed_code(directory, run, record), damaged, ended_after)
 
 
 def made_in_attempts(incomplete: Path, asked: Asked, record: dict[str, Any]) -> Iterator[Made]:
@@ -199,8 +202,8 @@ def made_in_attempts(incomplete: Path, asked: Asked, record: dict[str, Any]) -> 
         yield made_in(attempt, incomplete.name, asked, record)
 
 
-def changed_code(run: dict[str, Any], record: dict[str, Any]) -> dict[str, str]:
-    """Say by file whether the template, and which of its modules, are not those that a study.json tells of."""
+def changed_code(directory: Path, run: dict[str, Any], record: dict[str, Any]) -> dict[str, str]:
+    """Say by file whether the template, its modules, and other files that a run read are those that a study.json tells of."""
     if not run:
         return {}
     changes = {}
@@ -216,7 +219,36 @@ def changed_code(run: dict[str, Any], record: dict[str, Any]) -> dict[str, str]:
             continue
         if asked.get(path) != made_with.get(path) and f"{path} {made_with.get(path)}" not in same_code:
             changes[path] = f"{path} changed"
-    return changes
+    return changes | changed_files(directory, run, record)
+
+
+def changed_files(directory: Path, run: dict[str, Any], record: dict[str, Any]) -> dict[str, str]:
+    """Say by file what of its project a run read that is not as a study.json tells."""
+    same_code = field_of(record, "code", list)
+
+    def is_as_it_was(path: str, was: str, _: str) -> bool:
+        return key_of(path, was) in same_code
+
+    return inputs.changes(
+        run,
+        inputs.imported_by(directory, run),
+        field_of(record, "imported", dict),
+        field_of(record, "inputs", dict),
+        field_of(record, "input_patterns", list),
+        is_as_it_was,
+    )
+
+
+def find_replaced(name: str, outputs: Path, asked: Asked, record: dict[str, Any]) -> Iterator[Run]:
+    """Yield what was replaced of a configuration, the oldest first, each named with the time when that was.
+
+    Its parameters are its own.
+    """
+    for directory in replaced_in(outputs, name):
+        made = made_in(directory, name, asked, record)
+        if made.run:
+            its_own = replace(asked, parameters=asked.defaults | made.run["parameters"])
+            yield read_all(made, f"{name}@{directory.name}", State.REPLACED, its_own, record)
 
 
 # --- its files ---

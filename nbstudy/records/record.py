@@ -11,7 +11,10 @@ from nbstudy.files import hash_of, read_json, read_record
 from nbstudy.study.configurations import NAME
 from nbstudy.study.template import code_of_log, hash_of_code
 
-MODULES = "modules"  # the directory of a run that keeps the sources of the modules it imported
+# The directories of a run that keep the sources of what it imported: of the modules beside its template, which travel
+# with it, and of the project's other files.
+MODULES = "modules"
+IMPORTED = "imported"
 FIELDS: dict[str, Any] = {  # of run.json, without which a run is not known
     "parameters": dict,
     "code": str,
@@ -31,7 +34,12 @@ OPTIONAL_FIELDS: dict[str, type] = {  # which records of earlier versions, or of
     "accepted": list,
     "threads": int,
     "tested": str,
+    "nbstudy": str,
     "resumed_after": int,
+    "imported": dict,
+    "inputs": dict,
+    "input_patterns": list,
+    "continued": bool,
     "cut_history": str,
 }
 
@@ -94,6 +102,7 @@ def told_by_log(log: Path) -> dict[str, Any]:
         "parameters": told["parameters"],
         "code": hash_of_code(cells),
         "modules": hashes_of_copies(log.parent / MODULES),
+        "imported": hashes_of_copies(log.parent / IMPORTED),
         "environment_changes": ["run.json was damaged, and its environment is not known"],
         "started": str(told.get("start_time"))[:19] + "Z",
         "seconds": 0.0,
@@ -118,7 +127,7 @@ def threads_in(log: Path) -> int | None:
     return None
 
 
-def hashes_of_copies(modules: Path) -> dict[str, str]:
-    """Return the hashes of the modules that a run keeps copies of, by path."""
-    files = sorted(modules.rglob("*.py"))
-    return {file.relative_to(modules).as_posix(): hash_of(file.read_bytes()) for file in files}
+def hashes_of_copies(directory: Path) -> dict[str, str]:
+    """Return the hashes of the sources that a run keeps copies of in a directory, by path."""
+    files = sorted(directory.rglob("*.py"))
+    return {file.relative_to(directory).as_posix(): hash_of(file.read_bytes()) for file in files}

@@ -45,8 +45,8 @@ class Results(Outputs):
     def table(self) -> pd.DataFrame:
         """A row a configuration, in the study's order; the index is the configuration's name.
 
-        state                 complete, unfinished, stale or missing
-        reason                why it is not complete
+        state                 complete, unfinished, stale or missing; replaced, where such runs were asked for
+        reason                why it is not complete, or what a replaced run was made with that is not today's
         error                 of an attempt that failed
         attempts, started     how often it was begun, and when first (UTC)
         minutes               that it took, over all attempts
@@ -93,8 +93,8 @@ class Results(Outputs):
         That is for Keras alone: of any other template `runs[name].checkpoint` is the file to load. Raise StudyError
         where the model is not there or cannot be loaded.
         """
-        check_known([name], self.runs, f"{self.directory}: configuration")
-        run = self.runs[name]
+        check_known([name], self.everything, f"{self.directory}: configuration")
+        run = self.everything[name]
         file = run.checkpoint
         if file.suffix != KERAS:
             file = run.directory / CHECKPOINT
@@ -135,25 +135,30 @@ class Results(Outputs):
 
 # --- reading ---
 @overload
-def load_results(outputs: str | Path, missing_ok: bool = False) -> Results: ...
+def load_results(outputs: str | Path, missing_ok: bool = False, replaced: bool = False) -> Results: ...
 
 
 @overload
-def load_results(outputs: Several, missing_ok: bool = False) -> Studies[Results]: ...
+def load_results(outputs: Several, missing_ok: bool = False, replaced: bool = False) -> Studies[Results]: ...
 
 
-def load_results(outputs: str | Path | Several, missing_ok: bool = False) -> Results | Studies[Results]:
+def load_results(
+    outputs: str | Path | Several, missing_ok: bool = False, replaced: bool = False
+) -> Results | Studies[Results]:
     """Return everything that a study left in its directory, which is outputs/<study>; of several, Studies.
+
+    With `replaced` its table and histories also have the runs whose places others have taken, as
+    "model_4@2026-01-31T23-59-59.123Z", by when that was; no round looks at them.
 
     Raise StudyError where there is no study, unless `missing_ok`, which gives empty Results; and where a newer
     version of nbstudy wrote a study.json or run.json.
     """
     if isinstance(outputs, str | Path):
-        return read_results(Path(outputs), missing_ok)
-    return beside_each_other(read_results(Path(each), missing_ok) for each in outputs)
+        return read_results(Path(outputs), missing_ok, replaced)
+    return beside_each_other(read_results(Path(each), missing_ok, replaced) for each in outputs)
 
 
-def read_results(directory: Path, missing_ok: bool) -> Results:
+def read_results(directory: Path, missing_ok: bool, replaced: bool) -> Results:
     """Return what one study left, as `load_results` does."""
     file = directory / "study.json"
     record = read_record(file)
@@ -162,7 +167,7 @@ def read_results(directory: Path, missing_ok: bool) -> Results:
         fail(f"{directory}", f"there is no study here that can be read: {file.name} is damaged; {cure}")
     if not record and not missing_ok:
         fail(f"{directory}", f"there is no study here{beside(directory)}; {HOW_TO_MAKE_ONE}")
-    return Results.read(directory, record)
+    return Results.read(directory, record, replaced)
 
 
 def beside(directory: Path) -> str:
@@ -183,6 +188,8 @@ def how_to_get_a_model(run: Run, record: dict[str, Any]) -> str:
     if not field_of(record, "lengthens", str):
         log = log_of(run.name, run.directory, run.record).as_posix()
         return f"nothing says that its template leaves one: see {log}"
+    if run.state is State.REPLACED:
+        return "what is replaced is kept without it"
     if run.state in (State.MISSING, State.UNFINISHED):
         return "run the study again, which trains it"
     place = run.directory.as_posix()

@@ -11,7 +11,8 @@ import shlex
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ from nbstudy.files import (
 )
 from nbstudy.numbers import as_count, is_number
 from nbstudy.records.history import History, read_history
+from nbstudy.records.inputs import changed_files
 from nbstudy.records.lease import Lease
 from nbstudy.records.record import MODULES, attempts_in, is_there, log_of, read_run, record_of
-from nbstudy.records.states import Asked, Made, State, compare, decide
+from nbstudy.records.states import Asked, Made, State, changed_threads, compare, decide
+from nbstudy.study.inputs import ProjectFiles
 from nbstudy.study.modules import hashes_of
 from nbstudy.study.project import Project
 from nbstudy.study.study import Preparation, Study
@@ -49,6 +52,8 @@ class Finding:
     reason: str = ""  # why it is not complete
     left: float = 1.0  # the share of its epochs that is left to train
     resumes: bool = False  # whether the next attempt begins with a checkpoint
+    replaces: bool = False  # whether a complete run will go to make room for it
+    can_be_accepted: bool = False  # whether that run can be taken as current instead
 
     @property
     def beginning(self) -> str:
@@ -75,6 +80,7 @@ class Context:
     threads: int = 1  # that a run computes with
     metric: str | None = None  # that decides, where the study file says it
     project: Project | None = None  # which a run can find its data and modules in
+    files: ProjectFiles = field(default_factory=ProjectFiles)  # of it, that runs read
 
 
 @dataclass(frozen=True)
@@ -310,6 +316,8 @@ def find(task: Task) -> Finding:
 
     usable = usable_directories(task)
     start = resume_point(task, usable)
+    replaces = place.directory.exists() and not goes_on_from_place(task, start)
+    finding = partial(Finding, state, replaces=replaces, can_be_accepted=can_be_accepted(task, place))
     left = 1.0
     beginning = starting_over(task, usable)
     if start is not None:
@@ -322,13 +330,26 @@ def find(task: Task) -> Finding:
         reason = decisive.run["error"] or interrupt(decisive.directory)
         if start is None:
             reason += f", {beginning}"
-        return Finding(state, reason, left, start is not None)
+        return finding(reason, left, start is not None)
     if not place.run:
         reasons = [*place.outdated.values(), *cure_of_damage(place), *unknown_attempt(task)]
-        return Finding(state, ", ".join(reasons))
+        return finding(", ".join(reasons))
     damages = [f"{name} is damaged" for name in place.damaged]
     reason = ", ".join([*place.outdated.values(), *damages, *cure_of_damage(place), beginning])
-    return Finding(state, reason, left, start is not None)
+    return finding(reason, left, start is not None)
+
+
+def goes_on_from_place(task: Task, start: Path | None) -> bool:
+    """Tell whether an attempt that begins so goes on from the run in its place, which is then a part of it."""
+    return start is not None and (start == task.place or read_run(start).get("continued", False))
+
+
+def can_be_accepted(task: Task, place: Made) -> bool:
+    """Tell whether nothing but code, files or threads keeps the run in its place from being current."""
+    if not place.run:
+        return False
+    changes = changed_threads(task.asked, place.run) | changed_code(task, place.directory)
+    return bool(changes) and place.outdated == changes
 
 
 def unknown_attempt(task: Task) -> list[str]:
@@ -456,7 +477,7 @@ def differences(task: Task, directory: Path) -> list[str]:
 
 
 def changed_code(task: Task, directory: Path) -> dict[str, str]:
-    """Say by file whether the template, and which modules that it imports, are not those that made a run."""
+    """Say by file whether the template, the modules that it imports, or other files that it read, are not a run's."""
     run = record_of(task.name, directory)
     if not run:
         return {}
@@ -473,7 +494,7 @@ def changed_code(task: Task, directory: Path) -> dict[str, str]:
             continue
         if not is_same_module(template, path, hashes.get(path, ""), directory):
             changes[path] = f"{path} changed"
-    return changes
+    return changes | changed_files(directory, run, task.context.files, template)
 
 
 def is_same_module(template: Template, path: str, digest: str, directory: Path) -> bool:

@@ -30,6 +30,7 @@ class State(StrEnum):
     UNFINISHED = "unfinished"  # attempts made with today's parameters and code: interrupted, or failed
     STALE = "stale"  # in its place, but made with other parameters or code, or damaged
     MISSING = "missing"  # nothing that can be used
+    REPLACED = "replaced"  # kept where nobody asks for it; never that of a configuration
 
     @property
     def is_done(self) -> bool:

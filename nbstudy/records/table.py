@@ -34,11 +34,12 @@ NAMES = {"configuration", *OF_ANY_RUN, "gap"}  # which a number of result.json c
 
 def table_of(outputs: Outputs) -> pd.DataFrame:
     """Return the table that `Results.table` describes."""
-    rows = [row_of(outputs, run) for run in outputs.runs.values()]
-    table = pd.DataFrame(rows, index=pd.Index(outputs.runs, name="configuration"))
+    everything = outputs.everything
+    rows = [row_of(outputs, run) for run in everything.values()]
+    table = pd.DataFrame(rows, index=pd.Index(everything, name="configuration"))
     whole = {"weights", "diverged", "attempts"}
     for name in outputs.numbers:
-        if all(isinstance(run.numbers.get(name, 0), int) for run in outputs.runs.values()):
+        if all(isinstance(run.numbers.get(name, 0), int) for run in everything.values()):
             whole.add(column_of(outputs, name))
     for column in table:
         if column in whole or column.endswith("_epoch"):
@@ -75,7 +76,7 @@ def column_of(outputs: Outputs, metric: str) -> str:
 
 def histories_of(outputs: Outputs) -> pd.DataFrame:
     """Return the histories as `Results.histories` describes them."""
-    histories = {name: run.history for name, run in outputs.runs.items() if run.epochs}
+    histories = {name: run.history for name, run in outputs.everything.items() if run.epochs}
     if not histories:
         return pd.DataFrame({"configuration": pd.Series(dtype=str), "epoch": pd.Series(dtype=int)})
     return pd.concat(histories, names=["configuration"]).reset_index()

@@ -6,6 +6,7 @@ They lie beside it, or in a directory of the study's `python_path`.
 from __future__ import annotations
 
 import ast
+import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -119,6 +120,26 @@ def write_modules(modules: Mapping[str, str], place: Path) -> None:
         file = place / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(source, encoding="utf-8")
+
+
+def link_what_lies_beside(modules: Collection[str], places: Sequence[Path], copies: Path) -> None:
+    """Let modules that were written under a directory find what lies beside them where they come from, but for modules.
+
+    That is by links, so that whoever opens a file opens that of the project.
+    """
+    origins = {}
+    for module in modules:
+        found = [place / module for place in places if (place / module).exists()]
+        for origin in found[:1]:
+            origins[origin.parent] = (copies / module).parent
+    with_modules = {parent for module in modules for parent in (copies / module).parents}
+    for directory, copy in origins.items():
+        for path in directory.iterdir():
+            linked = copy / path.name
+            is_hidden = path.name.startswith((".", "__"))
+            is_code = path.suffix in (".py", ".ipynb") or linked in with_modules
+            if not is_hidden and not is_code and not os.path.lexists(linked):
+                linked.symlink_to(path.absolute())
 
 
 @contextmanager

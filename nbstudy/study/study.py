@@ -17,6 +17,7 @@ from nbstudy.decision.halving import Stage
 from nbstudy.files import CHECKPOINT, FORMAT, TEST
 from nbstudy.study.configurations import check_names, check_replicates_differ, read_configurations, resolve
 from nbstudy.study.halving import Configurations, Halving, check_halving, read_halving
+from nbstudy.study.inputs import ProjectFiles, read_inputs
 from nbstudy.study.modules import hashes_of, importable
 from nbstudy.study.notes import read_notes
 from nbstudy.study.overrides import parse_overrides
@@ -28,7 +29,14 @@ from nbstudy.study.study_file import read_document, read_notebooks
 from nbstudy.study.template import TESTED, Template, convert_parameters
 from nbstudy.study.threads import read_threads
 
-RESERVED = {"incomplete", "study.json", "results.csv", "elimination.png", "test.json"}  # in outputs/<study>/
+RESERVED = {  # in outputs/<study>/
+    "incomplete",
+    "replaced",
+    "study.json",
+    "results.csv",
+    "elimination.png",
+    "test.json",
+}
 
 
 class Preparation(NamedTuple):
@@ -64,6 +72,7 @@ class Study:
     checkpoint: str = CHECKPOINT  # the file that a run resumes from
     threads: int = 1  # that a run computes with
     has_grid: bool = False  # whether its configurations are a product or a sample of values
+    files: ProjectFiles = field(default_factory=ProjectFiles)  # those that `inputs` names, once it was looked
     remarks: tuple[str, ...] = ()  # what a person should know of how the configurations came about
     notes: dict[str, str] = field(default_factory=dict)  # by configuration: what its author notes of it
     replicable: dict[str, int] = field(
@@ -193,6 +202,9 @@ class Study:
             "better": self.better,
             "checkpoint": self.checkpoint,
             "modules": hashes_of(self.template.modules),
+            "imported": dict(sorted(self.template.imported.items())),
+            "inputs": self.files.inputs,
+            "input_patterns": list(self.files.patterns),
             "threads": self.threads,
             "has_grid": self.has_grid,
             "replicable": self.replicable,
@@ -228,6 +240,9 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
     threads = 1
     with faults:
         threads = read_threads(document["threads"], f"{file}: threads")
+    files = ProjectFiles(project.root)
+    with faults:
+        files = read_inputs(document["inputs"], project.root, f"{file}: inputs")
     overridden: dict[str, Any] | None = None
     defaults: dict[str, Any] | None = None
     with faults:
@@ -298,6 +313,7 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         checkpoint=preflight.checkpoint,
         threads=threads,
         has_grid=bool(document["grid"]),
+        files=files,
         remarks=(*named.remarks, *left_out),
         notes=notes,
         replicable=named.replicable,

@@ -37,6 +37,7 @@ EMPTY: dict[str, Any] = {  # a study file that says nothing
     "halving": None,  # halving.py
     "final": None,  # rounds.py
     "threads": 1,  # threads.py
+    "inputs": [],  # inputs.py
     "notes": {},  # notes.py
 }
 LEFT_ALONE = "x-"  # how keys begin that are the author's own, as for anchors

@@ -40,6 +40,9 @@ class Template:
     # Those beside it that it imports, source by path; then the packages that it and these import, but for Python's own.
     modules: dict[str, str] = field(default_factory=dict)
     imports: list[str] = field(default_factory=list)
+    module_places: tuple[Path, ...] = ()  # the directories that modules come from, the first that has one
+    # The hashes of today of the project's other files that runs imported, by path in it, as these runs show.
+    imported: dict[str, str] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
@@ -108,7 +111,8 @@ def read_template(path: Path, import_places: Sequence[Path] = ()) -> Template:
     for cell in notebook.tagged("parameters")[:1]:
         defaults, declarations = read_parameters(cell, faults)
     names = names_in(notebook)
-    modules = read_modules(names, [path.parent, *import_places], faults)
+    module_places = (path.parent, *import_places)
+    modules = read_modules(names, module_places, faults)
     faults.end()
     cells = [cell.source for cell in notebook.cells if cell.is_code and not cell.tags & NOT_CODE]
     return Template(
@@ -120,6 +124,7 @@ def read_template(path: Path, import_places: Sequence[Path] = ()) -> Template:
         cells=cells,
         same_code={hash_of_code(cells): True},
         modules=modules,
+        module_places=module_places,
         imports=imported_packages(names, modules),
     )
 

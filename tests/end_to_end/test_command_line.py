@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from nbstudy.checks import StudyError
-from nbstudy.records.runs import check_way
+from nbstudy.records.obstacles import check_way
 from project import (
     TINY,
     TINY_STUDY,

@@ -581,7 +581,7 @@ def test_log_that_a_full_disk_left_is_kept_as_it_is(tmp_path: Path, left: str | 
     log = tmp_path / "log.ipynb"
     if left is not None:
         log.write_text(left)
-    finish_log(log, 1, "OSError: [Errno 28] No space left on device")
+    finish_log(log, ["1 thread"], "OSError: [Errno 28] No space left on device")
     assert not log.exists() if left is None else log.read_text() == left
 
 

@@ -1,0 +1,230 @@
+"""What a kernel reads of the project's own files, noted by its interpreter, whichever way they are read.
+
+This runs in kernels and in the process that forks them, on hosts too that have nothing of this project, so it
+imports nothing of it. Python tells an audit hook of each file that it opens: modules as they are imported, by whatever
+import, and data, as far as Python opens them and not the C code of a library. A process that was forked by a kernel goes
+on with its notes; of a program that a kernel starts, the script in the project is noted, not what that reads.
+
+A note is a line of JSON: the path in the project of a file of code, or of one that lies with code, its hash at that
+moment, and its text where it is Python's; of other files that are read the path alone; of those that are written, that
+they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import sys
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+CODE = (".py", ".so", ".dylib", ".ipynb")  # what is run, and not only read
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+OUTPUTS = "outputs"  # of a project, which are none of its inputs
+HEEDED = {"open", "import", "ctypes.dlopen", "os.rename", "subprocess.Popen"}  # events of an audit hook
+FOREIGN = {"site-packages", "dist-packages", "node_modules", "__pycache__"}  # directories, wherever they lie
+ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")  # one of which lies in a directory with a Python of its own
+
+
+class Watch:
+    """What this process has read of a project since it was told to watch."""
+
+    def __init__(self, root: str, outputs: str) -> None:
+        """Take the project's directory, and the study's outputs, which are no inputs wherever they lie."""
+        self.root = root
+        self.roots = (root + os.sep, os.path.realpath(root) + os.sep)
+        self.outputs = outputs + os.sep
+        self.notes: list[str] = []  # as long as it is not said where they go
+        self.path: str | None = None
+        self.copies: str | None = None
+        self.file: int | None = None  # which is there once there are any
+        self.known: set[tuple[Any, ...]] = set()  # what needs no other note
+        self.is_own: dict[str, bool] = {
+            "": True
+        }  # whether directories are the project's, by their path in it
+        self.with_code: set[str] = set()  # the directories from which code was read
+
+    def begin(self) -> None:
+        """Watch from now on, and note what has been imported before."""
+        for module in list(sys.modules.values()):
+            file = getattr(module, "__file__", None)
+            if isinstance(file, str) and file.startswith(self.roots):
+                self.note_quietly(self.see_code, file)
+
+        def see(event: str, arguments: tuple[Any, ...]) -> None:
+            if event in HEEDED:  # which of thousands of events is one
+                self.see(event, arguments)
+
+        sys.addaudithook(see)
+
+    def write_to(self, path: str, modules: str) -> None:
+        """Add the notes to a file, those that there are and those to come, as soon as there are any.
+
+        `modules` is where this process has copies of modules, and links to what lies beside them in the project.
+        """
+        self.path = path
+        self.copies = modules + os.sep
+        notes, self.notes = self.notes, []
+        for each in notes:
+            self.write(each, path)
+
+    # --- what Python tells of ---
+    def see(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Take what Python tells an audit hook."""
+        if event == "open":
+            self.note_quietly(self.see_opened, *arguments)
+        elif event == "import":
+            self.note_quietly(
+                self.see_code, arguments[1]
+            )  # the file of an extension; of other modules there is none
+        elif event == "ctypes.dlopen":
+            self.note_quietly(self.see_code, arguments[0])
+        elif event == "os.rename":
+            self.note_quietly(self.see_written, arguments[1])
+        elif event == "subprocess.Popen":
+            self.note_quietly(self.see_started, *arguments[1:3])
+
+    def note_quietly(self, note: Any, *arguments: Any) -> None:
+        """Note something; what goes wrong with that must not stop the run."""
+        with suppress(Exception):  # a path may be anything, and a file may be gone
+            note(*arguments)
+
+    def see_opened(self, path: Any, mode: str | None, flags: int | None) -> None:
+        """Note a file that is about to be opened."""
+        if isinstance(path, int):  # it was opened before
+            return
+        if (flags or 0) & WRITING or set(mode or "") & set("wax+"):
+            self.see_written(path)
+            return
+        name = self.path_of(path)
+        if name is None:
+            return
+        if name.endswith(CODE) or self.lies_with_code(name):
+            self.note_code(name)
+        elif ("read", name) not in self.known and self.is_file(name):
+            self.known.add(("read", name))
+            self.note(path=name)
+
+    def see_code(self, path: Any) -> None:
+        """Note a file that is about to be run, whatever its name."""
+        if path is None:
+            return
+        name = self.path_of(path)
+        if name is not None:
+            self.note_code(name)
+
+    def see_written(self, path: Any) -> None:
+        """Note a file that is about to be written, but what Python itself compiles."""
+        if os.fsdecode(path).endswith(".pyc"):
+            return
+        name = self.path_of(path)
+        if name is not None and ("written", name) not in self.known:
+            self.known.add(("written", name))
+            self.note(path=name, written=True)
+
+    def see_started(self, words: Any, directory: Any) -> None:
+        """Note the files of code among the words of a command that is about to be started."""
+        if isinstance(words, str | bytes | os.PathLike):
+            words = [words]
+        for word in words:
+            path = os.path.join(os.fspath(directory or ""), os.fspath(word))
+            name = self.path_of(path)
+            if name is not None and name.endswith(CODE):
+                self.note_code(name)
+
+    # --- which files these are ---
+    def path_of(self, path: Any) -> str | None:
+        """Return the path in the project of a file of its own, None for all others; of compiled code that of its source."""
+        full = os.fsdecode(path)
+        if full.endswith(".pyc"):
+            full = source_of(full)
+        full = os.path.abspath(full)
+        is_linked = self.copies is not None and full.startswith(self.copies)
+        if is_linked:
+            full = os.path.realpath(full)
+        for root in self.roots:
+            if full.startswith(root) and not full.startswith(self.outputs):
+                name = full[len(root) :].replace(os.sep, "/")
+                directory = name.rpartition("/")[0]
+                if self.is_own_directory(directory):
+                    if is_linked:
+                        self.with_code.add(directory)
+                    return name
+        return None
+
+    def is_own_directory(self, name: str) -> bool:
+        """Tell whether a directory below the project's is its own: no outputs, nothing hidden, no Python's."""
+        if name not in self.is_own:
+            above, _, last = name.rpartition("/")
+            is_foreign = last.startswith(".") or last in FOREIGN or name == OUTPUTS
+            if not is_foreign:
+                place = os.path.join(self.root, name)
+                is_foreign = any(os.path.exists(os.path.join(place, each)) for each in ENVIRONMENTS)
+            self.is_own[name] = not is_foreign and self.is_own_directory(above)
+        return self.is_own[name]
+
+    def is_file(self, name: str) -> bool:
+        """Tell whether there is a file at a path in the project."""
+        return os.path.isfile(os.path.join(self.root, name))
+
+    def lies_with_code(self, name: str) -> bool:
+        """Tell whether a file lies in a directory from which code was read, or below one that is not the whole project."""
+        place = name.rpartition("/")[0]
+        if not place:
+            return "" in self.with_code
+        while place and place not in self.with_code:
+            place = place.rpartition("/")[0]
+        return bool(place)
+
+    # --- the notes ---
+    def note_code(self, name: str) -> None:
+        """Note a file with its hash, once as long as it does not change."""
+        if not self.is_file(name):
+            return
+        path = os.path.join(self.root, name)
+        status = os.stat(path)
+        key = (name, status.st_size, status.st_mtime_ns)
+        if key in self.known:
+            return
+        self.known.add(key)  # first, since it is opened now
+        if name.endswith(CODE):
+            self.with_code.add(name.rpartition("/")[0])
+        with open(path, "rb") as file:
+            content = file.read()
+        text = None
+        if name.endswith(".py"):
+            text = content.decode("utf-8", errors="replace")
+        self.note(path=name, hash=hashlib.sha256(content).hexdigest()[:16], text=text)
+
+    def note(self, **content: Any) -> None:
+        """Keep a note, in the file if there is one."""
+        line = json.dumps(content) + "\n"
+        if self.path is None:
+            self.notes.append(line)
+        else:
+            self.write(line, self.path)
+
+    def write(self, line: str, path: str) -> None:
+        """Add a line to the file."""
+        if self.file is None:
+            self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        os.write(self.file, line.encode())
+
+
+@cache
+def watch(root: str, outputs: str) -> Watch:
+    """Return the watch of this process over a project, begun when it is first asked for."""
+    begun = Watch(root, outputs)
+    begun.begin()
+    return begun
+
+
+def source_of(compiled: str) -> str:
+    """Return the source of a compiled module, itself where there is none."""
+    try:
+        return importlib.util.source_from_cache(compiled)
+    except ValueError:
+        return compiled

@@ -28,7 +28,7 @@ def open_pool(context: Context, share: Share, scheduler: str | None) -> Abstract
             cluster,
         )  # asyncio and more, which this machine does without
     except ModuleNotFoundError as error:
-        cure = "pip install 'nbstudy[dask]'"
+        cure = "install nbstudy with its extra, as in pip install '/path/to/nbstudy[dask]'"
         fail("--scheduler", f"needs Dask, and {error.name} is not installed here; {cure}")
     return cluster(scheduler, context)
 

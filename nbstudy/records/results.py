@@ -107,10 +107,8 @@ class Results(Outputs):
 
                 return keras.models.load_model(file, compile=False)
             except ModuleNotFoundError as error:
-                fail(
-                    "load_model",
-                    f"needs {error.name}, which is not installed here; pip install 'nbstudy[keras]'",
-                )
+                extra = "install nbstudy with its extra, as in pip install '/path/to/nbstudy[keras]'"
+                fail("load_model", f"needs {error.name}, which is not installed here; {extra}")
             except Exception as error:  # noqa: BLE001 - a damaged archive shows in many ways
                 fail(file.as_posix(), f"cannot be loaded ({type(error).__name__}); {cure}")
 

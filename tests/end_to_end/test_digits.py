@@ -8,6 +8,7 @@ from typing import Any
 import nbformat
 import pytest
 
+from asked import load_whole
 from nbstudy.checks import StudyError
 from nbstudy.records.results import load_results
 from nbstudy.study.study import load_study
@@ -76,10 +77,8 @@ def test_study_holds_replicates_of_all_that_it_compares() -> None:
     ],
 )
 def test_values_that_make_no_sense_are_refused(given: str, expected: str, tmp_path: Path) -> None:
-    file = tmp_path / "wrong.yaml"
-    file.write_text(f"notebooks: {{run: digits.ipynb, summary: null}}\nconfigurations:\n  one: {{{given}}}\n")
     with pytest.raises(StudyError) as refusal:
-        load_study(file)
+        load_whole(tmp_path, f"notebooks: {{run: digits.ipynb}}\nconfigurations:\n  one: {{{given}}}\n")
     assert expected in refusal.value.message
 
 

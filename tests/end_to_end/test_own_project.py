@@ -172,5 +172,5 @@ def test_cluster_without_dask_says_what_to_install(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(sys.modules, "distributed", None)  # as where it is not installed
     template = read_template(ROOT / "notebooks" / "digits.ipynb")
     context = Context(template, None, None, Lease(tmp_path, "nobody"))
-    with pytest.raises(StudyError, match=r"--scheduler: needs Dask.*pip install 'nbstudy\[dask\]'"):
+    with pytest.raises(StudyError, match=r"--scheduler: needs Dask.*pip install '/path/to/nbstudy\[dask\]'"):
         open_pool(context, Share(1), "tcp://127.0.0.1:1")

@@ -190,7 +190,7 @@ def with_marked_nbstudy(project: Project) -> str:
     with (project.root / "nbstudy" / "__init__.py").open("a") as file:
         file.write("\nMARK = 'of this runner'\n")
     project.notebook("tell.ipynb", TELL)
-    return project.study(FOUR.replace("tiny.ipynb}", "tiny.ipynb, summary: tell.ipynb}"))
+    return project.study(FOUR.replace("summary: null", "summary: tell.ipynb"))
 
 
 def test_workers_of_the_tests_have_no_nbstudy(one_worker: Cluster, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ NAME = b"nbstudy-guard"  # of the process, as `ps` shows it
 LIMIT = 3  # seconds in which what was killed must have ended
 # of prctl(2)
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
+LIBC = ctypes.CDLL(None)
 
 
 def main() -> None:
@@ -71,7 +72,7 @@ def fork_guarded(report: int, needed: int, tell: Callable[[int], None] | None = 
 
 def prctl(option: int, value: object) -> bool:
     """Set an attribute of this process; tell whether the system knows it."""
-    done: int = ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+    done: int = LIBC.prctl(option, value, 0, 0, 0)
     return done == 0
 
 
@@ -100,10 +101,12 @@ def keep(kernel: int, report: int, needed: int) -> int:
 
 def close_all_but(kept: set[int]) -> None:
     """Close all other files, which belong to the kernel."""
-    for entry in list(Path("/proc/self/fd").iterdir()):
-        if int(entry.name) not in kept:
+    with os.scandir("/proc/self/fd") as entries:
+        opened = [int(entry.name) for entry in entries]
+    for descriptor in opened:
+        if descriptor not in kept:
             with suppress(OSError):  # it was that of the directory itself
-                os.close(int(entry.name))
+                os.close(descriptor)
 
 
 def reap() -> dict[int, int]:

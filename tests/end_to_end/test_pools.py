@@ -168,12 +168,12 @@ def test_halving_on_two_workers_comes_to_the_same_as_one_machine(
 TELL = {
     "parameters": 'outputs: str = "."  # the directory of the study',
     "": """
-        import os
         import nbstudy
+        import psutil
 
         print(nbstudy.__file__)
         print(nbstudy.MARK)
-        print("parent", os.getppid())
+        print("guard of", psutil.Process().parent().ppid())
     """,
 }
 
@@ -204,10 +204,10 @@ def test_workers_of_the_tests_have_no_nbstudy(one_worker: Cluster, tmp_path: Pat
 def test_workers_without_nbstudy_run_a_study_and_its_summary(project: Project, two_workers: Cluster) -> None:
     printed = project.run(with_marked_nbstudy(project), "--scheduler", two_workers.address)
     assert all(f"{name}: 4 epochs" in printed for name in "abcd")
-    file, mark, parent = told_by_the_summary(project)
+    file, mark, guard = told_by_the_summary(project)
     assert "/kernel-" in file and not Path(file).exists()  # in the kernel's private directory
     assert mark == "of this runner"
-    assert parent in {f"parent {worker.pid}" for worker in two_workers.workers}
+    assert guard in {f"guard of {worker.pid}" for worker in two_workers.workers}
 
 
 def test_summary_here_gets_the_nbstudy_of_its_runner(project: Project) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import click
 
@@ -11,7 +13,7 @@ from nbstudy.execution.pools import Hosts
 from nbstudy.execution.unfolding import Unfolded
 from nbstudy.files import TEST, read_json, write_json
 from nbstudy.numbers import is_number
-from nbstudy.records.openings import is_on_record, record_opening, record_result
+from nbstudy.records.openings import is_on_record, read_openings, record_opening, record_result
 from nbstudy.records.runs import Context, Finding, Task
 from nbstudy.records.tested import find_test, hash_of_tested, task_of_test
 
@@ -29,19 +31,26 @@ def open_test_set(unfolded: Unfolded, hosts: Hosts, put_in_order: Callable[[Task
     finding = find_test(task)
     # after `find`, which adds to the record what is the same code
     write_json(hosts.context.lease.outputs / "study.json", unfolded.study.record())
-    if not may_be_opened(unfolded) or finding.state.is_done:
-        return []
     outputs = hosts.context.lease.outputs
+    errors: list[str] = []
     try:
+        if not may_be_opened(unfolded) or (finding.state.is_done and is_concluded(outputs)):
+            return []
         weights = hash_of_final(unfolded, hosts.context)
-        click.echo(what_will_be_opened(unfolded, finding, weights))
-        record_opening(outputs, str(unfolded.study.final), weights)
+        if not finding.state.is_done:
+            click.echo(what_will_be_opened(unfolded, finding, weights))
+            record_opening(outputs, str(unfolded.study.final), weights)
+            errors = execute_test(task, finding, hosts)
+        if not errors:
+            record_result(outputs, weights, numbers_of(task))
     except StudyError as refusal:
-        return [f"{TEST}: {refusal}"]
-    errors = execute_test(task, finding, hosts)
-    if not errors:
-        record_result(outputs, weights, numbers_of(task))
+        errors = [f"{TEST}: {refusal}"]
     return errors
+
+
+def is_concluded(outputs: Path) -> bool:
+    """Tell whether the last opening says what came of it: a kill may come between the test and its record."""
+    return all(opening.is_concluded for opening in read_openings(outputs)[-1:])
 
 
 def execute_test(task: Task, finding: Finding, hosts: Hosts) -> list[str]:
@@ -55,7 +64,7 @@ def execute_test(task: Task, finding: Finding, hosts: Hosts) -> list[str]:
 def numbers_of(task: Task) -> Mapping[str, float]:
     """Return the numbers that came of a test, for its record."""
     result = read_json(task.place / "result.json")
-    return {name: value for name, value in result.items() if is_number(value)}
+    return {name: value for name, value in result.items() if is_number(value) and math.isfinite(value)}
 
 
 def may_be_opened(unfolded: Unfolded) -> bool:

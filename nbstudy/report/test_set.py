@@ -7,7 +7,7 @@ tables and texts in files beside that: they are shown here, in the order of thei
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -260,7 +260,7 @@ def show_text(file: Path) -> None:
     show_texts(file.read_text(encoding="utf-8"))
 
 
-SHOWS: dict[str, Any] = {
+SHOWS: dict[str, Callable[[Path], None]] = {
     ".png": show_picture,
     ".csv": show_table,
     ".md": show_text,

@@ -9,7 +9,7 @@ import pytest
 
 from clusters import Cluster
 from nbstudy.records.openings import Opening, read_openings
-from project import Once, Project, begun, kill_together, outputs_of, read, read_run, wait_for
+from project import Once, Project, begun, change, kill_together, outputs_of, read, read_run, wait_for
 
 # What it is given and finds on record; it reads the run that it tests, and may import the project's modules.
 TEST = {
@@ -92,6 +92,9 @@ def test_test_set_is_opened_once_when_all_else_is_complete(mine: Project) -> Non
     assert "../../../final" in log and str(mine.root) not in log
 
     before = mine.outputs("mine", "test.json").read_bytes()
+    change(
+        mine.outputs("mine", "test.json"), openings=[{**vars(opening), "numbers": None}]
+    )  # killed just before
     for options in ([], ["--dry-run"]):
         printed = mine.run("params/mine.yaml", *options)
         assert "test" not in printed and "extra" not in printed

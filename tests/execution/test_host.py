@@ -445,7 +445,9 @@ def test_libraries_are_recorded_by_the_names_that_published_runs_have() -> None:
     recorded = set()
     for file in (ROOT / "outputs").glob("*/*/run.json"):
         recorded |= json.loads(file.read_text()).get("environment", {}).keys()
-    imports = read_template(ROOT / "notebooks" / "train.ipynb").imports
+    imports = []
+    for notebook in ("train.ipynb", "test.ipynb"):
+        imports += read_template(ROOT / "notebooks" / notebook).imports
     assert recorded and recorded <= describe_environment(imports).keys()
 
 

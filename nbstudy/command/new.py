@@ -16,6 +16,7 @@ BESIDE = Path(__file__).parent  # where what a study begins with lies
 IGNORED_BECAUSE = "# nbstudy: in use, unfinished, or not to be read as a log; add your templates' checkpoints"
 IGNORED = (
     ".lock*",
+    ".hashes.json",
     "partial.*",
     "__pycache__/",
     ".ipynb_checkpoints/",

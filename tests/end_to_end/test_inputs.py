@@ -6,7 +6,8 @@ import pytest
 
 from clusters import Cluster
 from imports import FILES, TRAVELLING, UNSEEN, importing_project, write_files
-from project import Once, Project, content_of, read, read_run
+from nbstudy.records.results import load_results
+from project import TINY_STUDY, Once, Project, content_of, executed, read, read_run
 
 SEEN = {*FILES, "code/travelling/numbers.txt"}
 UNNAMED = "runs read data/houses.csv: name what they depend on under `inputs` in the study file"
@@ -78,3 +79,37 @@ def test_dask_workers_note_what_runs_import(imported: Project, project: Project,
     assert why_stale(project) == ""
     (project.root / "src/package/words/table.txt").write_text("two\n")
     assert "src/package/words/table.txt changed" in why_stale(project)
+
+
+def test_inputs_are_on_record_and_their_change_makes_runs_stale(project: Project) -> None:
+    write_files(
+        project,
+        {
+            "data/houses.csv": "3,100\n",
+            "configs/a.json": "{}",
+            "configs/.hidden.json": "{}",
+            "outputs/b.json": "{}",
+        },
+    )
+    study = project.study('inputs: [data/houses.csv, "**/*.json"]\n' + TINY_STUDY)
+    project.run(study)
+    record = read(project.outputs("mine", "study.json"))
+    assert record["inputs"].keys() == {"data/houses.csv", "configs/a.json"}
+    run = read_run(project.outputs("mine", "long"))
+    assert run["inputs"] == record["inputs"]
+    (cell,) = (
+        cell
+        for cell in executed(project.outputs("mine", "long")).cells
+        if "injected-parameters" in cell.metadata.get("tags", [])
+    )
+    threads, *said = cell.source.splitlines()[:3]
+    assert threads == "# 1 thread"
+    assert said == [f"# reads {path} ({digest})" for path, digest in record["inputs"].items()]
+    before = content_of(project.outputs())
+    assert "2 of 2 complete" in project.run(study)
+    assert content_of(project.outputs()) == before
+    write_files(project, {"data/houses.csv": "3,200\n", "configs/b.json": "{}"})
+    printed = project.run(study, "--dry-run")
+    assert printed.count("configs/b.json is new, data/houses.csv changed, starts over\n") == 2
+    assert "2 of 2 complete" in project.run(study, "--accept")
+    assert load_results(project.outputs("mine")).complete == ["short", "long"]

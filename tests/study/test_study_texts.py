@@ -23,6 +23,9 @@ def test_examples_of_the_readme_are_studies(make_study: MakeStudy, tmp_path: Pat
     readme = (ROOT / "params" / "README.md").read_text(encoding="utf-8")
     (parameters,) = re.findall(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
     with_notebooks(tmp_path)
+    for path in ("data/houses.csv", "configs/small.json"):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).touch()
     names = []
     said: set[str] = set()
     for text in re.findall(r"^```yaml\n(.*?)^```", readme, re.DOTALL | re.MULTILINE):

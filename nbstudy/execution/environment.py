@@ -150,7 +150,7 @@ def set_up():
                 stderr.write(words)
 
     def pass_on_always():
-        stderr.write("")
+        outputs.schedule(can_put_out.set)
         while True:
             pass_on()
             time.sleep(0.2)

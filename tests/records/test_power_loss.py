@@ -46,9 +46,8 @@ def left(once: Once) -> Project:
 
 
 @pytest.fixture
-def tasks(left: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Task]:
+def tasks(left: Project, tmp_path: Path) -> dict[str, Task]:
     """What the runner knows of the two runs, in outputs that are not there yet."""
-    monkeypatch.setattr("nbstudy.study.study_file.NOTEBOOKS", left.root / "notebooks")
     study = load_study(left.root / "params" / "mine.yaml")
     lease = Lease(tmp_path / "mine", "nobody")
     return tasks_of(study, Context(study.template, study.lengthens, None, lease, checkpoint=study.checkpoint))

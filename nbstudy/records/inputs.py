@@ -113,9 +113,10 @@ def changed_files(
     Notes with the template which of these files are what today, and which hashes are of the same code.
     """
     root = files.root
-    if root is None or not files.is_here:
-        return {}
     imported = imported_by(directory, run)
+    has_read = imported or run.get("inputs") or files.inputs
+    if root is None or not has_read or not files.is_here:
+        return {}
     today = {path: files.hash_of(path) for path in imported}
     template.imported.update(today)
 

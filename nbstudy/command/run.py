@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,7 +19,6 @@ import click
 from nbstudy import __version__
 from nbstudy.checks import Interrupted, fail
 from nbstudy.execution.host import Share, default_jobs, required_versions
-from nbstudy.execution.limits import possible_jobs
 from nbstudy.execution.opening import open_test_set, show_test
 from nbstudy.execution.places import open_pool
 from nbstudy.execution.plan import (
@@ -94,12 +94,7 @@ def run(
         )
     file = as_seen(here / study_file)
     study = load_study(file, overrides)
-    why_fewer = None
-    if not jobs:
-        jobs, why_fewer = possible_jobs(default_jobs(study.threads), study.threads)
-    if why_fewer and not scheduler:
-        click.echo(why_fewer)
-    share = Share(jobs, study.threads)
+    share = cache(partial(share_of_this_machine, jobs, study.threads))
     for remark in study.remarks:
         click.echo(remark)
     outputs = as_seen(study.project.outputs / study.directory)
@@ -135,8 +130,8 @@ def run(
     if dry_run:
         unfolded = unfold(study, context)
         show_extras(unfolded)
-        show_plan(unfolded.tasks, unfolded.among(selected), share)
-        show_rungs(unfolded.study, unfolded.stages, unfolded.tasks, share)
+        show_plan(unfolded.tasks, unfolded.among(selected), share())
+        show_rungs(unfolded.study, unfolded.stages, unfolded.tasks, share())
         show_test(unfolded, context)
         return
 
@@ -152,6 +147,19 @@ def run(
         errors += summarise(unfolded.study, unfolded.tasks, unfolded.findings, hosts)
     if errors:
         raise click.ClickException("\n  ".join([f"{len(errors)} failed", *errors]))
+
+
+def share_of_this_machine(jobs: int | None, threads: int) -> Share:
+    """Return the share that a run of so many threads has, with so many at a time, or as many as fit; say why these are fewer."""
+    # looks at memory and limits, which a command with nothing to do can spare
+    from nbstudy.execution.limits import possible_jobs
+
+    if jobs:
+        return Share(jobs, threads)
+    jobs, why_fewer = possible_jobs(default_jobs(threads), threads)
+    if why_fewer:
+        click.echo(why_fewer)
+    return Share(jobs, threads)
 
 
 def run_as_it_unfolds(
@@ -263,7 +271,7 @@ def run_what_is_left(left: list[Task], unfolded: Unfolded, hosts: Hosts) -> list
     jobs = sum(hosts.pool.slots().values()) or 1
     findings = unfolded.findings
     left_of = {task.name: findings[task.name] for task in left}
-    predicted = predict(unfolded.tasks, left_of, hosts.pool.busy_cores)
+    predicted = predict(unfolded.tasks, left_of, hosts.pool.busy_cores())
     started = time.monotonic()
     complete = complete_in(unfolded)
 

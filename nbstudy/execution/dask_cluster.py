@@ -52,7 +52,7 @@ def cluster(address: str, context: Context) -> Iterator[Pool]:
     try:
         with Client(address, timeout=10, set_as_default=False) as client:
             check_workers(client, address, context)
-            yield Pool(submit, slots, busy_cores=1)  # a thread of a worker is a core
+            yield Pool(submit, slots, busy_cores=lambda: 1)  # a thread of a worker is a core
     except (CancelledError, CommClosedError, TimeoutError) as error:
         message = f"--scheduler {address}: is lost; run the same command to resume"
         raise click.ClickException(message) from error

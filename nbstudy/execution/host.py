@@ -6,18 +6,14 @@ import math
 import os
 import platform
 import re
-import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 Slots = dict[str, int]  # the runs at a time of each host, by name
 THIS_MACHINE = ""  # its name among hosts
@@ -104,6 +100,9 @@ def core_quota() -> float:
 
 def available_memory() -> float:
     """Return the bytes of memory that this process can still get."""
+    # takes a moment to import, as other libraries in this file do that a command with nothing to do can spare
+    import psutil
+
     least = float(psutil.virtual_memory().available)
     for group in own_cgroups("memory"):
         for limit, used, given_back in (
@@ -205,6 +204,8 @@ def claim(names: Iterable[str], wanted: int, claims: ExitStack) -> list[str]:
     What is claimed here no other run on this host gets, whosever it is: the mark is an abstract Unix socket, which
     is no file and ends with this process.
     """
+    import socket
+
     claimed: list[str] = []
     for name in names:
         if len(claimed) == wanted:
@@ -369,6 +370,8 @@ def data_home() -> Path:
         home = Path.home()
         if prepare_for_data(home):
             return home / ".keras"
+    import tempfile
+
     return private_directory(Path(tempfile.gettempdir(), f"keras-{os.getuid()}"))
 
 

@@ -13,8 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from nbstudy.execution.host import own_cgroups
 from nbstudy.words import counted
 
@@ -150,6 +148,8 @@ def tasks_of_user(enough: int) -> float:
         if allowed - of_all_users >= enough:
             return math.inf
     used = 0
+    import psutil
+
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.uids().real == os.getuid():

@@ -7,20 +7,25 @@ which host it is on, in `work.current_host`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache
 from typing import Any
 
 from nbstudy.checks import fail
 from nbstudy.execution.host import THIS_MACHINE, Share, Slots
-from nbstudy.execution.limits import allow
 from nbstudy.execution.pools import Pool
 from nbstudy.records.runs import Context
 
 
-def open_pool(context: Context, share: Share, scheduler: str | None) -> AbstractContextManager[Pool]:
-    """Return the place where a command's runs go, each with such a share of this machine; entering it opens it."""
+def open_pool(
+    context: Context, share: Callable[[], Share], scheduler: str | None
+) -> AbstractContextManager[Pool]:
+    """Return the place where a command's runs go, each with such a share of this machine; entering it opens it.
+
+    The share is asked for when there is something to run: it depends on what is free here.
+    """
     if scheduler is None:
         return this_machine(share)
     try:
@@ -34,21 +39,29 @@ def open_pool(context: Context, share: Share, scheduler: str | None) -> Abstract
 
 
 @contextmanager
-def this_machine(share: Share) -> Iterator[Pool]:
+def this_machine(share: Callable[[], Share]) -> Iterator[Pool]:
     """Run a number of runs at a time on this machine, each of which has such a share of it."""
-    jobs = share.jobs
-    error = allow(jobs, share.threads)
-    if error:
-        fail(f"--jobs {jobs}", f"this machine {error}")
-    with ThreadPoolExecutor(jobs) as executor:
+    with ExitStack() as opened:
+
+        @cache
+        def executor() -> ThreadPoolExecutor:
+            """Return what runs them, made when there is something to run."""
+            # looks at the processes of a user, which a command with nothing to do can spare
+            from nbstudy.execution.limits import allow
+
+            jobs = share().jobs
+            error = allow(jobs, share().threads)
+            if error:
+                fail(f"--jobs {jobs}", f"this machine {error}")
+            threads = ThreadPoolExecutor(jobs)
+            opened.callback(threads.shutdown, cancel_futures=True)
+            return threads
 
         def submit(hosts: list[str], *call: Any) -> Future[Any]:
-            return executor.submit(*call)
+            return executor().submit(*call)
 
         def slots() -> Slots:
-            return {THIS_MACHINE: jobs}
+            executor()
+            return {THIS_MACHINE: share().jobs}
 
-        try:
-            yield Pool(submit, slots, share.busy_cores)
-        finally:
-            executor.shutdown(cancel_futures=True)
+        yield Pool(submit, slots, lambda: share().busy_cores)

@@ -17,7 +17,7 @@ class Pool(NamedTuple):
 
     submit: Callable[..., Future[Any]]  # to one of these hosts: a function, with arguments; it may block
     slots: Callable[[], Slots]  # the runs at a time of each host that is there now
-    busy_cores: int  # of a run
+    busy_cores: Callable[[], int]  # of a run
 
 
 class Hosts:

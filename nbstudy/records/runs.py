@@ -8,7 +8,6 @@ Nothing is written here; attempts.py does that.
 from __future__ import annotations
 
 import shlex
-import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -194,6 +193,8 @@ def is_whole(checkpoint: Path) -> bool:
     An archive (by its name, or by its first bytes) is read through. Of any other file nobody but its template knows
     the content: it counts as whole if it is not empty, since a template replaces its checkpoint in one step.
     """
+    import zipfile  # which a command with nothing to do can spare
+
     with suppress(Exception):  # a damaged archive shows in many ways
         with checkpoint.open("rb") as file:
             first_bytes = file.read(2)

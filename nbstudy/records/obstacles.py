@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -53,5 +52,6 @@ def check_place(outputs: Path, name: str) -> None:
     """Refuse to replace a directory that is no run."""
     place = outputs / name
     traces = (place / "run.json", place / f"{name}.ipynb")
-    if os.path.lexists(place) and is_there(place) and not any(trace.exists() for trace in traces):
+    is_in_the_way = place.is_symlink() or is_there(place)
+    if is_in_the_way and not any(trace.exists() for trace in traces):
         fail(str(place), "is in the way and holds no run; move it, or rename the configuration")

@@ -11,47 +11,14 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
+from nbstudy.decision.critical import critical_value, students_quantile
 from nbstudy.decision.halving import Stage
-from nbstudy.decision.metrics import Better, Metric
-
-ERROR_RATE = 0.05  # the share of rounds in which the truly best candidate may be dropped
-POWER = 0.8  # the chance with which enough replicates tell a difference
-MOST_REPLICATES = 1000  # more are not worth counting
-NODES = 80  # of each quadrature
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a run is judged by."""
-
-    cost: float  # its settled value, so that lower is better; infinite where that is not finite, or not there
-    configuration: str  # the first of its replicates: runs that are equal but for their seed
-    spread: float = math.nan  # standard deviation within its settled epochs, NaN for a single epoch
-    settled_epochs: int = 1
-    is_copy: bool = False  # equal to an earlier run, its seed included: no replicate of it
-
-
-@dataclass(frozen=True)
-class Noise:
-    """By how much chance alone changes the settled value of a run."""
-
-    deviation: float  # a standard deviation, NaN where it is unknown
-    degrees: int  # degrees of freedom that it was estimated with, 0 where it is unknown
-    run: str | None = None  # whose settled epochs it was guessed from; None: between replicates
-
-    @property
-    def is_known(self) -> bool:
-        """Whether it can decide anything."""
-        return self.degrees >= 1 and math.isfinite(self.deviation)
-
-    @property
-    def is_guess(self) -> bool:
-        """Whether it is not between replicates."""
-        return self.run is not None
+from nbstudy.decision.noise import Noise, noise_of
+from nbstudy.decision.scores import Score, runs_of_candidates
 
 
 @dataclass(frozen=True)
@@ -182,75 +149,6 @@ class Choice:
     error: float  # the standard error of the best mean, NaN where chance is unknown
 
 
-# --- values ---
-# A curve is a value an epoch: None where nothing was measured, which is not the same as a value that is not finite.
-def settled_epochs(values: Sequence[float | None]) -> list[float]:
-    """Return what was measured in the last tenth of a curve, rounded up, or last of all where nothing was there.
-
-    Nothing where it has no value at its end.
-    """
-    if lost_after(values) is not None:
-        return []
-    length = math.ceil(len(values) / 10)
-    last = measured(values[len(values) - length :])
-    return last or measured(values)[-1:]
-
-
-def settled(values: Sequence[float | None]) -> float:
-    """Return the mean of a curve's settled epochs; NaN where one of these is not finite, or none is there."""
-    last = settled_epochs(values)
-    if not last or not all(map(math.isfinite, last)):
-        return math.nan
-    return statistics.fmean(last)
-
-
-def lost_after(values: Sequence[float | None]) -> int | None:
-    """Return the epoch, from 1, after which a curve has no value though it should have; None where there is none.
-
-    It should have one when its end is empty for longer than it ever was before: what is measured every n-th epoch
-    may be empty there, and a loss of which the writer left out what is not a number is not.
-    """
-    longest = 0
-    empty = 0
-    last: int | None = None
-    for epoch, value in enumerate(values, 1):
-        if value is None:
-            empty += 1
-            continue
-        longest = max(longest, empty)
-        empty = 0
-        last = epoch
-    if empty > longest:
-        return last
-    return None
-
-
-def measured(values: Iterable[float | None]) -> list[float]:
-    """Return the values that were measured, finite or not."""
-    return [value for value in values if value is not None]
-
-
-def spread(values: Sequence[float | None]) -> float:
-    """Return the standard deviation within a curve's settled epochs; NaN where it cannot be known."""
-    last = settled_epochs(values)
-    if len(last) < 2 or not all(map(math.isfinite, last)):
-        return math.nan
-    mean = statistics.fmean(last)
-    squares = math.fsum((value - mean) ** 2 for value in last)
-    return math.sqrt(squares / (len(last) - 1))
-
-
-def best_epoch(values: Sequence[float | None], metric: Metric) -> tuple[float, int | None]:
-    """Return the best value of a curve and the first epoch that has it, from 1; NaN and None of nothing finite."""
-    finite = [value for value in measured(values) if math.isfinite(value)]
-    if not finite:
-        return math.nan, None
-    best = min(finite)
-    if metric.better is Better.HIGHER:
-        best = max(finite)
-    return best, values.index(best) + 1
-
-
 # --- the rule ---
 def judge(scores: Mapping[str, Score], candidates: Collection[str]) -> Verdict:
     """Drop the candidates that are worse than another by more than chance explains.
@@ -309,67 +207,6 @@ def least_step(noise: Noise, runs: int, others_runs: int) -> float:
     return least_difference(critical, noise, runs, others_runs)
 
 
-def critical_value(runs: int, others: Mapping[int, int], degrees: int) -> float:
-    """Return the critical value of Dunnett's one-sided comparison of one group with others, at ERROR_RATE.
-
-    `runs` is the number of runs of the one, `others` says how many other groups there are of each number of runs,
-    and `degrees` are those of freedom of their common deviation. It solves
-    `E_u E_z prod_j Phi((c u + l_j z) / sqrt(1 - l_j^2)) = 1 - ERROR_RATE` with `l_j^2 = n_j / (n_j + n)`, z standard
-    normal and u^2 chi-squared over its degrees of freedom (Dunnett, 1955). NaN without others or degrees.
-    """
-    if not others or degrees < 1:
-        return math.nan
-    return solve_critical_value(runs, tuple(sorted(others.items())), degrees)
-
-
-@lru_cache(maxsize=4096)
-def solve_critical_value(runs: int, groups: tuple[tuple[int, int], ...], degrees: int) -> float:
-    """Return the critical value against groups given as (number of runs, how many such groups)."""
-    from scipy import optimize, special
-
-    shares, share_weights = special.roots_legendre(NODES)  # of u's distribution, on -1 to 1
-    u = (2 * special.gammaincinv(degrees / 2, (shares + 1) / 2) / degrees) ** 0.5
-    u = u[:, None]
-    z, z_weights = special.roots_hermitenorm(NODES)
-    total = share_weights.sum() * z_weights.sum()
-
-    def excess_coverage(c: float) -> float:
-        inside = 1.0
-        for others_runs, number in groups:
-            share = others_runs / (others_runs + runs)
-            inside = inside * special.ndtr((c * u + math.sqrt(share) * z) / math.sqrt(1 - share)) ** number
-        return float(share_weights @ inside @ z_weights / total) - (1 - ERROR_RATE)
-
-    return float(optimize.brentq(excess_coverage, 0.0, 1000.0))
-
-
-def students_quantile(degrees: int) -> float:
-    """Return how many standard errors a 95 % interval reaches to each side, by Student's distribution."""
-    from scipy import special
-
-    return float(special.stdtrit(degrees, 0.975))
-
-
-def noise_of(scores: Mapping[str, Score], best: str | None) -> Noise:
-    """Estimate what chance does: the deviation between replicates, pooled over all configurations.
-
-    Without replicates, the deviation within the settled epochs of the best run stands in for it: a guess.
-    """
-    squares = 0.0
-    degrees = 0
-    for names in replicates_of(scores).values():
-        costs = [scores[name].cost for name in names if math.isfinite(scores[name].cost)]
-        if len(costs) > 1:
-            mean = statistics.fmean(costs)
-            squares += sum((cost - mean) ** 2 for cost in costs)
-            degrees += len(costs) - 1
-    if degrees:
-        return Noise(math.sqrt(squares / degrees), degrees)
-    if best is None:
-        return Noise(math.nan, 0)
-    return Noise(scores[best].spread, scores[best].settled_epochs - 1, run=best)
-
-
 # --- halving ---
 def keep_best(scores: Mapping[str, Score], stage: Stage) -> Verdict:
     """Return the verdict of a rung that keeps a number of candidates: what it drops, whatever chance explains.
@@ -408,65 +245,3 @@ def choose(scores: Mapping[str, Score], candidates: Collection[str], sizes: Mapp
 def smallest(names: Collection[str], sizes: Mapping[str, int], verdict: Verdict) -> str:
     """Return the name with the fewest weights; where these are equal or unknown, the one with the lowest cost."""
     return min(names, key=lambda name: (sizes.get(name) or math.inf, verdict.costs[name]))
-
-
-def replicates_needed(verdict: Verdict) -> int | None:
-    """Return how many runs each of the two best needs for the rule to tell them apart, with POWER.
-
-    That is at the difference and the deviation that were seen, whose degrees of freedom grow with the runs. None
-    where they are told apart already or equal, where it takes more than MOST_REPLICATES, or without replicates.
-    """
-    first, second = (*verdict.finite, "", "")[:2]
-    if not second or second in verdict.dropped or not verdict.excess[second] or verdict.noise.is_guess:
-        return None
-    has = verdict.runs[first], verdict.runs[second]
-    low, high = max(has), MOST_REPLICATES
-    if power_of(verdict, high) < POWER:
-        return None
-    if power_of(verdict, low) >= POWER and min(has) < max(has):
-        return low
-    while high - low > 1:  # `low` are too few, `high` are enough
-        middle = (low + high) // 2
-        if power_of(verdict, middle) >= POWER:
-            high = middle
-        else:
-            low = middle
-    return high
-
-
-def power_of(verdict: Verdict, runs: int) -> float:
-    """Return the chance that the rule drops the second best where the two best have so many runs each."""
-    from scipy import special
-
-    first, second, *rest = verdict.finite
-    degrees = verdict.noise.degrees + 2 * runs - verdict.runs[first] - verdict.runs[second]
-    others = Counter([runs, *(verdict.runs[name] for name in rest)])
-    critical = critical_value(runs, others, degrees)
-    shift = verdict.excess[second] / (verdict.noise.deviation * math.sqrt(2 / runs))
-    return 1 - float(special.nctdtr(degrees, shift, critical))
-
-
-# --- runs and replicates ---
-def runs_of_candidates(scores: Mapping[str, Score], candidates: Collection[str]) -> dict[str, list[str]]:
-    """Return the runs of each candidate that has a score: its own and its replicates, exact copies aside.
-
-    Of candidates that are replicates or copies of each other, the first in the order of scores stands for all.
-    """
-    replicates = replicates_of(scores)
-    runs = {}
-    configurations = set()
-    asked = set(candidates)
-    for name, score in scores.items():
-        if name in asked and score.configuration not in configurations:
-            configurations.add(score.configuration)
-            runs[name] = replicates.get(score.configuration, [name])
-    return runs
-
-
-def replicates_of(scores: Mapping[str, Score]) -> dict[str, list[str]]:
-    """Return the runs of each configuration that are no copies, in the order of scores."""
-    runs: dict[str, list[str]] = {}
-    for name, score in scores.items():
-        if not score.is_copy:
-            runs.setdefault(score.configuration, []).append(name)
-    return runs

@@ -10,8 +10,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from nbstudy.checks import fail
-from nbstudy.decision.elimination import Score, measured, settled, settled_epochs, spread
 from nbstudy.decision.halving import Rung, Stage, climb
+from nbstudy.decision.scores import Score
+from nbstudy.decision.settling import measured, settled, settled_epochs, spread
 from nbstudy.files import HISTORY
 from nbstudy.records.outputs import Outputs
 from nbstudy.records.reading import Run

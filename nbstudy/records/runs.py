@@ -19,8 +19,8 @@ from typing import Any
 import click
 
 from nbstudy.checks import fail
-from nbstudy.decision.elimination import lost_after, measured
 from nbstudy.decision.metrics import deciding
+from nbstudy.decision.settling import lost_after, measured
 from nbstudy.files import (
     CHECKPOINT,
     HISTORY,

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nbstudy.decision.elimination import (
-    Score,
-    best_epoch,
-    lost_after,
-    measured,
-    settled,
-    settled_epochs,
-    spread,
-)
 from nbstudy.decision.metrics import Metric
+from nbstudy.decision.scores import Score
+from nbstudy.decision.settling import best_epoch, lost_after, measured, settled, settled_epochs, spread
 from nbstudy.records.outputs import Outputs
 from nbstudy.records.parameters import as_key
 from nbstudy.records.reading import Run

@@ -18,8 +18,9 @@ from typing import Any, Generic, TypeVar
 import pandas as pd
 
 from nbstudy.checks import StudyError, check_known, fail
-from nbstudy.decision.elimination import Choice, Score, choose
+from nbstudy.decision.elimination import Choice, choose
 from nbstudy.decision.metrics import Metric
+from nbstudy.decision.scores import Score
 from nbstudy.records.outputs import Outputs
 from nbstudy.records.parameters import as_key
 from nbstudy.records.reading import field_of

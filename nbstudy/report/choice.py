@@ -12,8 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from nbstudy.decision.elimination import MOST_REPLICATES, POWER, Choice, Verdict, replicates_needed
+from nbstudy.decision.elimination import Choice, Verdict
 from nbstudy.decision.metrics import written
+from nbstudy.decision.power import MOST_REPLICATES, POWER, replicates_needed
 from nbstudy.records.reading import field_of
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round, has_original

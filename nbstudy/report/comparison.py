@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from nbstudy.decision.elimination import settled
 from nbstudy.decision.metrics import Metric, written
+from nbstudy.decision.settling import settled
 from nbstudy.records.parameters import as_key
 from nbstudy.records.reading import field_of
 from nbstudy.records.results import Results

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nbstudy.decision.elimination import Noise
 from nbstudy.decision.metrics import Metric, written
+from nbstudy.decision.noise import Noise
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import has_original
 from nbstudy.report.markdown import joined, listed, plain

@@ -7,8 +7,9 @@ import os
 from typing import Any
 from urllib.parse import quote
 
-from nbstudy.decision.elimination import Noise, Verdict
+from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.metrics import Better, Metric, written
+from nbstudy.decision.noise import Noise
 from nbstudy.records.reading import Run
 from nbstudy.records.results import Results
 from nbstudy.records.runs import log_of

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from nbstudy.decision.elimination import Score, Verdict, choose, judge
+from nbstudy.decision.elimination import Verdict, choose, judge
 from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric, can_decide, data_of
+from nbstudy.decision.scores import Score
 from nbstudy.records.results import Results
 from nbstudy.records.rungs import first_by_name, runs_at, scores_at
 from nbstudy.records.scores import scores_of

@@ -9,8 +9,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from nbstudy.decision.elimination import Verdict, lost_after, measured, settled
+from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.metrics import Better
+from nbstudy.decision.settling import lost_after, measured, settled
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round, has_original
 from nbstudy.records.states import State

@@ -5,7 +5,9 @@ This is explanation; what the rounds come to is in rounds.py.
 
 from __future__ import annotations
 
-from nbstudy.decision.elimination import ERROR_RATE, critical_value, judge, least_difference, noise_of
+from nbstudy.decision.critical import ERROR_RATE, critical_value
+from nbstudy.decision.elimination import judge, least_difference
+from nbstudy.decision.noise import noise_of
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import has_original
 from nbstudy.report.markdown import show_texts, source_of

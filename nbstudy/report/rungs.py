@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nbstudy.decision.elimination import Noise, Verdict, least_step
+from nbstudy.decision.elimination import Verdict, least_step
 from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric, written
+from nbstudy.decision.noise import Noise
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round
 from nbstudy.report.markdown import listed, plain, table

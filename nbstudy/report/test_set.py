@@ -19,8 +19,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nbstudy.checks import StudyError
-from nbstudy.decision.elimination import Choice, settled_epochs
+from nbstudy.decision.elimination import Choice
 from nbstudy.decision.metrics import written
+from nbstudy.decision.settling import settled_epochs
 from nbstudy.records.openings import Opening, read_openings
 from nbstudy.records.results import Results
 from nbstudy.report.colours import INK, SHARES

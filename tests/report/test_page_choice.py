@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from drawn import check_texts, curve, falling, judged_twice, many
-from nbstudy.decision.elimination import Noise, Verdict
+from nbstudy.decision.elimination import Verdict
+from nbstudy.decision.noise import Noise
 from nbstudy.records.parameters import Parameters
 from nbstudy.records.results import Results
 from nbstudy.report import choice

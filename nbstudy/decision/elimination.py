@@ -1,9 +1,9 @@
 """Eliminate candidates, and choose among those that are left: plain numbers in, a Verdict or a Choice out.
 
-The rule is a multiple comparison with the best (Hsu, 1981): the truly best of a round's candidates is dropped in at
-most ERROR_RATE of rounds, which figures and sentences name too. Another rule is a change of `judge`, and of what explains
-it: `report.rule` in words, `least_step` and `replicates_needed` below in numbers. Figures, tables and sentences of rounds
-take what they say from the Verdict. SciPy is imported when there is something to decide.
+The rule is a multiple comparison with the best (Hsu, 1981). Its critical value is that of all candidates of a family, so
+that the truly best of them is dropped anywhere, in whatever rounds they meet, with the family's error rate at most.
+Another rule is a change of `judge`, and of what explains it: `report.rule` in words, `power` in numbers. Figures, tables
+and sentences of rounds take what they say from the Verdict. SciPy is imported when there is something to decide.
 """
 
 from __future__ import annotations
@@ -12,13 +12,22 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
-from nbstudy.decision.critical import critical_value, students_quantile
+from nbstudy.decision.critical import ERROR_RATE, critical_value, students_quantile
 from nbstudy.decision.halving import Stage
 from nbstudy.decision.noise import Noise, noise_of
 from nbstudy.decision.scores import Score, runs_of_candidates
+
+
+@dataclass(frozen=True)
+class Family:
+    """All candidates that are compared by one metric at one length, in however many rounds."""
+
+    candidates: tuple[str, ...]
+    error_rate: float = ERROR_RATE  # with which the truly best of them may be dropped anywhere
+    further: int = 0  # candidates beside them that the same runs left behind on the way
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,10 @@ class Standing:
     costs: dict[str, float]  # of the candidates that can be judged, means over their runs, best first
     runs: dict[str, int]  # how many runs each of these means is over
     noise: Noise
+    family: Counter[int] = field(
+        default_factory=Counter, kw_only=True
+    )  # how many of it have so many runs each
+    error_rate: float = field(default=ERROR_RATE, kw_only=True)
 
     @cached_property
     def finite(self) -> dict[str, float]:
@@ -58,11 +71,6 @@ class Standing:
         """How much each cost is above the best one."""
         lowest = min(self.costs.values(), default=math.inf)
         return {name: cost - lowest for name, cost in self.costs.items()}
-
-    @cached_property
-    def groups(self) -> Counter[int]:
-        """How many finite candidates there are of each number of runs."""
-        return Counter(self.runs[name] for name in self.finite)
 
     @cached_property
     def leaders(self) -> dict[int, list[str]]:
@@ -89,9 +97,15 @@ class Standing:
         """
         if runs is None:
             runs = self.runs[name]
-        others = self.groups - Counter([self.runs[name]])
-        critical = critical_value(runs, others, self.noise.degrees)
+        others = self.family - Counter([self.runs[name]])
+        critical = critical_value(runs, others, self.noise.degrees, self.error_rate)
         return least_difference(critical, self.noise, runs, self.runs[other])
+
+    @property
+    def least_step(self) -> float:
+        """The least difference that the rule sees between two candidates of a single run each."""
+        critical = critical_value(1, self.family - Counter([1]), self.noise.degrees, self.error_rate)
+        return least_difference(critical, self.noise, 1, 1)
 
     def compare(self, name: str, other: str) -> Comparison:
         """Compare a candidate with another one."""
@@ -150,15 +164,16 @@ class Choice:
 
 
 # --- the rule ---
-def judge(scores: Mapping[str, Score], candidates: Collection[str]) -> Verdict:
+def judge(scores: Mapping[str, Score], candidates: Collection[str], family: Family | None = None) -> Verdict:
     """Drop the candidates that are worse than another by more than chance explains.
 
     A candidate's cost is the mean over its runs. It is dropped when it is above any other's by more than
     `c * s * sqrt(1 / n + 1 / m)`: s is the deviation between replicates, n and m are the numbers of runs of the two,
-    and c is the critical value of a one-sided comparison of this candidate with all others. One that is no longer
-    finite is always dropped; where chance is unknown, no other is.
+    and c is the critical value of a one-sided comparison of this candidate with all others of its family, in whatever
+    rounds they meet; without a family these are the candidates. One that is no longer finite is always dropped; where
+    chance is unknown, no other is.
     """
-    standing = stand(scores, candidates)
+    standing = stand(scores, candidates, family)
     against = {}
     dropped = []
     for name in standing.costs:
@@ -170,10 +185,16 @@ def judge(scores: Mapping[str, Score], candidates: Collection[str]) -> Verdict:
             against[name] = strongest(comparisons)
             if against[name].is_too_much:
                 dropped.append(name)
-    return Verdict(standing.costs, standing.runs, standing.noise, against, tuple(dropped))
+    return verdict_on(standing, against, dropped)
 
 
-def stand(scores: Mapping[str, Score], candidates: Collection[str]) -> Standing:
+def verdict_on(standing: Standing, against: Mapping[str, Comparison], dropped: Collection[str]) -> Verdict:
+    """Return the verdict that drops some of the candidates where they stand so."""
+    own = {each.name: getattr(standing, each.name) for each in fields(standing)}
+    return Verdict(**own, against=dict(against), dropped=tuple(dropped))
+
+
+def stand(scores: Mapping[str, Score], candidates: Collection[str], family: Family | None = None) -> Standing:
     """Rank candidates by their mean costs, equal ones in the order of scores.
 
     `scores` holds every run of the study that can be judged, since all replicates say what chance does. A candidate
@@ -186,7 +207,29 @@ def stand(scores: Mapping[str, Score], candidates: Collection[str]) -> Standing:
         numbers[name] = len(runs)
     ranked = sorted(costs, key=costs.__getitem__)
     best = next((name for name in ranked if math.isfinite(costs[name])), None)
-    return Standing({name: costs[name] for name in ranked}, numbers, noise_of(scores, best))
+    if family is None:
+        family = Family(tuple(candidates))
+    return Standing(
+        {name: costs[name] for name in ranked},
+        numbers,
+        noise_of(scores, best),
+        family=numbers_of_runs(scores, [*candidates, *family.candidates], family.further),
+        error_rate=family.error_rate,
+    )
+
+
+def numbers_of_runs(scores: Mapping[str, Score], names: Collection[str], further: int) -> Counter[int]:
+    """Return how many finite candidates have so many runs each.
+
+    Those `further` ones that are not among the names are as most of these are.
+    """
+    numbers: Counter[int] = Counter()
+    for runs in runs_of_candidates(scores, names).values():
+        if all(math.isfinite(scores[run].cost) for run in runs):
+            numbers[len(runs)] += 1
+    for usual, _ in numbers.most_common(1):
+        numbers[usual] += further
+    return numbers
 
 
 def strongest(comparisons: Collection[Comparison]) -> Comparison:
@@ -201,10 +244,9 @@ def least_difference(critical: float, noise: Noise, runs: int, others_runs: int)
     return critical * noise.deviation * math.sqrt(1 / runs + 1 / others_runs)
 
 
-def least_step(noise: Noise, runs: int, others_runs: int) -> float:
-    """Return the least difference that the rule sees between two alone."""
-    critical = critical_value(runs, {others_runs: 1}, noise.degrees)
-    return least_difference(critical, noise, runs, others_runs)
+def least_difference_of_two(noise: Noise) -> float:
+    """Return the least difference that chance does not explain between two single runs that are compared alone."""
+    return least_difference(critical_value(1, {1: 1}, noise.degrees), noise, 1, 1)
 
 
 # --- halving ---
@@ -218,11 +260,16 @@ def keep_best(scores: Mapping[str, Score], stage: Stage) -> Verdict:
     if not stage.waits_for:
         survivors = set(stage.survivors)
         dropped = tuple(name for name in stage.costs if name not in survivors)
-    return Verdict(stage.costs, standing.runs, standing.noise, {}, dropped)
+    return verdict_on(replace(standing, costs=stage.costs), {}, dropped)
 
 
 # --- the choice ---
-def choose(scores: Mapping[str, Score], candidates: Collection[str], sizes: Mapping[str, int]) -> Choice:
+def choose(
+    scores: Mapping[str, Score],
+    candidates: Collection[str],
+    sizes: Mapping[str, int],
+    family: Family | None = None,
+) -> Choice:
     """Choose the smallest of the candidates that the rule keeps: the one with the fewest weights.
 
     `sizes` holds the number of weights of each run; of two of a size, or where it is not known, the better one is
@@ -230,7 +277,7 @@ def choose(scores: Mapping[str, Score], candidates: Collection[str], sizes: Mapp
     one-standard-error rule chooses (Breiman, Friedman, Olshen and Stone, 1984): the smallest whose mean is within one
     standard error of the best mean.
     """
-    verdict = judge(scores, candidates)
+    verdict = judge(scores, candidates, family)
     best = verdict.best
     if best is None:
         return Choice(None, verdict, None, math.nan)

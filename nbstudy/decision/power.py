@@ -40,9 +40,10 @@ def power_of(verdict: Verdict, runs: int) -> float:
     """Return the chance that the rule drops the second best where the two best have so many runs each."""
     from scipy import special
 
-    first, second, *rest = verdict.finite
-    degrees = verdict.noise.degrees + 2 * runs - verdict.runs[first] - verdict.runs[second]
-    others = Counter([runs, *(verdict.runs[name] for name in rest)])
-    critical = critical_value(runs, others, degrees)
+    first, second, *_ = verdict.finite
+    has = Counter([verdict.runs[first], verdict.runs[second]])
+    others = verdict.family - has + Counter([runs])
+    degrees = verdict.noise.degrees + 2 * runs - has.total()
+    critical = critical_value(runs, others, degrees, verdict.error_rate)
     shift = verdict.excess[second] / (verdict.noise.deviation * math.sqrt(2 / runs))
     return 1 - float(special.nctdtr(degrees, shift, critical))

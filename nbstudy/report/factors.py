@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nbstudy.decision.elimination import Verdict, least_step
+from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.metrics import Better, Metric, written
 from nbstudy.records.results import Results
 from nbstudy.records.states import State
@@ -107,7 +107,7 @@ def compute(results: Results) -> Effects | None:
     epochs = shortest(results)
     ranking = ranking_of(results, epochs=epochs)
     factors = [factor_of(results, name, ranking.values) for name in results.parameters.factors]
-    effects = Effects(factors, ranking, epochs, least_step(ranking.verdict.noise, 1, 1))
+    effects = Effects(factors, ranking, epochs, ranking.verdict.least_step)
     if not effects.steps:
         return None
     return effects
@@ -161,12 +161,13 @@ def by_size(text: str) -> tuple[float, str]:
 
 
 def steps_of(factor: Factor, verdict: Verdict) -> list[Step]:
-    """Return all steps along a parameter, each judged by the rule as a round of two."""
+    """Return all steps along a parameter, each judged by the rule as one of all comparisons."""
     steps = []
     for chain in factor.chains:
         for place, change in enumerate(chain.steps):
             before, after = chain.names[place : place + 2]
-            allowed = least_step(verdict.noise, verdict.runs[before], verdict.runs[after])
+            better, worse = sorted([before, after], key=verdict.costs.__getitem__)
+            allowed = verdict.allowed(worse, better)
             steps.append(Step((chain.levels[place], chain.levels[place + 1]), change, allowed))
     return steps
 
@@ -336,7 +337,9 @@ def what_factors_show(effects: Effects) -> str:
     parts.append(
         f"{look}. The vertical axis is that of the survivors, and lines that go far beyond it leave it."
     )
-    parts.append("The sentences below judge each step by the rule, as a round of two.")
+    parts.append(
+        "The sentences below judge each step by the rule, as one of all comparisons between these configurations."
+    )
     return " ".join(parts)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from nbstudy.decision.elimination import Verdict, choose, judge
+from nbstudy.decision.elimination import Family, Verdict, choose, judge
 from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric, can_decide, data_of
 from nbstudy.decision.scores import Score
@@ -49,11 +49,18 @@ def ranking_of(
         if metric == results.metric and not by_best_epoch:
             scores = scores_at(results, top)
         compared = candidates
-    chosen = choose(scores, candidates, results.sizes).chosen
+    chosen = choose(scores, candidates, results.sizes, family_of_choice(results)).chosen
     title = results.title(metric)
     if by_best_epoch:
         title = f"best {metric}"
     return Ranking(title, metric, judge(scores, compared), chosen)
+
+
+def family_of_choice(results: Results) -> Family | None:
+    """Return the family of the last round, by whose error rate the choice is made; None where there is none."""
+    for last in results.rounds[-1:]:
+        return last.family
+    return None
 
 
 def rankings_of(results: Results) -> list[Ranking]:

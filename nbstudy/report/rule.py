@@ -9,15 +9,16 @@ from nbstudy.decision.critical import ERROR_RATE, critical_value
 from nbstudy.decision.elimination import judge, least_difference
 from nbstudy.decision.noise import noise_of
 from nbstudy.records.results import Results
-from nbstudy.records.rounds import has_original
-from nbstudy.report.markdown import show_texts, source_of
+from nbstudy.records.rounds import Round, has_original, length_of
+from nbstudy.report.markdown import plain, show_texts, source_of
+from nbstudy.words import counted, enumerated
 
 THE_RULE = f"""
 ## Elimination
 
-**The rule** is a multiple comparison with the best (Hsu, 1981). A configuration's value is the mean of what its runs came to: one run, or replicates, which are runs that are equal except for a parameter called `seed`. A candidate is dropped when it is worse than any other by more than `c * s * sqrt(1 / n + 1 / m)`. Here *s* is the standard deviation between replicates, pooled over all replicated configurations of the study; *n* and *m* are the numbers of runs of the two; and *c* is the critical value of Dunnett's comparison of this candidate with all others, which grows with the number of candidates.
+**The rule** is a multiple comparison with the best (Hsu, 1981). A configuration's value is the mean of what its runs came to: one run, or replicates, which are runs that are equal except for a parameter called `seed`. A candidate is dropped when it is worse than any other by more than `c * s * sqrt(1 / n + 1 / m)`. Here *s* is the standard deviation between replicates, pooled over all replicated configurations of the study; *n* and *m* are the numbers of runs of the two; and *c* is the critical value of Dunnett's comparison of this candidate with all others that are compared by the same metric over the same epochs, in whatever rounds: it grows with their number.
 
-**What it promises:** the truly best candidate is dropped in at most {100 * ERROR_RATE:g} % of rounds. That holds for one round, not for many together, and it takes chance to be equally large for all configurations. A candidate of few runs is allowed more, since its mean is less sure; where only that kept it, its note says so. A run whose values are no longer finite is always dropped.
+**What it promises:** of all that are compared by one metric over the same epochs, the truly best is dropped anywhere in at most {100 * ERROR_RATE:g} % of studies, and not in so many of each round. It takes chance to be equally large for all configurations. A candidate of few runs is allowed more, since its mean is less sure; where only that kept it, its note says so. A run whose values are no longer finite is always dropped.
 """
 
 
@@ -27,12 +28,33 @@ def show(results: Results) -> None:
         return
     show_texts(
         THE_RULE,
+        what_is_compared(results),
         what_rule_needs(results),
         how_rungs_work(results),
         "This is the rule as the computer has it:",
         source_of(judge, least_difference, critical_value, noise_of),
     )
     show_texts(what_figures_show(results), what_to_be_careful_of(results))
+
+
+def what_is_compared(results: Results) -> str:
+    """Say how many candidates are compared by what, where the rounds are of several kinds."""
+    families: dict[str, int] = {}
+    for each in results.rounds:
+        if each.family is not None:
+            families[by_what(results, each)] = len(each.family.candidates)
+    if len(families) < 2:
+        return ""
+    compared = enumerated(f"{number} candidates {what}" for what, number in families.items())
+    return f"In this study the rule compares {compared}. These share the error evenly, as any of them could drop the best."
+
+
+def by_what(results: Results, each: Round) -> str:
+    """Say by which metric a round compares, and over how many epochs where these are not all."""
+    metric, epochs = length_of(results, each)
+    if epochs is None:
+        return f"by {plain(metric)}"
+    return f"by {plain(metric)} over {counted(epochs, 'epoch')}"
 
 
 def what_rule_needs(results: Results) -> str:

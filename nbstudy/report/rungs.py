@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nbstudy.decision.elimination import Verdict, least_step
+from nbstudy.decision.elimination import Verdict, least_difference_of_two
 from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric, written
 from nbstudy.decision.noise import Noise
@@ -128,6 +128,6 @@ def how_close_it_is(edge: Edge) -> str:
 def how_sure_the_cut_is(difference: float, noise: Noise) -> str:
     """Say whether chance explains the difference between both sides of a cut."""
     text = noise_in_words(noise)
-    if difference <= least_step(noise, 1, 1):
+    if difference <= least_difference_of_two(noise):
         return f"{text} So another seed could have changed places near the cut: it is there to save time, and decides nothing else."
     return f"{text} The cut is clear."

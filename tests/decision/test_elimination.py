@@ -1,4 +1,4 @@
-"""The rule and the choice, as arithmetic; what the rule promises, by simulation."""
+"""The rule and the choice, as arithmetic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from nbstudy.decision.critical import critical_value
-from nbstudy.decision.elimination import Choice, choose, judge, least_step
+from nbstudy.decision.elimination import Choice, Family, choose, judge, least_difference_of_two
 from nbstudy.decision.noise import Noise, noise_of
 from nbstudy.decision.scores import Score
 
@@ -190,9 +190,9 @@ def test_interval_of_a_mean_is_students() -> None:
     assert verdict.half_width("good") == pytest.approx(verdict.half_width("tie") / math.sqrt(3))
 
 
-def test_step_is_judged_as_a_round_of_two() -> None:
-    assert least_step(Noise(0.01, 6), 1, 3) == pytest.approx(1.94318 * 0.01 * math.sqrt(1 + 1 / 3), rel=1e-4)
-    assert least_step(Noise(math.nan, 0), 1, 1) == math.inf
+def test_two_single_runs_alone_are_judged_as_students() -> None:
+    assert least_difference_of_two(Noise(0.01, 6)) == pytest.approx(0.0194318 * math.sqrt(2), rel=1e-4)
+    assert least_difference_of_two(Noise(math.nan, 0)) == math.inf
 
 
 def test_thousand_candidates_are_judged_as_by_comparing_each_with_each() -> None:
@@ -212,43 +212,29 @@ def test_thousand_candidates_are_judged_as_by_comparing_each_with_each() -> None
         assert (found > 0) == (name in verdict.dropped)
 
 
-# --- what it promises ---
-def drops_of_the_best(numbers: Sequence[int], rounds: int = 2000) -> float:
-    """Return the share of rounds in which the first of equal candidates, with so many runs each, is dropped.
-
-    The deviation comes from three other configurations with three runs each, and from the candidates' replicates.
-    """
-    drawn = random.Random(12)
-    names = [f"c{place}" for place in range(len(numbers))]
-    dropped = 0
-    for _ in range(rounds):
-        scores = {}
-        for name, runs in zip(["x", "y", "z", *names], [3, 3, 3, *numbers], strict=True):
-            for number in range(runs):
-                key = f"{name}_{number}" if number else name
-                scores[key] = Score(drawn.gauss(0, 1), name)
-        dropped += "c0" in judge(scores, names).dropped
-    return dropped / rounds
+# --- families ---
+def test_critical_value_is_that_of_all_that_are_compared_in_whatever_rounds() -> None:
+    family = Family(("good", "near", "far", "tie", "wide"), 0.01)
+    verdict = judge(REPLICATED, ["good", "near"], family)
+    others = {3: 1, 2: 1, 1: 2}  # of near: good, wide, tie and far
+    allowed = critical_value(1, others, 3, 0.01) * DEVIATION * math.sqrt(1 + 1 / 3)
+    assert verdict.against["near"].allowed == pytest.approx(allowed)
+    assert list(verdict.costs) == ["good", "near"]
+    assert allowed > 2 * judge(REPLICATED, ["good", "near"]).against["near"].allowed
 
 
-@pytest.mark.parametrize(
-    "numbers",
-    [
-        [1, 1],
-        [3, 3],
-        [1, 3],
-        [1] * 7,
-        [3] * 7,
-        [3, 3, 3, 1, 1, 1, 1],
-        [1, 1, 1, 1, 3, 3, 3],
-        [1] * 19,
-        [3] * 19,
-        [3] * 6 + [1] * 13,
-    ],
-)
-def test_truly_best_of_equal_candidates_is_dropped_in_five_percent_of_rounds(numbers: list[int]) -> None:
-    # 2,000 rounds have a standard error of half a percent
-    assert 0.035 < drops_of_the_best(numbers) < 0.065
+def test_replicates_count_once_in_a_family_and_what_is_not_finite_never() -> None:
+    names = ("good", "good_1", "good_2", "near", "wild", "never")
+    alone = judge(REPLICATED, ["good", "near"])
+    assert judge(REPLICATED, ["good", "near"], Family(names)) == alone
+
+
+def test_those_that_fell_behind_on_the_way_count_as_candidates_too() -> None:
+    names = ["good", "near", "far", "tie"]
+    verdict = judge(REPLICATED, names, Family(tuple(names), further=60))
+    assert verdict.allowed("near", "good") == pytest.approx(
+        critical_value(1, {3: 1, 1: 62}, 3) * DEVIATION * math.sqrt(1 + 1 / 3)
+    )
 
 
 # --- the choice ---

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nbstudy.decision.metrics import Better, Metric, metric_called
 from nbstudy.records.results import Results, load_results
+from nbstudy.records.rounds import family_of_rung
 from nbstudy.records.scores import scores_of
 from nbstudy.report.rankings import ranking_of, rankings_of, watched_metrics
-from planted import Planted, half_filled
+from planted import Planted, flat, half_filled, halved
 
 LOSS = Metric("val_loss", Better.LOWER)
 
@@ -89,6 +91,38 @@ def test_rounds_are_as_the_study_names_them(results: Results) -> None:
     assert accuracy.originally_dropped == ("good",)
     assert (early.metric, early.epochs) == (LOSS, 6)
     assert [each.is_overview for each in results.rounds] == [True, *[False] * 5]
+
+
+def test_rounds_by_one_metric_over_the_same_epochs_are_a_family(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path,
+        "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}, c: {units: 9}, d: {units: 10}}\n"
+        "rounds:\n"
+        "  - {candidates: [a, b]}\n"
+        "  - {candidates: [b, c], epochs: 20}\n"  # as long as they are
+        "  - {candidates: [a, c], epochs: 10}\n"
+        "  - {candidates: [a, d], metric: val_accuracy}\n",
+    )
+    for name in "abcd":
+        study.run(name, flat(0.3))
+    first, same, shorter, other = (each.family for each in study.load().rounds)
+    assert first is not None and first == same
+    assert first.candidates == ("a", "b", "c") and first.error_rate == pytest.approx(0.05 / 3)
+    assert shorter is not None and shorter.candidates == ("a", "c")
+    assert other is not None and other.candidates == ("a", "d")
+
+
+def test_last_rung_is_a_family_of_its_own_where_new_seeds_decide(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    *_, last = halved(tmp_path / "new", rungs=3).load().rounds
+    assert last.family is not None and (last.family.candidates, last.family.further) == (last.candidates, 0)
+    stage = last.stage
+    assert stage is not None
+    halving = halved(tmp_path, rungs=1).load().halving
+    assert halving is not None
+    same_runs = replace(stage, rung=replace(stage.rung, replicates=0))
+    family = family_of_rung(halving, same_runs)
+    assert family is not None and family.further == 3  # of the five that began
 
 
 def test_first_round_is_no_overview_where_there_is_no_original(tmp_path: Path) -> None:

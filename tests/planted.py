@@ -238,7 +238,7 @@ def half_filled(root: Path) -> Planted:
     study.run("wide", flat(0.305), 0.80)
     study.run("wide_1", flat(0.285), 0.82)
     study.run("tie", flat(0.30), 0.80)
-    study.run("far", flat(0.337), 0.90)
+    study.run("far", flat(0.337), 0.92)
     study.run("both", flat(0.5), 0.80)
     study.run("near", [0.9, 0.8, 0.7, 0.2, *flat(0.335)[4:]], 0.87)
     study.run("wild", [0.4] * 11 + [math.nan], result={"diverged": 12})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ class Simulated:
     runs: Sequence[int]  # of each candidate; the first is the best, though by nothing
     worse: float = 0.0  # by how much the last candidate is worse than all others
     witnesses: int = 0  # configurations of three runs that are no candidates, and show what chance does
+    deviations: Sequence[float] = ()  # of the candidates' runs; all 1 where they are not said
+    together: int = 0  # how many others meet the first in a round; 0: half of them
+    is_heavy_tailed: bool = False  # Student's t with 3 degrees of freedom, of the same deviation
 
     @property
     def names(self) -> list[str]:
@@ -27,7 +31,7 @@ class Simulated:
     def rounds(self) -> list[list[str]]:
         """The first with some others, a few at a time, and all together."""
         first, *others = self.names
-        few = max(2, len(others) // 5)
+        few = self.together or max(2, len(others) // 2)
         groups = [[first, *others[place : place + few]] for place in range(0, len(others), few)]
         if len(groups) == 1:
             return [self.names]
@@ -42,10 +46,20 @@ class Simulated:
             cost = 0.0
             if place == len(self.runs) - 1:
                 cost = self.worse
+            deviation = 1.0
+            if place < len(self.deviations):
+                deviation = self.deviations[place]
             for number in range(runs):
                 run = f"{name}_{number}" if number else name
-                scores[run] = Score(cost + drawn.gauss(0, 1), name)
+                scores[run] = Score(cost + deviation * self.chance(drawn), name)
         return scores
+
+    def chance(self, drawn: random.Random) -> float:
+        """Return what chance does to a run, with a deviation of 1."""
+        if not self.is_heavy_tailed:
+            return drawn.gauss(0, 1)
+        squares = sum(drawn.gauss(0, 1) ** 2 for _ in range(3))
+        return drawn.gauss(0, 1) / math.sqrt(squares)  # of t's deviation, the root of 3
 
 
 def share_dropped(kind: Simulated, name: str, studies: int, is_one_family: bool = True) -> float:

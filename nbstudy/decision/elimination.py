@@ -17,7 +17,7 @@ from functools import cached_property
 
 from nbstudy.decision.critical import ERROR_RATE, critical_value, students_quantile
 from nbstudy.decision.halving import Stage
-from nbstudy.decision.noise import Noise, noise_of
+from nbstudy.decision.noise import Noise, noise_of, own_deviations
 from nbstudy.decision.scores import Score, runs_of_candidates
 
 
@@ -39,6 +39,11 @@ class Comparison:
     allowed: float  # the difference above which the candidate is dropped; infinite where chance is unknown
 
     @property
+    def above(self) -> float:
+        """How much the difference is above what is allowed."""
+        return self.worse_by - self.allowed
+
+    @property
     def is_too_much(self) -> bool:
         """Whether the candidate is dropped by it."""
         return self.worse_by > self.allowed
@@ -51,6 +56,7 @@ class Standing:
     costs: dict[str, float]  # of the candidates that can be judged, means over their runs, best first
     runs: dict[str, int]  # how many runs each of these means is over
     noise: Noise
+    own: dict[str, float] = field(default_factory=dict, kw_only=True)  # deviations of those with replicates
     family: Counter[int] = field(
         default_factory=Counter, kw_only=True
     )  # how many of it have so many runs each
@@ -72,34 +78,49 @@ class Standing:
         lowest = min(self.costs.values(), default=math.inf)
         return {name: cost - lowest for name, cost in self.costs.items()}
 
-    @cached_property
-    def leaders(self) -> dict[int, list[str]]:
-        """The two best candidates of each number of runs."""
-        leaders: dict[int, list[str]] = {}
-        for name in self.finite:
-            same = leaders.setdefault(self.runs[name], [])
-            if len(same) < 2:
-                same.append(name)
-        return leaders
-
-    def rivals(self, name: str) -> list[str]:
-        """Return the best other candidate of each number of runs: no other can say more against this one."""
-        rivals = []
-        for same in self.leaders.values():
-            others = [other for other in same if other != name]
-            rivals += others[:1]
-        return rivals
-
     def allowed(self, name: str, other: str, runs: int | None = None) -> float:
         """Return by how much a candidate may be worse than another: `c * s * sqrt(1 / n + 1 / m)`.
 
         `runs` stands in for the number of its runs. Infinite where chance is unknown.
         """
+        if not self.noise.is_known:
+            return math.inf
         if runs is None:
             runs = self.runs[name]
-        others = self.family - Counter([self.runs[name]])
-        critical = critical_value(runs, others, self.noise.degrees, self.error_rate)
-        return least_difference(critical, self.noise, runs, self.runs[other])
+        error = math.sqrt(1 / runs + 1 / self.runs[other])
+        return self.critical(name, runs) * self.deviation(name, other) * error
+
+    def critical(self, name: str, runs: int | None = None) -> float:
+        """Return the critical value of a candidate's comparison with all others of the family.
+
+        `runs` stands in for the number of its runs.
+        """
+        if runs is None or runs == self.runs[name]:
+            return self.criticals[self.runs[name]]
+        return self.critical_against_others(runs, self.runs[name])
+
+    @cached_property
+    def criticals(self) -> dict[int, float]:
+        """The critical values by number of runs."""
+        return {runs: self.critical_against_others(runs, runs) for runs in self.family}
+
+    def critical_against_others(self, runs: int, own: int) -> float:
+        """Return the critical value for so many runs against the family without one that has its `own` number."""
+        return critical_value(runs, self.family - Counter([own]), self.noise.degrees, self.error_rate)
+
+    def deviation(self, name: str, other: str) -> float:
+        """Return the deviation of a run of these two: the pooled one, or theirs alone where that is larger.
+
+        One without replicates borrows the pooled one.
+        """
+        one, two = (self.own.get(each, self.noise.deviation) ** 2 for each in (name, other))
+        n, m = self.runs[name], self.runs[other]
+        theirs = (one / n + two / m) / (1 / n + 1 / m)
+        return math.sqrt(max(self.noise.deviation**2, theirs))
+
+    def borrows(self, name: str) -> bool:
+        """Tell whether a candidate has no replicates, so that the deviation between those of others stands in."""
+        return not self.noise.is_guess and self.noise.is_known and name not in self.own
 
     @property
     def least_step(self) -> float:
@@ -110,6 +131,25 @@ class Standing:
     def compare(self, name: str, other: str) -> Comparison:
         """Compare a candidate with another one."""
         return Comparison(other, self.costs[name] - self.costs[other], self.allowed(name, other))
+
+    def strongest(self, name: str) -> Comparison | None:
+        """Return the comparison that speaks most against a candidate: the one that is most above what is allowed.
+
+        None where it is alone.
+        """
+        others = [other for other in self.finite if other != name]
+        if not self.noise.is_known:
+            others = others[:1]
+        most_runs = max(self.runs.values())
+        least_allowed = least_difference(self.critical(name), self.noise, self.runs[name], most_runs)
+        strongest = None
+        for other in others:  # best first, so that the difference falls
+            if strongest and self.costs[name] - self.costs[other] - least_allowed < strongest.above:
+                break
+            comparison = self.compare(name, other)
+            if strongest is None or comparison.above > strongest.above:
+                strongest = comparison
+        return strongest
 
     def ahead_of(self, name: str) -> list[str]:
         """Return the candidates that are better than one by more than chance explains, best first."""
@@ -148,6 +188,13 @@ class Verdict(Standing):
                 spared.append(name)
         return spared
 
+    def borrowed(self, name: str) -> list[str]:
+        """Return those of a candidate and of the one that speaks most against it that borrow their deviation."""
+        compared = [name]
+        if name in self.against:
+            compared.append(self.against[name].other)
+        return [each for each in compared if len(compared) > 1 and self.borrows(each)]
+
     def disputed(self, dropped: Collection[str]) -> list[str]:
         """Return the judged candidates that this or another decision drops, and not both; best first."""
         return [name for name in self.costs if (name in self.dropped) != (name in dropped)]
@@ -168,10 +215,10 @@ def judge(scores: Mapping[str, Score], candidates: Collection[str], family: Fami
     """Drop the candidates that are worse than another by more than chance explains.
 
     A candidate's cost is the mean over its runs. It is dropped when it is above any other's by more than
-    `c * s * sqrt(1 / n + 1 / m)`: s is the deviation between replicates, n and m are the numbers of runs of the two,
-    and c is the critical value of a one-sided comparison of this candidate with all others of its family, in whatever
-    rounds they meet; without a family these are the candidates. One that is no longer finite is always dropped; where
-    chance is unknown, no other is.
+    `c * s * sqrt(1 / n + 1 / m)`: s is the deviation between replicates of the whole study, or of these two where that
+    is larger, n and m are the numbers of runs of the two, and c is the critical value of a one-sided comparison of this
+    candidate with all others of its family, in whatever rounds they meet; without a family these are the candidates.
+    One that is no longer finite is always dropped; where chance is unknown, no other is.
     """
     standing = stand(scores, candidates, family)
     against = {}
@@ -180,10 +227,10 @@ def judge(scores: Mapping[str, Score], candidates: Collection[str], family: Fami
         if name not in standing.finite:
             dropped.append(name)
             continue
-        comparisons = [standing.compare(name, rival) for rival in standing.rivals(name)]
-        if comparisons:
-            against[name] = strongest(comparisons)
-            if against[name].is_too_much:
+        comparison = standing.strongest(name)
+        if comparison is not None:
+            against[name] = comparison
+            if comparison.is_too_much:
                 dropped.append(name)
     return verdict_on(standing, against, dropped)
 
@@ -202,9 +249,14 @@ def stand(scores: Mapping[str, Score], candidates: Collection[str], family: Fami
     """
     costs = {}
     numbers = {}
+    own = {}
+    deviations = own_deviations(scores)
     for name, runs in runs_of_candidates(scores, candidates).items():
         costs[name] = statistics.fmean(scores[run].cost for run in runs)
         numbers[name] = len(runs)
+        configuration = scores[name].configuration
+        if configuration in deviations:
+            own[name] = deviations[configuration]
     ranked = sorted(costs, key=costs.__getitem__)
     best = next((name for name in ranked if math.isfinite(costs[name])), None)
     if family is None:
@@ -213,6 +265,7 @@ def stand(scores: Mapping[str, Score], candidates: Collection[str], family: Fami
         {name: costs[name] for name in ranked},
         numbers,
         noise_of(scores, best),
+        own=own,
         family=numbers_of_runs(scores, [*candidates, *family.candidates], family.further),
         error_rate=family.error_rate,
     )
@@ -230,11 +283,6 @@ def numbers_of_runs(scores: Mapping[str, Score], names: Collection[str], further
     for usual, _ in numbers.most_common(1):
         numbers[usual] += further
     return numbers
-
-
-def strongest(comparisons: Collection[Comparison]) -> Comparison:
-    """Return the comparison that speaks most against a candidate: the one that is most above what is allowed."""
-    return max(comparisons, key=lambda each: (each.worse_by - each.allowed, each.worse_by))
 
 
 def least_difference(critical: float, noise: Noise, runs: int, others_runs: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nbstudy.decision.scores import Score, replicates_of
@@ -36,14 +36,35 @@ def noise_of(scores: Mapping[str, Score], best: str | None) -> Noise:
     """
     squares = 0.0
     degrees = 0
-    for names in replicates_of(scores).values():
-        costs = [scores[name].cost for name in names if math.isfinite(scores[name].cost)]
-        if len(costs) > 1:
-            mean = statistics.fmean(costs)
-            squares += sum((cost - mean) ** 2 for cost in costs)
-            degrees += len(costs) - 1
+    for costs in replicated_costs(scores).values():
+        squares += squares_of(costs)
+        degrees += len(costs) - 1
     if degrees:
         return Noise(math.sqrt(squares / degrees), degrees)
     if best is None:
         return Noise(math.nan, 0)
     return Noise(scores[best].spread, scores[best].settled_epochs - 1, run=best)
+
+
+def own_deviations(scores: Mapping[str, Score]) -> dict[str, float]:
+    """Return the deviation between the replicates of each configuration that has some."""
+    return {
+        configuration: math.sqrt(squares_of(costs) / (len(costs) - 1))
+        for configuration, costs in replicated_costs(scores).items()
+    }
+
+
+def replicated_costs(scores: Mapping[str, Score]) -> dict[str, list[float]]:
+    """Return the finite costs of each configuration that has several."""
+    replicated = {}
+    for configuration, names in replicates_of(scores).items():
+        costs = [scores[name].cost for name in names if math.isfinite(scores[name].cost)]
+        if len(costs) > 1:
+            replicated[configuration] = costs
+    return replicated
+
+
+def squares_of(costs: Sequence[float]) -> float:
+    """Return the sum of the squared distances of costs from their mean."""
+    mean = statistics.fmean(costs)
+    return math.fsum((cost - mean) ** 2 for cost in costs)

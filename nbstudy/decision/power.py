@@ -45,5 +45,5 @@ def power_of(verdict: Verdict, runs: int) -> float:
     others = verdict.family - has + Counter([runs])
     degrees = verdict.noise.degrees + 2 * runs - has.total()
     critical = critical_value(runs, others, degrees, verdict.error_rate)
-    shift = verdict.excess[second] / (verdict.noise.deviation * math.sqrt(2 / runs))
+    shift = verdict.excess[second] / (verdict.deviation(second, first) * math.sqrt(2 / runs))
     return 1 - float(special.nctdtr(degrees, shift, critical))

@@ -25,7 +25,7 @@ from nbstudy.report.labels import width_of
 from nbstudy.report.lines import draw_lines
 from nbstudy.report.looks import Look, dimmed
 from nbstudy.report.markdown import Markdown, code, listed, plain, show_texts, table_of_many
-from nbstudy.report.phrases import comparison_cells, decision, duration, interval, link
+from nbstudy.report.phrases import borrowed, comparison_cells, decision, duration, interval, link
 from nbstudy.report.rounds import are_ranked
 from nbstudy.study.configurations import SEED, replicate_of
 from nbstudy.study.study_file import as_yaml
@@ -191,6 +191,9 @@ def table_of_choice(chosen: Chosen) -> str:
         row["runs"] = verdict.runs[name]
         row |= comparison_cells(name, verdict)
         row["rule"] = decision(name, verdict)
+        row["note"] = ""
+        if name != verdict.best:
+            row["note"] = borrowed(name, verdict)
         rows.append(row)
     return table_of_many(rows)
 

@@ -15,7 +15,7 @@ from nbstudy.records.parameters import as_key
 from nbstudy.records.reading import field_of
 from nbstudy.records.results import Results
 from nbstudy.records.studies import Contender, Judgement, Studies
-from nbstudy.report.phrases import comparison_cells, decision, noise_in_words
+from nbstudy.report.phrases import borrowed, comparison_cells, decision, noise_in_words
 from nbstudy.study.configurations import SEED
 from nbstudy.words import counted, enumerated
 
@@ -168,6 +168,9 @@ def ranked(studies: Studies[Results], judgement: Judgement) -> list[str]:
             row["epochs"] = lengths[name]
         row |= comparison_cells(name, verdict)
         row["rule"] = decision(name, verdict)
+        row["note"] = ""
+        if name != verdict.best:
+            row["note"] = borrowed(name, verdict)
         rows.append(row)
     return lines_of(rows)
 
@@ -205,6 +208,7 @@ def lines_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if not rows:
         return []
     texts = pd.DataFrame([{key: cell(value) for key, value in row.items()} for row in rows]).fillna("")
+    texts = texts.loc[:, (texts != "").any()]
     return shown(texts.to_string(index=False).splitlines())
 
 

@@ -17,7 +17,7 @@ from nbstudy.records.states import State
 from nbstudy.report.markdown import Markdown, code, listed, plain
 from nbstudy.study.configurations import SEED
 from nbstudy.study.study_file import as_yaml
-from nbstudy.words import counted
+from nbstudy.words import counted, enumerated
 
 
 # --- of a run ---
@@ -106,6 +106,16 @@ def decision(name: str, verdict: Verdict) -> str:
     if name in verdict.dropped:
         return "dropped"
     return "kept"
+
+
+def borrowed(name: str, verdict: Verdict) -> str:
+    """Say whose deviation is borrowed in what the rule says of a candidate; empty where none is."""
+    of = verdict.borrowed(name)
+    if not of:
+        return ""
+    if of == [name]:
+        return "borrowed deviation: 1 run"
+    return f"borrowed deviation of {enumerated(of)}: 1 run"
 
 
 def interval(verdict: Verdict, name: str, metric: Metric) -> str:

@@ -22,6 +22,7 @@ from nbstudy.report.lines import draw_with_labels, new_axes
 from nbstudy.report.looks import Look
 from nbstudy.report.markdown import listed, plain, show_texts, table_of_many
 from nbstudy.report.phrases import (
+    borrowed,
     comparison_cells,
     decision,
     link,
@@ -119,6 +120,8 @@ def notes_on(
         notes.append(
             f"kept because it has {counted(verdict.runs[name], 'run')}: with {most} it would be dropped"
         )
+    if name != verdict.best and borrowed(name, verdict):
+        notes.append(borrowed(name, verdict))
     stands_for_it = results.parameters.first[name]
     if run.state is not State.COMPLETE:
         notes.append(progress(run))

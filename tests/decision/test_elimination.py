@@ -27,6 +27,8 @@ REPLICATED = {
     "wide_1": Score(0.285, "wide"),
 }
 DEVIATION = math.sqrt((2 * 0.02**2 + 0.0002) / 3)
+# Of good and one without replicates, alone: good's own deviation, 0.02, is larger than the pooled one.
+WITH_GOOD = math.sqrt((0.02**2 / 3 + DEVIATION**2) / (1 / 3 + 1))
 SINGLE = {
     "one": Score(0.31, "one", spread=0.002, settled_epochs=11),
     "two": Score(0.312, "two", spread=0.0, settled_epochs=11),
@@ -47,7 +49,7 @@ def test_rule_drops_what_is_worse_than_the_critical_difference() -> None:
     assert verdict.runs == {"good": 3, "tie": 1, "near": 1, "far": 1}
     assert list(verdict.excess.values()) == pytest.approx([0, 0, 0.06, 0.09])
     critical = critical_value(1, {3: 1, 1: 2}, 3)
-    allowed = critical * DEVIATION * math.sqrt(1 + 1 / 3)  # 0.0714
+    allowed = critical * WITH_GOOD * math.sqrt(1 + 1 / 3)  # 0.0732
     for name in ("near", "far"):
         against = verdict.against[name]
         assert (against.other, against.worse_by) == ("good", pytest.approx(verdict.excess[name]))
@@ -212,12 +214,33 @@ def test_thousand_candidates_are_judged_as_by_comparing_each_with_each() -> None
         assert (found > 0) == (name in verdict.dropped)
 
 
+# --- deviations ---
+def test_deviation_of_two_is_the_pooled_one_or_theirs_where_that_is_larger() -> None:
+    quiet = {f"q{number}": Score(0.5 + 0.001 * number, "q0") for number in range(3)}
+    loud = {f"l{number}": Score(0.5 + 0.1 * number, "l0") for number in range(3)}
+    verdict = judge(quiet | loud | {"one": Score(0.9, "one")}, ["q0", "l0", "one"])
+    pooled = math.sqrt((2 * 0.001**2 + 2 * 0.1**2) / 4)
+    assert verdict.noise.deviation == pytest.approx(pooled)
+    assert verdict.deviation("q0", "l0") == pytest.approx(pooled)  # half of each
+    assert verdict.deviation("one", "q0") == pytest.approx(pooled)  # theirs is smaller
+    of_the_loud = math.sqrt((pooled**2 + 0.1**2 / 3) / (1 + 1 / 3))
+    assert verdict.deviation("one", "l0") == verdict.deviation("l0", "one") == pytest.approx(of_the_loud)
+
+
+def test_verdict_on_what_has_no_replicates_rests_on_a_borrowed_deviation() -> None:
+    verdict = judge(REPLICATED, ["good", "near", "wide"])
+    assert [name for name in verdict.costs if verdict.borrows(name)] == ["near"]
+    # a guess is no deviation of others, and what is unknown cannot be borrowed
+    assert not judge(SINGLE, ["one", "six"]).borrows("six")
+    assert not judge({"a": Score(0.1, "a"), "b": Score(0.9, "b")}, ["a", "b"]).borrows("a")
+
+
 # --- families ---
 def test_critical_value_is_that_of_all_that_are_compared_in_whatever_rounds() -> None:
     family = Family(("good", "near", "far", "tie", "wide"), 0.01)
     verdict = judge(REPLICATED, ["good", "near"], family)
     others = {3: 1, 2: 1, 1: 2}  # of near: good, wide, tie and far
-    allowed = critical_value(1, others, 3, 0.01) * DEVIATION * math.sqrt(1 + 1 / 3)
+    allowed = critical_value(1, others, 3, 0.01) * WITH_GOOD * math.sqrt(1 + 1 / 3)
     assert verdict.against["near"].allowed == pytest.approx(allowed)
     assert list(verdict.costs) == ["good", "near"]
     assert allowed > 2 * judge(REPLICATED, ["good", "near"]).against["near"].allowed
@@ -233,7 +256,7 @@ def test_those_that_fell_behind_on_the_way_count_as_candidates_too() -> None:
     names = ["good", "near", "far", "tie"]
     verdict = judge(REPLICATED, names, Family(tuple(names), further=60))
     assert verdict.allowed("near", "good") == pytest.approx(
-        critical_value(1, {3: 1, 1: 62}, 3) * DEVIATION * math.sqrt(1 + 1 / 3)
+        critical_value(1, {3: 1, 1: 62}, 3) * WITH_GOOD * math.sqrt(1 + 1 / 3)
     )
 
 

@@ -26,10 +26,35 @@ def test_truly_best_of_equal_candidates_is_dropped_anywhere_in_five_percent_of_s
     runs: list[int],
 ) -> None:
     kind = Simulated(runs, witnesses=3)
-    assert 0.035 < share_dropped(kind, "c0", STUDIES) < 0.065
+    # a little below where many have replicates, since the larger of two deviations counts
+    assert 0.03 < share_dropped(kind, "c0", STUDIES) < 0.065
+
+
+@pytest.mark.parametrize("number", [3, 7])
+@pytest.mark.parametrize("is_heavy_tailed", [False, True])
+def test_promise_nearly_holds_where_deviations_differ_threefold_and_all_have_three_runs(
+    number: int, is_heavy_tailed: bool
+) -> None:
+    deviations = [3 ** (place / (number - 1)) for place in range(number)]
+    shares = []
+    for best in (
+        0,
+        number // 2,
+        number - 1,
+    ):  # the one that varies least, one between, and the one that varies most
+        own = [deviations[best], *deviations[:best], *deviations[best + 1 :]]
+        kind = Simulated([3] * number, deviations=own, is_heavy_tailed=is_heavy_tailed)
+        shares.append(share_dropped(kind, "c0", STUDIES // 2))
+    assert sum(shares) / 3 < 0.07
+
+
+def test_borrowed_deviation_breaks_the_promise_where_it_is_not_theirs() -> None:
+    # what the page warns of: seven single runs, three times as noisy as the replicates of others
+    kind = Simulated([1] * 7, witnesses=3, deviations=[3.0] * 7)
+    assert share_dropped(kind, "c0", STUDIES) > 0.4
 
 
 def test_rule_without_families_drops_it_in_far_more_studies() -> None:
-    # seven candidates in rounds of three and one of all: a round by itself keeps the promise, a study does not
-    kind = Simulated([3] * 7, witnesses=3)
-    assert share_dropped(kind, "c0", STUDIES, is_one_family=False) > 0.08
+    # the first with each other one, then all: a round by itself keeps the promise, a study does not
+    kind = Simulated([3] * 7, witnesses=3, together=1)
+    assert share_dropped(kind, "c0", STUDIES // 2, is_one_family=False) > 0.1

@@ -29,6 +29,7 @@ def test_published_studies_beside_each_other() -> None:
         "than",
         "allowed",
         "rule",
+        "note",
     ]
     assert best.split() == ["mlp_51", "better_mlp", "0.9057", "3", "40", "kept"]
     assert "The rule keeps mlp_51, mlp_23 and mlp_52, and drops 19 of 22." in said

@@ -10,12 +10,13 @@ from typing import Any
 import pandas as pd
 
 from nbstudy.decision.metrics import Metric, written
+from nbstudy.decision.odds import odds_of
 from nbstudy.decision.settling import settled
 from nbstudy.records.parameters import as_key
 from nbstudy.records.reading import field_of
 from nbstudy.records.results import Results
 from nbstudy.records.studies import Contender, Judgement, Studies
-from nbstudy.report.phrases import borrowed, comparison_cells, decision, noise_in_words
+from nbstudy.report.phrases import borrowed, comparison_cells, decision, noise_in_words, odds_in_words
 from nbstudy.study.configurations import SEED
 from nbstudy.words import counted, enumerated
 
@@ -199,6 +200,9 @@ def verdict_in_words(judgement: Judgement) -> Iterable[str]:
     if verdict.best != choice.chosen:
         chosen += f"; it is the smallest that the rule keeps, and {verdict.best} is the best"
     lines.append(f"{chosen}.")
+    odds = odds_of(verdict)
+    if choice.chosen in odds:
+        lines.append(f"Among these {len(odds)} {odds_in_words(odds[choice.chosen])}.")
     return lines
 
 

@@ -135,5 +135,5 @@ def what_chance_explains(chance: Chance) -> str:
     if not chance.within:
         return f"{known} All {chance.decisions} of its eliminations are larger than what chance explains."
     which = listed(dict.fromkeys(chance.within))
-    explained = f"chance explains {len(chance.within)}: those of {which}"
+    explained = f"{len(chance.within)} were by a difference that chance alone explains: those of {which}"
     return f"{known} Of its {chance.decisions} eliminations, {explained}."

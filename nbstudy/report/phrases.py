@@ -10,6 +10,7 @@ from urllib.parse import quote
 from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.metrics import Better, Metric, written
 from nbstudy.decision.noise import Noise
+from nbstudy.decision.odds import Odds
 from nbstudy.records.reading import Run
 from nbstudy.records.results import Results
 from nbstudy.records.runs import log_of
@@ -116,6 +117,11 @@ def borrowed(name: str, verdict: Verdict) -> str:
     if of == [name]:
         return "borrowed deviation: 1 run"
     return f"borrowed deviation of {enumerated(of)}: 1 run"
+
+
+def odds_in_words(odds: Odds) -> str:
+    """Say with which probability a candidate is the best, and what one loses on average by it."""
+    return f"it is the best with a probability of {odds.best:.2f}, and on average {written(odds.loss)} worse than the best"
 
 
 def interval(verdict: Verdict, name: str, metric: Metric) -> str:

@@ -19,7 +19,8 @@ class Simulated:
     worse: float = 0.0  # by how much the last candidate is worse than all others
     witnesses: int = 0  # configurations of three runs that are no candidates, and show what chance does
     deviations: Sequence[float] = ()  # of the candidates' runs; all 1 where they are not said
-    together: int = 0  # how many others meet the first in a round; 0: half of them
+    effect: float | None = None  # the deviation of what runs of equal seeds share; None: no seeds are equal
+    together: int = 0  # how many others meet the first in a round, all in turn; 0: half of them, once
     is_heavy_tailed: bool = False  # Student's t with 3 degrees of freedom, of the same deviation
 
     @property
@@ -33,14 +34,17 @@ class Simulated:
         first, *others = self.names
         few = self.together or max(2, len(others) // 2)
         groups = [[first, *others[place : place + few]] for place in range(0, len(others), few)]
-        if len(groups) == 1:
-            return [self.names]
+        if not self.together:
+            groups = groups[:1]
+        if groups == [self.names]:
+            return groups
         return [*groups, self.names]
 
     def draw(self, drawn: random.Random) -> dict[str, Score]:
         """Return what the runs of one study come to."""
         scores = {}
         numbers = [*self.runs, *[3] * self.witnesses]
+        effects = [(self.effect or 0.0) * drawn.gauss(0, 1) for _ in range(max(numbers))]
         for place, runs in enumerate(numbers):
             name = f"c{place}"
             cost = 0.0
@@ -51,7 +55,11 @@ class Simulated:
                 deviation = self.deviations[place]
             for number in range(runs):
                 run = f"{name}_{number}" if number else name
-                scores[run] = Score(cost + deviation * self.chance(drawn), name)
+                seed = number
+                if self.effect is None:
+                    seed += 100 * place
+                value = cost + effects[number] + deviation * self.chance(drawn)
+                scores[run] = Score(value, name, seed=seed)
         return scores
 
     def chance(self, drawn: random.Random) -> float:

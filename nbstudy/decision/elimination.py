@@ -9,15 +9,24 @@ and sentences of rounds take what they say from the Verdict. SciPy is imported w
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
-from nbstudy.decision.critical import ERROR_RATE, critical_value, students_quantile
+from nbstudy.decision.blocks import (
+    Design,
+    Fit,
+    Seeds,
+    finite_runs,
+    fit_apart,
+    fit_within_seeds,
+    shared_seeds,
+    variance,
+)
+from nbstudy.decision.critical import ERROR_RATE, critical_for, critical_value, students_quantile
 from nbstudy.decision.halving import Stage
-from nbstudy.decision.noise import Noise, noise_of, own_deviations
+from nbstudy.decision.noise import Noise, noise_of
 from nbstudy.decision.scores import Score, runs_of_candidates
 
 
@@ -57,10 +66,16 @@ class Standing:
     runs: dict[str, int]  # how many runs each of these means is over
     noise: Noise
     own: dict[str, float] = field(default_factory=dict, kw_only=True)  # deviations of those with replicates
-    family: Counter[int] = field(
-        default_factory=Counter, kw_only=True
-    )  # how many of it have so many runs each
+    family: Counter[Seeds] = field(default_factory=Counter, kw_only=True)  # how many have runs of such seeds
     error_rate: float = field(default=ERROR_RATE, kw_only=True)
+    configurations: dict[str, str] = field(default_factory=dict, kw_only=True)  # of candidates, in the design
+    within: Design | None = field(default=None, kw_only=True)  # of all runs; None where seeds are left out
+
+    def seeds(self, name: str) -> Seeds:
+        """Return the seeds of a candidate's runs; None for each where they are left out."""
+        if self.within is None:
+            return (None,) * self.runs[name]
+        return self.within.seeds[self.configurations[name]]
 
     @cached_property
     def finite(self) -> dict[str, float]:
@@ -78,35 +93,37 @@ class Standing:
         lowest = min(self.costs.values(), default=math.inf)
         return {name: cost - lowest for name, cost in self.costs.items()}
 
-    def allowed(self, name: str, other: str, runs: int | None = None) -> float:
+    def allowed(self, name: str, other: str, like: str | None = None) -> float:
         """Return by how much a candidate may be worse than another: `c * s * sqrt(1 / n + 1 / m)`.
 
-        `runs` stands in for the number of its runs. Infinite where chance is unknown.
+        It is as if it had as many runs as another one that it is `like`. Infinite where chance is unknown.
         """
         if not self.noise.is_known:
             return math.inf
-        if runs is None:
-            runs = self.runs[name]
-        error = math.sqrt(1 / runs + 1 / self.runs[other])
-        return self.critical(name, runs) * self.deviation(name, other) * error
+        runs = self.seeds(like or name)
+        error = math.sqrt(variance(self.within, runs, self.seeds(other)))
+        critical = self.criticals[runs]
+        if like is not None:
+            critical = self.critical_against_others(runs, self.seeds(name))
+        return critical * self.deviation(name, other) * error
 
-    def critical(self, name: str, runs: int | None = None) -> float:
-        """Return the critical value of a candidate's comparison with all others of the family.
-
-        `runs` stands in for the number of its runs.
-        """
-        if runs is None or runs == self.runs[name]:
-            return self.criticals[self.runs[name]]
-        return self.critical_against_others(runs, self.runs[name])
+    @property
+    def numbers(self) -> Counter[int]:
+        """How many of the family have so many runs each."""
+        numbers = Counter[int]()
+        for runs, count in self.family.items():
+            numbers[len(runs)] += count
+        return numbers
 
     @cached_property
-    def criticals(self) -> dict[int, float]:
-        """The critical values by number of runs."""
+    def criticals(self) -> dict[Seeds, float]:
+        """The critical values of comparisons with all others of the family, by the seeds that one has."""
         return {runs: self.critical_against_others(runs, runs) for runs in self.family}
 
-    def critical_against_others(self, runs: int, own: int) -> float:
-        """Return the critical value for so many runs against the family without one that has its `own` number."""
-        return critical_value(runs, self.family - Counter([own]), self.noise.degrees, self.error_rate)
+    def critical_against_others(self, runs: Seeds, own: Seeds) -> float:
+        """Return the critical value of one with these runs against the family without one that has its `own`."""
+        others = self.family - Counter([own])
+        return critical_for(self.within, runs, others, self.noise.degrees, self.error_rate)
 
     def deviation(self, name: str, other: str) -> float:
         """Return the deviation of a run of these two: the pooled one, or theirs alone where that is larger.
@@ -125,7 +142,8 @@ class Standing:
     @property
     def least_step(self) -> float:
         """The least difference that the rule sees between two candidates of a single run each."""
-        critical = critical_value(1, self.family - Counter([1]), self.noise.degrees, self.error_rate)
+        others = self.numbers - Counter([1])
+        critical = critical_value(1, others, self.noise.degrees, self.error_rate)
         return least_difference(critical, self.noise, 1, 1)
 
     def compare(self, name: str, other: str) -> Comparison:
@@ -141,7 +159,8 @@ class Standing:
         if not self.noise.is_known:
             others = others[:1]
         most_runs = max(self.runs.values())
-        least_allowed = least_difference(self.critical(name), self.noise, self.runs[name], most_runs)
+        critical = self.criticals[self.seeds(name)]
+        least_allowed = least_difference(critical, self.noise, self.runs[name], most_runs)
         strongest = None
         for other in others:  # best first, so that the difference falls
             if strongest and self.costs[name] - self.costs[other] - least_allowed < strongest.above:
@@ -159,9 +178,10 @@ class Standing:
 
     def half_width(self, name: str) -> float:
         """Return half the width of the 95 % interval of a candidate's mean; NaN where chance is unknown."""
-        if not self.noise.is_known:
+        noise = self.noise.of_a_mean
+        if not noise.is_known:
             return math.nan
-        return students_quantile(self.noise.degrees) * self.noise.deviation / math.sqrt(self.runs[name])
+        return students_quantile(noise.degrees) * noise.deviation / math.sqrt(self.runs[name])
 
 
 @dataclass(frozen=True)
@@ -184,7 +204,7 @@ class Verdict(Standing):
         runs = self.runs[self.best]
         spared = []
         for name in self.kept:
-            if self.runs[name] < runs and self.excess[name] > self.allowed(name, self.best, runs):
+            if self.runs[name] < runs and self.excess[name] > self.allowed(name, self.best, like=self.best):
                 spared.append(name)
         return spared
 
@@ -247,42 +267,56 @@ def stand(scores: Mapping[str, Score], candidates: Collection[str], family: Fami
     `scores` holds every run of the study that can be judged, since all replicates say what chance does. A candidate
     without a score is not ranked, and of candidates that are replicates of each other only the first is.
     """
-    costs = {}
-    numbers = {}
-    own = {}
-    deviations = own_deviations(scores)
-    for name, runs in runs_of_candidates(scores, candidates).items():
-        costs[name] = statistics.fmean(scores[run].cost for run in runs)
-        numbers[name] = len(runs)
-        configuration = scores[name].configuration
-        if configuration in deviations:
-            own[name] = deviations[configuration]
-    ranked = sorted(costs, key=costs.__getitem__)
-    best = next((name for name in ranked if math.isfinite(costs[name])), None)
     if family is None:
         family = Family(tuple(candidates))
+    runs = finite_runs(scores)
+    members = whole_configurations(scores, [*candidates, *family.candidates])
+    within = fit_within_seeds(runs, members)
+    apart = fit_apart(runs)
+    fitted = within or apart
+    shared = shared_seeds(fitted.design.seeds, members)
+    costs = {}
+    numbers = {}
+    configurations = {}
+    for name, own_runs in runs_of_candidates(scores, candidates).items():
+        configurations[name] = scores[name].configuration
+        numbers[name] = len(own_runs)
+        costs[name] = math.inf
+        if configurations[name] in members:
+            costs[name] = fitted.estimate(configurations[name], shared)
+    ranked = sorted(costs, key=costs.__getitem__)
+    best = next((name for name in ranked if math.isfinite(costs[name])), None)
+    own = {name: fitted.own[of] for name, of in configurations.items() if of in fitted.own}
     return Standing(
         {name: costs[name] for name in ranked},
         numbers,
-        noise_of(scores, best),
+        noise_of(scores, apart, within, best),
         own=own,
-        family=numbers_of_runs(scores, [*candidates, *family.candidates], family.further),
+        family=seeds_of_family(fitted, members, family.further),
         error_rate=family.error_rate,
+        configurations=configurations,
+        within=within.design if within else None,
     )
 
 
-def numbers_of_runs(scores: Mapping[str, Score], names: Collection[str], further: int) -> Counter[int]:
-    """Return how many finite candidates have so many runs each.
-
-    Those `further` ones that are not among the names are as most of these are.
-    """
-    numbers: Counter[int] = Counter()
-    for runs in runs_of_candidates(scores, names).values():
+def whole_configurations(scores: Mapping[str, Score], candidates: Collection[str]) -> list[str]:
+    """Return the configurations of candidates all of whose runs are finite."""
+    whole = []
+    for name, runs in runs_of_candidates(scores, candidates).items():
         if all(math.isfinite(scores[run].cost) for run in runs):
-            numbers[len(runs)] += 1
-    for usual, _ in numbers.most_common(1):
-        numbers[usual] += further
-    return numbers
+            whole.append(scores[name].configuration)
+    return whole
+
+
+def seeds_of_family(fitted: Fit, members: Collection[str], further: int) -> Counter[Seeds]:
+    """Return how many configurations have runs of such seeds.
+
+    Those `further` ones that are not among the members are as most of these are.
+    """
+    family = Counter(fitted.design.seeds[configuration] for configuration in members)
+    for usual, _ in family.most_common(1):
+        family[usual] += further
+    return family
 
 
 def least_difference(critical: float, noise: Noise, runs: int, others_runs: int) -> float:
@@ -329,7 +363,7 @@ def choose(
     best = verdict.best
     if best is None:
         return Choice(None, verdict, None, math.nan)
-    error = verdict.noise.deviation / math.sqrt(verdict.runs[best])
+    error = verdict.noise.of_a_mean.deviation / math.sqrt(verdict.runs[best])
     near = [name for name in verdict.finite if name == best or verdict.excess[name] <= error]
     chosen = best
     if verdict.noise.is_known:

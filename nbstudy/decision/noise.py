@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nbstudy.decision.scores import Score, replicates_of
+from nbstudy.decision.blocks import Fit
+from nbstudy.decision.scores import Score
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Noise:
     deviation: float  # a standard deviation, NaN where it is unknown
     degrees: int  # degrees of freedom that it was estimated with, 0 where it is unknown
     run: str | None = None  # whose settled epochs it was guessed from; None: between replicates
+    between: Noise | None = None  # of runs with different seeds, where this is of runs with the same
 
     @property
     def is_known(self) -> bool:
@@ -28,43 +29,23 @@ class Noise:
         """Whether it is not between replicates."""
         return self.run is not None
 
+    @property
+    def of_a_mean(self) -> Noise:
+        """What chance does to a run by itself, whatever its seed: by this a mean is uncertain, if not a difference."""
+        return self.between or self
 
-def noise_of(scores: Mapping[str, Score], best: str | None) -> Noise:
-    """Estimate what chance does: the deviation between replicates, pooled over all configurations.
 
-    Without replicates, the deviation within the settled epochs of the best run stands in for it: a guess.
+def noise_of(scores: Mapping[str, Score], apart: Fit, within: Fit | None, best: str | None) -> Noise:
+    """Return what chance does: the deviation between replicates, pooled over all configurations.
+
+    Where runs were fitted within their seeds, it is that of runs with the same seed. Without replicates, the deviation
+    within the settled epochs of the best run stands in for it: a guess.
     """
-    squares = 0.0
-    degrees = 0
-    for costs in replicated_costs(scores).values():
-        squares += squares_of(costs)
-        degrees += len(costs) - 1
-    if degrees:
-        return Noise(math.sqrt(squares / degrees), degrees)
+    if apart.design.degrees:
+        noise = Noise(apart.deviation, apart.design.degrees)
+        if within is None:
+            return noise
+        return Noise(within.deviation, within.design.degrees, between=noise)
     if best is None:
         return Noise(math.nan, 0)
     return Noise(scores[best].spread, scores[best].settled_epochs - 1, run=best)
-
-
-def own_deviations(scores: Mapping[str, Score]) -> dict[str, float]:
-    """Return the deviation between the replicates of each configuration that has some."""
-    return {
-        configuration: math.sqrt(squares_of(costs) / (len(costs) - 1))
-        for configuration, costs in replicated_costs(scores).items()
-    }
-
-
-def replicated_costs(scores: Mapping[str, Score]) -> dict[str, list[float]]:
-    """Return the finite costs of each configuration that has several."""
-    replicated = {}
-    for configuration, names in replicates_of(scores).items():
-        costs = [scores[name].cost for name in names if math.isfinite(scores[name].cost)]
-        if len(costs) > 1:
-            replicated[configuration] = costs
-    return replicated
-
-
-def squares_of(costs: Sequence[float]) -> float:
-    """Return the sum of the squared distances of costs from their mean."""
-    mean = statistics.fmean(costs)
-    return math.fsum((cost - mean) ** 2 for cost in costs)

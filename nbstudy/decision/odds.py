@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nbstudy.decision.elimination import Standing
+
+if TYPE_CHECKING:
+    from nbstudy.decision.blocks import Array
 
 DRAWS = 20_000  # with a standard error of 0.0035 of a probability, at most
 AT_ONCE = 1000  # draws, so that thousands of candidates fit into memory
@@ -31,14 +35,17 @@ def odds_of(standing: Standing) -> dict[str, Odds]:
     if not standing.noise.is_known or standing.noise.is_guess or len(costs) < 2:
         return {}
     runs = np.array([standing.runs[name] for name in standing.finite])
+    factor = factor_of_seeds(standing)
     drawn = np.random.default_rng(SEED)
     best = np.zeros(len(costs))
     loss = np.zeros(len(costs))
     for _ in range(DRAWS // AT_ONCE):
         squares = drawn.chisquare(standing.noise.degrees, (AT_ONCE, 1))
         deviations = standing.noise.deviation * np.sqrt(standing.noise.degrees / squares)
-        chance = drawn.standard_normal((AT_ONCE, len(costs)))
-        values = costs + deviations * chance / np.sqrt(runs)
+        chance = drawn.standard_normal((AT_ONCE, len(costs))) / np.sqrt(runs)
+        if factor.size:
+            chance += drawn.standard_normal((AT_ONCE, factor.shape[1])) @ factor.T
+        values = costs + deviations * chance
         lowest = values.min(axis=1, keepdims=True)
         is_best = values == lowest
         best += (is_best / is_best.sum(axis=1, keepdims=True)).sum(axis=0)
@@ -47,3 +54,18 @@ def odds_of(standing: Standing) -> dict[str, Odds]:
         name: Odds(float(best[place]) / DRAWS, float(loss[place]) / DRAWS)
         for place, name in enumerate(standing.finite)
     }
+
+
+def factor_of_seeds(standing: Standing) -> Array:
+    """Return a factor of what the effects of seeds add to the covariance of means; empty where that is the same for all."""
+    import numpy as np
+
+    if standing.within is None:
+        return np.zeros((0, 0))
+    weights = np.array([standing.within.weights(standing.seeds(name)) for name in standing.finite])
+    unlike = weights - weights[0]
+    if not unlike.any():
+        return np.zeros((0, 0))
+    sizes, vectors = np.linalg.eigh(standing.within.covariance)
+    factor: Array = unlike @ (vectors * np.sqrt(np.maximum(sizes, 0.0)))
+    return factor

@@ -42,8 +42,11 @@ def power_of(verdict: Verdict, runs: int) -> float:
 
     first, second, *_ = verdict.finite
     has = Counter([verdict.runs[first], verdict.runs[second]])
-    others = verdict.family - has + Counter([runs])
+    others = verdict.numbers - has + Counter([runs])
     degrees = verdict.noise.degrees + 2 * runs - has.total()
+    if verdict.within is not None:  # each seed that is new to both takes one to estimate its effect
+        seeds = {*verdict.seeds(first), *verdict.seeds(second)}
+        degrees -= max(0, runs - len(seeds))
     critical = critical_value(runs, others, degrees, verdict.error_rate)
     shift = verdict.excess[second] / (verdict.deviation(second, first) * math.sqrt(2 / runs))
     return 1 - float(special.nctdtr(degrees, shift, critical))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 
 
@@ -16,6 +16,7 @@ class Score:
     spread: float = math.nan  # standard deviation within its settled epochs, NaN for a single epoch
     settled_epochs: int = 1
     is_copy: bool = False  # equal to an earlier run, its seed included: no replicate of it
+    seed: Hashable = None  # None where it is not known
 
 
 def runs_of_candidates(scores: Mapping[str, Score], candidates: Collection[str]) -> dict[str, list[str]]:

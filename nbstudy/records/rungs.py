@@ -18,6 +18,7 @@ from nbstudy.records.outputs import Outputs
 from nbstudy.records.reading import Run
 from nbstudy.records.runs import describe_early_end
 from nbstudy.records.states import State
+from nbstudy.study.configurations import SEED
 from nbstudy.words import counted
 
 
@@ -112,6 +113,7 @@ def score_on_rung(outputs: Outputs, run: Run, candidate: str, rung: Rung) -> Sco
         configuration=candidate,
         spread=spread(values),
         settled_epochs=len(settled_epochs(values)),
+        seed=run.parameters.get(SEED),
     )
 
 

@@ -11,6 +11,7 @@ from nbstudy.records.outputs import Outputs
 from nbstudy.records.parameters import as_key
 from nbstudy.records.reading import Run
 from nbstudy.records.states import State
+from nbstudy.study.configurations import SEED
 
 
 def scores_of(
@@ -42,6 +43,7 @@ def scores_of(
             spread=spread(values),
             settled_epochs=len(settled_epochs(values)),
             is_copy=key in keys,
+            seed=run.parameters.get(SEED),
         )
         keys.add(key)
     return scores

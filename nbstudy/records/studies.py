@@ -227,7 +227,11 @@ def contenders_of(studies: Mapping[str, Outputs], metric: Metric) -> list[Conten
             key = f"{makers[study]} {as_key(parameters, without=SEED)}"
             copied = f"{makers[study]} {as_key(parameters)}"
             names.setdefault(key, (study, candidate))
-            runs.setdefault(key, {})[study, run] = replace(score, configuration=key, is_copy=copied in seen)
+            seed = score.seed
+            if seed is not None:  # what runs of equal seeds share comes of the code that made them
+                seed = (makers[study], seed)
+            own = replace(score, configuration=key, is_copy=copied in seen, seed=seed)
+            runs.setdefault(key, {})[study, run] = own
             seen.add(copied)
     clashing = Counter(candidate for _, candidate in names.values())
     contenders = []

@@ -85,6 +85,12 @@ def noise_in_words(noise: Noise) -> str:
     if noise.is_guess:
         epochs = f"the last {noise.degrees + 1} epochs of {plain(noise.run)}"
         return f"{varies}, a guess from {epochs}, as there are no replicates."
+    if noise.between is not None:
+        varies = f"Chance alone changes a run by a standard deviation of {written(noise.between.deviation)}"
+        within = (
+            f"between runs of the same seed, which is what is compared here, by {written(noise.deviation)}"
+        )
+        return f"{varies}, as replicates show; {within} ({noise.degrees} degrees of freedom)."
     return f"{varies}, as replicates show ({noise.degrees} degrees of freedom)."
 
 

@@ -5,12 +5,14 @@ This is explanation; what the rounds come to is in rounds.py.
 
 from __future__ import annotations
 
+from nbstudy.decision.blocks import LEAST_DEGREES, LEAST_SHARED, fit_within_seeds
 from nbstudy.decision.critical import ERROR_RATE, critical_value
 from nbstudy.decision.elimination import Standing, judge
 from nbstudy.decision.noise import noise_of
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round, has_original, length_of
 from nbstudy.report.markdown import plain, show_texts, source_of
+from nbstudy.study.configurations import SEED
 from nbstudy.words import counted, enumerated
 
 THE_RULE = f"""
@@ -29,10 +31,11 @@ def show(results: Results) -> None:
     show_texts(
         THE_RULE,
         what_is_compared(results),
+        what_seeds_do(results),
         what_rule_needs(results),
         how_rungs_work(results),
         "This is the rule as the computer has it:",
-        source_of(judge, Standing.allowed, Standing.deviation, critical_value, noise_of),
+        source_of(judge, Standing.allowed, Standing.deviation, critical_value, fit_within_seeds, noise_of),
     )
     show_texts(what_figures_show(results), what_to_be_careful_of(results))
 
@@ -47,6 +50,20 @@ def what_is_compared(results: Results) -> str:
         return ""
     compared = enumerated(f"{number} candidates {what}" for what, number in families.items())
     return f"In this study the rule compares {compared}. These share the error evenly, as any of them could drop the best."
+
+
+def what_seeds_do(results: Results) -> str:
+    """Explain differences within seeds, where there are runs of several seeds."""
+    seeds = {run.parameters.get(SEED) for run in results.runs.values()}
+    if len(seeds) <= LEAST_SHARED:
+        return ""
+    return (
+        "**Seeds.** Runs with the same seed have something in common, such as the order of their batches. Where all that are "
+        f"compared have {LEAST_SHARED} seeds or more in common, and {LEAST_DEGREES} degrees of freedom are left, their "
+        "differences are taken within seeds: a run is its configuration, its seed and the rest, by least squares; *s* is the "
+        "deviation of the rest, *c* that for the covariance which this gives, and a configuration with further seeds is "
+        "compared as if it had those alone that all share. That depends on which runs there are, never on what comes out."
+    )
 
 
 def by_what(results: Results, each: Round) -> str:

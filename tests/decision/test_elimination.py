@@ -10,7 +10,7 @@ import pytest
 
 from nbstudy.decision.critical import critical_value
 from nbstudy.decision.elimination import Choice, Family, choose, judge, least_difference_of_two
-from nbstudy.decision.noise import Noise, noise_of
+from nbstudy.decision.noise import Noise
 from nbstudy.decision.scores import Score
 
 # Replicates of two networks: deviations of 0.02 in three runs and of 0.0141 in two, pooled
@@ -95,7 +95,7 @@ def test_candidate_of_few_runs_is_marked_where_that_kept_it() -> None:
     verdict = judge(scores, ["best_0", "one", "close", "far"])
     assert verdict.dropped == ("far",)
     assert verdict.spared == ["one"]
-    assert verdict.allowed("one", "best_0", 6) < 0.14 < verdict.allowed("one", "best_0")
+    assert verdict.allowed("one", "best_0", like="best_0") < 0.14 < verdict.allowed("one", "best_0")
 
 
 def test_run_that_is_no_longer_finite_is_dropped_and_says_nothing_of_chance() -> None:
@@ -104,7 +104,7 @@ def test_run_that_is_no_longer_finite_is_dropped_and_says_nothing_of_chance() ->
     assert verdict.excess["wild"] == math.inf
     assert "wild" not in verdict.against
     exploded = REPLICATED | {"tie_1": Score(math.inf, "tie")}
-    assert noise_of(exploded, "good") == noise_of(REPLICATED, "good")
+    assert judge(exploded, ["good"]).noise == judge(REPLICATED, ["good"]).noise
     assert judge(exploded, ["good", "tie"]).dropped == ("tie",)  # one of its two runs is lost
 
 

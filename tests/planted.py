@@ -15,6 +15,7 @@ from typing import Any
 import nbformat
 
 from nbstudy.decision.halving import climb
+from nbstudy.decision.scores import Score
 from nbstudy.files import FORMAT, ROOT, hash_of, read_record, write_json
 from nbstudy.records.results import Results, load_results
 from nbstudy.study.study import load_study
@@ -325,7 +326,7 @@ def halved(root: Path, rungs: int, behind: Collection[str] = ()) -> Planted:
     stages = climb(
         study.halving.rungs,
         list(study.halving.candidates),
-        lambda name, rung: RUNG_CURVES[name][rung.epochs - 1],
+        lambda name, rung: {name: Score(RUNG_CURVES[name][rung.epochs - 1], name)},
     )
     planted.record = study.at(stages[:rungs]).record()
     write_json(planted.outputs / "study.json", planted.record)

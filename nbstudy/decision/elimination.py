@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 from nbstudy.decision.blocks import (
@@ -25,7 +25,6 @@ from nbstudy.decision.blocks import (
     variance,
 )
 from nbstudy.decision.critical import ERROR_RATE, critical_for, critical_value, students_quantile
-from nbstudy.decision.halving import Stage
 from nbstudy.decision.noise import Noise, noise_of
 from nbstudy.decision.scores import Score, runs_of_candidates
 
@@ -329,20 +328,6 @@ def least_difference(critical: float, noise: Noise, runs: int, others_runs: int)
 def least_difference_of_two(noise: Noise) -> float:
     """Return the least difference that chance does not explain between two single runs that are compared alone."""
     return least_difference(critical_value(1, {1: 1}, noise.degrees), noise, 1, 1)
-
-
-# --- halving ---
-def keep_best(scores: Mapping[str, Score], stage: Stage) -> Verdict:
-    """Return the verdict of a rung that keeps a number of candidates: what it drops, whatever chance explains.
-
-    `scores` are those of the runs by which it judges.
-    """
-    standing = stand(scores, stage.candidates)
-    dropped: tuple[str, ...] = ()
-    if not stage.waits_for:
-        survivors = set(stage.survivors)
-        dropped = tuple(name for name in stage.costs if name not in survivors)
-    return verdict_on(replace(standing, costs=stage.costs), {}, dropped)
 
 
 # --- the choice ---

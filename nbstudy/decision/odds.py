@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,6 +56,34 @@ def odds_of(standing: Standing) -> dict[str, Odds]:
         name: Odds(float(best[place]) / DRAWS, float(loss[place]) / DRAWS)
         for place, name in enumerate(standing.finite)
     }
+
+
+def chance_of_the_best(standing: Standing, survivors: Collection[str]) -> float:
+    """Return the probability that the best of all finite candidates is among the survivors; NaN where chance is unknown.
+
+    Beforehand candidates are taken to be spread around their mean as they are seen to be, less what chance adds to it: of
+    many the luckiest are not as good as they look.
+    """
+    import numpy as np
+
+    if not standing.noise.is_known or standing.noise.is_guess or not standing.finite:
+        return math.nan
+    costs = np.array(list(standing.finite.values()))
+    runs = np.array([standing.runs[name] for name in standing.finite])
+    goes_on = np.array([name in survivors for name in standing.finite])
+    variances = standing.noise.of_a_mean.deviation**2 / runs
+    spread = 0.0
+    if len(costs) > 1:
+        spread = max(0.0, costs.var(ddof=1) - variances.mean())
+    trust = np.divide(spread, spread + variances, where=spread + variances > 0, out=np.ones_like(variances))
+    means = costs.mean() + trust * (costs - costs.mean())
+    drawn = np.random.default_rng(SEED)
+    among = 0.0
+    for _ in range(DRAWS // AT_ONCE):
+        values = means + np.sqrt(trust * variances) * drawn.standard_normal((AT_ONCE, len(costs)))
+        is_best = values == values.min(axis=1, keepdims=True)
+        among += float((is_best[:, goes_on].sum(axis=1) / is_best.sum(axis=1)).sum())
+    return among / DRAWS
 
 
 def factor_of_seeds(standing: Standing) -> Array:

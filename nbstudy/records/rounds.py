@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nbstudy.decision.critical import ERROR_RATE
-from nbstudy.decision.elimination import Choice, Family, Verdict, choose, judge, keep_best
-from nbstudy.decision.halving import Stage
+from nbstudy.decision.elimination import Choice, Family, Verdict, choose, judge
+from nbstudy.decision.halving import Stage, judge_rung
 from nbstudy.decision.metrics import Metric, metric_called
 from nbstudy.records.outputs import Outputs, read_better, rounds_in
 from nbstudy.records.reading import field_of
-from nbstudy.records.rungs import scores_at, stages_of
+from nbstudy.records.rungs import scores_at, stages_of, witnesses_at
 from nbstudy.records.scores import scores_of
 from nbstudy.study.halving import Halving
 from nbstudy.words import counted
@@ -62,24 +62,10 @@ def rounds_of_rungs(halving: Halving, stages: Sequence[Stage]) -> list[Round]:
                 originally_dropped=(),
                 is_overview=False,
                 stage=stage,
-                family=family_of_rung(halving, stage),
+                family=stage.family,
             )
         )
     return rounds
-
-
-def family_of_rung(halving: Halving, stage: Stage) -> Family | None:
-    """Return the candidates that the rule compares on the last rung; None on the others.
-
-    Where that judges by new seeds, they are its own alone. By the runs that brought them there it compares them with
-    all that began on the lowest rung: they were picked for their luck among these.
-    """
-    if stage.rung.keep is not None:
-        return None
-    further = 0
-    if not stage.rung.replicates:
-        further = len(halving.candidates) - len(stage.candidates)
-    return Family(tuple(stage.candidates), further=further)
 
 
 def title_of(number: int, stage: Stage) -> str:
@@ -156,10 +142,8 @@ def known(content: dict[str, Any], name: str, names: Collection[str]) -> tuple[s
 def judge_round(outputs: Outputs, each: Round) -> Verdict:
     """Return what the rule says of a round. A rung that keeps a number of candidates drops the others."""
     if each.stage is not None:
-        scores = scores_at(outputs, each.stage)
-        if each.stage.rung.keep is not None:
-            return keep_best(scores, each.stage)
-        return judge(scores, each.candidates, each.family)
+        witnesses = witnesses_at(outputs, stages_of(outputs), each.stage.rung)
+        return judge_rung(scores_at(outputs, each.stage), each.stage, witnesses)
     return judge(scores_of(outputs, each.metric, each.epochs), each.candidates, each.family)
 
 

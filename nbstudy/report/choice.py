@@ -26,7 +26,7 @@ from nbstudy.report.labels import SMALLER, width_of
 from nbstudy.report.lines import draw_lines
 from nbstudy.report.looks import Look, dimmed
 from nbstudy.report.markdown import Markdown, code, listed, plain, show_texts, table_of_many
-from nbstudy.report.phrases import borrowed, comparison_cells, decision, duration, interval, link
+from nbstudy.report.phrases import borrowed, comparison_cells, decision, duration, interval, link, probability
 from nbstudy.report.rounds import are_ranked
 from nbstudy.study.configurations import SEED, replicate_of
 from nbstudy.study.study_file import as_yaml
@@ -128,7 +128,7 @@ def draw(contest: Contest, looks: Mapping[str, Look]) -> Axes | None:
     given = contest.curves
     if is_ranking(contest, looks):
         label = axis_label(metric, contest.title)
-        odds = {name: f", best with {each.best:.2f}" for name, each in contest.odds.items()}
+        odds = {name: f", best with {probability(each.best)}" for name, each in contest.odds.items()}
         return draw_ranking(given, verdict, label, looks, verdict.dropped, odds)
 
     longest = max(curve.raw.index[-1] for curve in given)
@@ -144,7 +144,7 @@ def draw(contest: Contest, looks: Mapping[str, Look]) -> Axes | None:
         draw_settled(right, place, curve, verdict.half_width(curve.name), looks[curve.name].colour)
         if curve.name in contest.odds:
             right.annotate(
-                f"{contest.odds[curve.name].best:.2f}",
+                probability(contest.odds[curve.name].best),
                 (place, 1.02),
                 xycoords=right.get_xaxis_transform(),
                 ha="center",
@@ -207,7 +207,7 @@ def table_of_choice(chosen: Chosen) -> str:
         row["95 % interval"] = interval(verdict, name, metric)
         row["runs"] = verdict.runs[name]
         if name in contest.odds:
-            row["best with"] = f"{contest.odds[name].best:.2f}"
+            row["best with"] = probability(contest.odds[name].best)
             row["loses on average"] = written(contest.odds[name].loss)
         row |= comparison_cells(name, verdict)
         row["rule"] = decision(name, verdict)

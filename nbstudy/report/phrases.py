@@ -125,9 +125,18 @@ def borrowed(name: str, verdict: Verdict) -> str:
     return f"borrowed deviation of {enumerated(of)}: 1 run"
 
 
+def probability(value: float) -> str:
+    """Return a probability as it is written, which is never certain."""
+    if value > 0.995:
+        return "more than 0.99"
+    if value < 0.005:
+        return "less than 0.01"
+    return f"{value:.2f}"
+
+
 def odds_in_words(odds: Odds) -> str:
     """Say with which probability a candidate is the best, and what one loses on average by it."""
-    return f"it is the best with a probability of {odds.best:.2f}, and on average {written(odds.loss)} worse than the best"
+    return f"it is the best with a probability of {probability(odds.best)}, and on average {written(odds.loss)} worse than the best"
 
 
 def interval(verdict: Verdict, name: str, metric: Metric) -> str:

@@ -31,7 +31,15 @@ from nbstudy.report.phrases import (
     progress,
     why_nothing_decides,
 )
-from nbstudy.report.rungs import Cut, after_rung, cut_of, table_of_rung
+from nbstudy.report.rungs import (
+    Cut,
+    Passage,
+    after_rung,
+    cut_of,
+    how_likely_the_best_came,
+    passage_of,
+    table_of_rung,
+)
 from nbstudy.words import counted
 
 
@@ -54,7 +62,8 @@ class Judged:
     verdict: Verdict
     candidates: list[Candidate]  # best first, then those that are not judged
     curves: list[Curve]  # of the first of these
-    cut: Cut | None  # of a rung that keeps a number of candidates
+    cut: Cut | None  # of a rung from which candidates go on
+    passage: Passage | None  # of the last rung: how likely the best has come to it
     undecided: str  # why nothing can be decided by its metric; empty where it can
     has_original: bool  # whether the study file tells of an original elimination
 
@@ -77,6 +86,7 @@ def compute(results: Results, each: Round) -> Judged:
         candidates=candidates,
         curves=curves_of(results, each.candidates, verdict, each.metric, each.epochs, each.stage),
         cut=cut_of(results, each, verdict),
+        passage=passage_of(results, each),
         undecided=why_nothing_decides(results, each.metric),
         has_original=has_original(results.rounds),
     )
@@ -225,6 +235,8 @@ def after_round(judged: Judged) -> str:
             return f"**Nothing is decided here:** {judged.undecided}."
         return "None of the candidates can be judged yet."
     sentences = [what_is_dropped(verdict), noise_in_words(verdict.noise)]
+    if judged.passage is not None:
+        sentences.append(how_likely_the_best_came(judged.passage))
     if judged.each.is_overview:
         sentences.append("The original decided nothing here: this is its overview.")
     elif judged.has_original:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from nbstudy.decision.blocks import LEAST_DEGREES, LEAST_SHARED, fit_within_seeds
 from nbstudy.decision.critical import ERROR_RATE, critical_value
 from nbstudy.decision.elimination import Standing, judge
+from nbstudy.decision.halving import RULE
 from nbstudy.decision.noise import noise_of
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round, has_original, length_of
@@ -95,6 +96,8 @@ def how_rungs_work(results: Results) -> str:
         "file says, also where chance could have put them in another order: it saves time, and may lose the one that "
         "would have won. The rule judges the last rung alone."
     )
+    if any(rung.keep == RULE for rung in results.halving.rungs):
+        text += f" One with `keep: {RULE}` keeps what the rule does not drop, as far as `most` allows."
     if results.halving.rungs[-1].replicates:
         text += (
             " There each candidate is trained again with new seeds, and these runs alone count, for its value and for "

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from nbstudy.decision.elimination import Family
+from nbstudy.decision.halving import Rung, family_of
 from nbstudy.decision.metrics import Better, Metric, metric_called
 from nbstudy.records.results import Results, load_results
-from nbstudy.records.rounds import family_of_rung
 from nbstudy.records.scores import scores_of
 from nbstudy.report.rankings import ranking_of, rankings_of, watched_metrics
 from planted import Planted, flat, half_filled, halved
@@ -113,16 +113,13 @@ def test_rounds_by_one_metric_over_the_same_epochs_are_a_family(tmp_path: Path) 
 
 
 def test_last_rung_is_a_family_of_its_own_where_new_seeds_decide(tmp_path: Path) -> None:
-    (tmp_path / "new").mkdir()
-    *_, last = halved(tmp_path / "new", rungs=3).load().rounds
+    *_, last = halved(tmp_path, rungs=3).load().rounds
     assert last.family is not None and (last.family.candidates, last.family.further) == (last.candidates, 0)
-    stage = last.stage
-    assert stage is not None
-    halving = halved(tmp_path, rungs=1).load().halving
-    assert halving is not None
-    same_runs = replace(stage, rung=replace(stage.rung, replicates=0))
-    family = family_of_rung(halving, same_runs)
-    assert family is not None and family.further == 3  # of the five that began
+    assert last.stage is not None and last.stage.family == last.family
+    # by the same runs they would be compared with all five that began
+    rungs = [Rung(2, 3), Rung(4, None)]
+    family = family_of(rungs, rungs[-1], ["first", "second", "third"], began=5)
+    assert family == Family(("first", "second", "third"), 0.05, further=2)
 
 
 def test_first_round_is_no_overview_where_there_is_no_original(tmp_path: Path) -> None:

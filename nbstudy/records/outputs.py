@@ -79,7 +79,7 @@ class Outputs:
     def parameters(self) -> Parameters:
         """What it asks of each configuration."""
         given = {name: run.parameters for name, run in self.runs.items()}
-        return Parameters(given, self.lengthens, self.made)
+        return Parameters(given, self.lengthens, self.made, field_of(self.record, "defaults", dict))
 
     # --- which runs there are ---
     @property

@@ -127,7 +127,10 @@ def what_it_is(chosen: Chosen, name: str) -> str:
     sure = counted(verdict.runs[name], "run")
     between = interval(verdict, name, metric)
     if between:
-        sure = f"95 % interval {between}, {sure}"
+        over = " over seeds"
+        if verdict.noise.is_guess:  # within the epochs of a run
+            over = ""
+        sure = f"95 % interval{over} {between}, {sure}"
     title = plain(results.title(metric))
     words = [f"its {title}{over_epochs(results)} is {written(value)} ({sure})"]
     if run.weights is not None:

@@ -245,10 +245,14 @@ def what_to_look_for(contest: Contest) -> str:
         return (
             "In the figure the last half of the curves is on the left, replicates in a band; on the right, on "
             "the same vertical axis, is what each run settled at, and the mean with its 95 % interval. The number above it "
-            "is the probability that it is the best. Look for intervals that stay apart."
+            "is the probability that it is the best. An interval is of one mean alone: two that overlap may still differ "
+            "by more than chance explains, which the table below says."
         )
     if contest.verdict.noise.is_known:
-        return "In the figure, look for intervals that stay apart."
+        return (
+            "In the figure, the interval of a mean is of that alone: two that overlap may still differ by more than chance "
+            "explains, which the table below says."
+        )
     return ""
 
 

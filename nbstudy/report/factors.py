@@ -37,6 +37,7 @@ from nbstudy.report.rankings import Ranking, comparable, ranking_of
 
 MOST_FACTORS = 8
 CHAIN_WIDTH = 2.0  # of the names of both ends of a line, beside a factor
+MOST_ROWS = 2  # of names of levels below a panel
 MOST_CHAINS = 10  # more lines of a factor have no names
 
 
@@ -256,6 +257,9 @@ def draw_factor(axes: Axes, given: Factor, looks: Mapping[str, Look], both: bool
     levels = [shortened(level) for level in given.levels]
     every = math.ceil(sum(width_of(level) + 0.1 for level in levels) / width)
     axes.set_xlim(-0.2, len(levels) - 0.8)
+    if not given.is_ordered and every <= MOST_ROWS:  # each has its own name, in rows
+        levels = ["\n" * (place % every) + level for place, level in enumerate(levels)]
+        every = 1
     axes.set_xticks(range(0, len(levels), every), levels[::every])
     axes.set_xlabel(shortened(given.name))
     label_right(axes, labels)
@@ -369,5 +373,8 @@ def effect(what: str, steps: Sequence[Step], metric: Metric) -> str:
     noun = "steps"
     if len(steps) == 1:
         noun = "step"
-    mean = statistics.fmean(step.change for step in steps)
-    return f"{what}: of {len(steps)} {noun} {counts}; mean change {written(mean, '+')}."
+    changes = [step.change for step in steps]
+    told = f"median change {written(statistics.median(changes), '+')}"
+    if len(steps) > 1:
+        told += f", from {written(min(changes), '+')} to {written(max(changes), '+')}"
+    return f"{what}: of {len(steps)} {noun} {counts}; {told}."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nbstudy.decision.elimination import Family, Verdict, choose, judge
 from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric, can_decide, data_of
-from nbstudy.decision.scores import Score
+from nbstudy.decision.scores import Score, runs_of_candidates
 from nbstudy.records.results import Results
 from nbstudy.records.rungs import first_by_name, runs_at, scores_at
 from nbstudy.records.scores import scores_of
@@ -23,6 +23,8 @@ class Ranking:
     metric: Metric
     verdict: Verdict
     chosen: str | None  # what would be chosen by it, among the candidates of the last round
+    runs: dict[str, list[str]] = field(default_factory=dict)  # by which each configuration is judged
+    epochs: int | None = None  # how many of them count; None: all
 
     @property
     def values(self) -> dict[str, float]:
@@ -53,7 +55,11 @@ def ranking_of(
     title = results.title(metric)
     if by_best_epoch:
         title = f"best {metric}"
-    return Ranking(title, metric, judge(scores, compared), chosen)
+    runs = runs_of_candidates(scores, compared)
+    if top is not None and epochs is None:
+        runs = {name: runs_at(results, name, top.rung) for name in runs}
+        epochs = top.rung.epochs
+    return Ranking(title, metric, judge(scores, compared), chosen, runs, epochs)
 
 
 def family_of_choice(results: Results) -> Family | None:

@@ -42,6 +42,10 @@ from nbstudy.report.rungs import (
 )
 from nbstudy.words import counted
 
+NOT_SET = (
+    " (not set by both)"  # of a parameter in which two differ, though it may have no effect on one of them
+)
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -75,7 +79,7 @@ def compute(results: Results, each: Round) -> Judged:
     dropped_before = rounds_of_dropping(results.rounds[: each.number - 1])
     candidates = []
     for name in [*verdict.costs, *not_judged]:
-        differing = results.parameters.differing(name, verdict.best or name, results.parameters.factors)
+        differing = differing_in(results, name, verdict.best or name)
         value = value_in_round(results, each, name, verdict)
         notes = notes_on(results, each, name, verdict, differing, dropped_before)
         candidates.append(Candidate(name, value, differing, notes))
@@ -123,8 +127,9 @@ def notes_on(
     notes = []
     if name in dropped_before:
         notes.append(f"brought back, dropped in round {dropped_before[name]}")
-    if len(differing) > 1:
-        notes.append(f"{len(differing)} parameters at once")
+    at_once = [parameter for parameter in differing if not parameter.endswith(NOT_SET)]
+    if len(at_once) > 1:
+        notes.append(f"{len(at_once)} parameters at once")
     if name in verdict.spared:
         most = verdict.runs[verdict.best or name]
         notes.append(
@@ -143,6 +148,20 @@ def notes_on(
     if lost is not None:
         notes.append(no_value_after(each.metric.name, lost))
     return notes
+
+
+def differing_in(results: Results, name: str, best: str) -> list[str]:
+    """Return the parameters in which two configurations differ, after which it is said of one that one does not set."""
+    parameters = results.parameters
+    differing = parameters.differing(name, best, parameters.factors)
+    unset = {*parameters.not_set(name, differing), *parameters.not_set(best, differing)}
+    told = []
+    for parameter in differing:
+        text = parameter
+        if parameter in unset:
+            text += NOT_SET
+        told.append(text)
+    return told
 
 
 def rounds_of_dropping(rounds: Sequence[Round]) -> dict[str, int]:

@@ -26,7 +26,7 @@ TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
 
 def test_answer_is_five_plain_lines(results: Results) -> None:
     choice = results.choose()
-    sure = f"95 % interval {interval(choice.verdict, 'good', LOSS)}, 3 runs"
+    sure = f"95 % interval over seeds {interval(choice.verdict, 'good', LOSS)}, 3 runs"
     what = f"its settled val_loss is 0.3000 ({sure}), it has 16,000 weights and a run takes 1.0 minutes"
     odds = f"Among the 3 of the last round {odds_in_words(odds_of(choice.verdict)['good'])}"
     assert "it is the best with a probability of 0.3" in odds

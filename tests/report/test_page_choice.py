@@ -230,6 +230,14 @@ def test_choice_shows_the_last_half_and_what_each_run_settled_at(results: Result
     check_texts(axes.figure)
 
 
+def test_figure_of_the_choice_does_not_ask_to_compare_intervals(results: Results) -> None:
+    # two means can differ by more than chance explains though their intervals overlap
+    words = choice.what_to_look_for(
+        choice.contest_of(results, results.rounds[0], results.judge(results.rounds[0]))
+    )
+    assert "two that overlap may still differ" in words and "stay apart" not in words
+
+
 def test_choice_among_very_many_is_a_ranking(tmp_path: Path) -> None:
     results = many(tmp_path, 60).load()
     verdict = results.judge(results.rounds[0])

@@ -120,7 +120,7 @@ def test_page_of_results_without_a_history_has_what_applies(measured: Results) -
     best = [ranking.verdict.best for ranking in rankings_of(measured)]
     assert best == ["two", "two"]  # a Brier score is better when it is lower
     assert (
-        f" is chosen** from one, two and six: its val_accuracy is 0.9550 (95 % interval "
+        f" is chosen** from one, two and six: its val_accuracy is 0.9550 (95 % interval over seeds "
         f"{interval(choice.verdict, 'two', ACCURACY)}, 2 runs) and a run takes 12 seconds. Among the 3 of the last round it is the best with a probability of 0."
     ) in chosen_line(chosen_in(measured))
     assert "one-standard-error" not in choice_made(chosen_in(measured))

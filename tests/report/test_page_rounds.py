@@ -243,3 +243,24 @@ def test_round_of_which_nothing_is_there_has_no_figure(tmp_path: Path) -> None:
     each = results.rounds[0]
     assert rounds.draw(rounds.compute(results, each), looks_of(results)) is None
     assert not plt.get_fignums()
+
+
+def test_parameter_that_a_kind_does_not_set_is_no_difference_at_once(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path,
+        "notebooks: {run: digits.ipynb}\nmetric: val_accuracy\nbetter: higher\n"
+        "configurations:\n"
+        "  mlp: {model: mlp}\n"
+        "  svm: {model: svm, C: 10, gamma: 0.2}\n"
+        "  softer: {model: svm, C: 0.1, gamma: 0.2}\n"
+        "  wide: {model: svm, C: 0.1, gamma: 0.3}\n"
+        "  logistic: {model: logistic, C: 10}\n",
+    )
+    for name, accuracy in [("svm", 0.9), ("mlp", 0.8), ("softer", 0.7), ("wide", 0.6), ("logistic", 0.5)]:
+        study.measure(name, {"val_accuracy": accuracy})
+    table, _ = round_of(study.load(), 1)
+    differing = {name: row["differs from the best in"] for name, row in table.items()}
+    assert differing["mlp"] == "model, C (not set by both), gamma (not set by both)"
+    assert differing["logistic"] == "model, gamma (not set by both)"
+    assert (differing["softer"], differing["wide"]) == ("C", "C, gamma")
+    assert [name for name, row in table.items() if "at once" in row.get("note", "")] == ["wide"]

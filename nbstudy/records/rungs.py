@@ -17,8 +17,8 @@ from nbstudy.files import HISTORY
 from nbstudy.records.outputs import Outputs
 from nbstudy.records.reading import Run
 from nbstudy.records.runs import describe_early_end
+from nbstudy.records.scores import seed_of
 from nbstudy.records.states import State
-from nbstudy.study.configurations import SEED
 from nbstudy.words import counted
 
 
@@ -137,7 +137,7 @@ def score_on_rung(outputs: Outputs, run: Run, candidate: str, rung: Rung) -> Sco
         configuration=candidate,
         spread=spread(values),
         settled_epochs=len(settled_epochs(values)),
-        seed=run.parameters.get(SEED),
+        seed=seed_of(run),
     )
 
 

@@ -43,10 +43,18 @@ def scores_of(
             spread=spread(values),
             settled_epochs=len(settled_epochs(values)),
             is_copy=key in keys,
-            seed=run.parameters.get(SEED),
+            seed=seed_of(run),
         )
         keys.add(key)
     return scores
+
+
+def seed_of(run: Run) -> int | str | None:
+    """Return the seed of a run; None where it has none that could be another run's, too."""
+    seed = run.parameters.get(SEED)
+    if isinstance(seed, int | str):
+        return seed
+    return None
 
 
 def can_be_judged(run: Run, values: Sequence[float | None], epochs: int | None) -> bool:

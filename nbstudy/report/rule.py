@@ -55,7 +55,7 @@ def what_is_compared(results: Results) -> str:
 
 def what_seeds_do(results: Results) -> str:
     """Explain differences within seeds, where there are runs of several seeds."""
-    seeds = {run.parameters.get(SEED) for run in results.runs.values()}
+    seeds = {str(run.parameters.get(SEED)) for run in results.runs.values()}
     if len(seeds) <= LEAST_SHARED:
         return ""
     return (

@@ -13,7 +13,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from nbstudy.decision.elimination import Noise, Verdict, settled
+from nbstudy.decision.elimination import Verdict
+from nbstudy.decision.noise import Noise
+from nbstudy.decision.settling import settled
 from nbstudy.report.colours import COLOURS
 from nbstudy.report.curves import Curve
 from nbstudy.report.looks import Look

@@ -15,6 +15,7 @@ from typing import Any
 import nbformat
 
 from nbstudy.decision.halving import climb
+from nbstudy.decision.scores import Score
 from nbstudy.files import FORMAT, TEST, hash_of, read_record, write_json
 from nbstudy.records.results import Results, load_results
 from nbstudy.records.runs import read_run
@@ -258,7 +259,7 @@ def half_filled(root: Path) -> Planted:
     study.run("wide", flat(0.305), 0.80)
     study.run("wide_1", flat(0.285), 0.82)
     study.run("tie", flat(0.30), 0.80)
-    study.run("far", flat(0.337), 0.90)
+    study.run("far", flat(0.337), 0.92)
     study.run("both", flat(0.5), 0.80)
     study.run("near", [0.9, 0.8, 0.7, 0.2, *flat(0.335)[4:]], 0.87)
     study.run("wild", [0.4] * 11 + [math.nan], result={"diverged": 12})
@@ -344,7 +345,7 @@ def halved(root: Path, rungs: int, behind: Collection[str] = ()) -> Planted:
     stages = climb(
         study.halving.rungs,
         list(study.halving.candidates),
-        lambda name, rung: RUNG_CURVES[name][rung.epochs - 1],
+        lambda name, rung: {name: Score(RUNG_CURVES[name][rung.epochs - 1], name)},
     )
     planted.record = study.at(stages[:rungs]).record()
     write_json(planted.outputs / "study.json", planted.record)

@@ -175,7 +175,7 @@ def rungs_to_come(study: Study, stages: Sequence[Stage]) -> list[RungToCome]:
     below = under_way.rung
     runs_each = max(len(study.halving.candidates[name]) for name in under_way.candidates)
     for number, rung in enumerate(study.halving.rungs[len(stages) :], len(stages) + 1):
-        candidates = below.keep or 0
+        candidates = below.limit or 0
         runs, epochs = candidates * runs_each, rung.epochs - below.epochs
         if rung.replicates:
             runs, epochs = candidates * rung.replicates, rung.epochs

@@ -13,8 +13,8 @@ from typing import Any, Self
 import pandas as pd
 
 from nbstudy.checks import check_known
-from nbstudy.decision.elimination import measured
 from nbstudy.decision.metrics import Better, Metric, deciding, metric_called
+from nbstudy.decision.settling import measured
 from nbstudy.files import TEST
 from nbstudy.numbers import finite
 from nbstudy.records.parameters import Parameters
@@ -97,7 +97,7 @@ class Outputs:
     def parameters(self) -> Parameters:
         """What it asks of each configuration."""
         given = {name: run.parameters for name, run in self.runs.items()}
-        return Parameters(given, self.lengthens, self.made)
+        return Parameters(given, self.lengthens, self.made, field_of(self.record, "defaults", dict))
 
     # --- which runs there are ---
     @property

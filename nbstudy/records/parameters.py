@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ class Parameters:
     given: dict[str, dict[str, Any]]  # by configuration, in the study's order
     lengthens: str | None  # the parameter whose increase continues a finished run, such as epochs
     made: str | None  # the configuration that is made of the choice
+    defaults: dict[str, Any] = field(default_factory=dict)  # of the template
 
     @cached_property
     def first(self) -> dict[str, str]:
@@ -48,6 +49,26 @@ class Parameters:
         """Return those, among some, in which two configurations differ."""
         ours, theirs = self.given[name], self.given[other]
         return [key for key in among if str(ours.get(key)) != str(theirs.get(key))]
+
+    def not_set(self, name: str, among: Collection[str]) -> list[str]:
+        """Return those, among some, that a configuration and all of its kind leave at their default.
+
+        A kind is a text that varies, as `model: mlp` does. What none of a kind sets while another kind does may well have
+        no effect on it, as a penalty has none on nearest neighbours.
+        """
+        unset: list[str] = []
+        for kind in self.factors:
+            own = self.given[name].get(kind)
+            if not isinstance(own, str):
+                continue
+            alike = [
+                each for each, given in self.given.items() if given.get(kind) == own and each != self.made
+            ]
+            for key in among:
+                values = {str(self.given[each].get(key)) for each in alike}
+                if key != kind and key not in unset and values == {str(self.defaults.get(key))}:
+                    unset.append(key)
+        return unset
 
     def key_of(self, name: str, among: Collection[str]) -> str:
         """Return a text that is the same for configurations that are equal in some parameters."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from nbstudy.decision.elimination import Choice, Verdict, choose, judge, keep_best
-from nbstudy.decision.halving import Stage
+from nbstudy.decision.critical import ERROR_RATE
+from nbstudy.decision.elimination import Choice, Family, Verdict, choose, judge
+from nbstudy.decision.halving import Stage, judge_rung
 from nbstudy.decision.metrics import Metric, metric_called
 from nbstudy.records.outputs import Outputs, read_better, rounds_in
 from nbstudy.records.reading import field_of
-from nbstudy.records.rungs import scores_at, stages_of
+from nbstudy.records.rungs import scores_at, stages_of, witnesses_at
 from nbstudy.records.scores import scores_of
 from nbstudy.study.halving import Halving
 from nbstudy.words import counted
+
+Length = tuple[Metric, int | None]  # by what runs are compared, and over how many epochs
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Round:
     originally_dropped: tuple[str, ...]
     is_overview: bool  # the first, in which the original dropped nothing
     stage: Stage | None = None  # the rung that it is, where that is one
+    family: Family | None = None  # with whose error rate the rule decides; None where it does not
 
 
 def has_original(rounds: Sequence[Round]) -> bool:
@@ -58,6 +62,7 @@ def rounds_of_rungs(halving: Halving, stages: Sequence[Stage]) -> list[Round]:
                 originally_dropped=(),
                 is_overview=False,
                 stage=stage,
+                family=stage.family,
             )
         )
     return rounds
@@ -92,7 +97,26 @@ def named_rounds(outputs: Outputs) -> list[Round]:
                 is_overview=number == 1 and has_original and not dropped,
             )
         )
-    return rounds
+    return in_families(outputs, rounds)
+
+
+def in_families(outputs: Outputs, rounds: Sequence[Round]) -> list[Round]:
+    """Return rounds with their families: those by one metric at one length are one; all share ERROR_RATE evenly."""
+    members: dict[Length, dict[str, None]] = {}
+    for each in rounds:
+        members.setdefault(length_of(outputs, each), {}).update(dict.fromkeys(each.candidates))
+    rate = ERROR_RATE / max(1, len(members))
+    families = {length: Family(tuple(names), rate) for length, names in members.items()}
+    return [replace(each, family=families[length_of(outputs, each)]) for each in rounds]
+
+
+def length_of(outputs: Outputs, each: Round) -> Length:
+    """Return by what a round compares, and over how many epochs; None where these are all that its runs have."""
+    epochs = each.epochs
+    longest = max((outputs.runs[name].epochs for name in each.candidates), default=0)
+    if not outputs.is_by_epoch(each.metric) or (epochs and epochs >= longest):
+        epochs = None
+    return each.metric, epochs
 
 
 def round_of_all(outputs: Outputs) -> list[dict[str, Any]]:
@@ -118,11 +142,9 @@ def known(content: dict[str, Any], name: str, names: Collection[str]) -> tuple[s
 def judge_round(outputs: Outputs, each: Round) -> Verdict:
     """Return what the rule says of a round. A rung that keeps a number of candidates drops the others."""
     if each.stage is not None:
-        scores = scores_at(outputs, each.stage)
-        if each.stage.rung.keep is not None:
-            return keep_best(scores, each.stage)
-        return judge(scores, each.candidates)
-    return judge(scores_of(outputs, each.metric, each.epochs), each.candidates)
+        witnesses = witnesses_at(outputs, stages_of(outputs), each.stage.rung)
+        return judge_rung(scores_at(outputs, each.stage), each.stage, witnesses)
+    return judge(scores_of(outputs, each.metric, each.epochs), each.candidates, each.family)
 
 
 def choose_in(outputs: Outputs, rounds: Sequence[Round]) -> Choice:
@@ -136,4 +158,4 @@ def choose_in(outputs: Outputs, rounds: Sequence[Round]) -> Choice:
         scores = scores_at(outputs, last.stage)
     else:  # nothing is chosen on the way
         return choose({}, (), {})
-    return choose(scores, last.candidates, outputs.sizes)
+    return choose(scores, last.candidates, outputs.sizes, last.family)

@@ -6,16 +6,18 @@ How a rung is decided is in decision/elimination.py, which rungs there are in st
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from nbstudy.checks import fail
-from nbstudy.decision.elimination import Score, measured, settled, settled_epochs, spread
 from nbstudy.decision.halving import Rung, Stage, climb
+from nbstudy.decision.scores import Score
+from nbstudy.decision.settling import measured, settled, settled_epochs, spread
 from nbstudy.files import HISTORY
 from nbstudy.records.outputs import Outputs
 from nbstudy.records.reading import Run
 from nbstudy.records.runs import describe_early_end
+from nbstudy.records.scores import seed_of
 from nbstudy.records.states import State
 from nbstudy.words import counted
 
@@ -27,17 +29,25 @@ def stages_of(outputs: Outputs) -> list[Stage]:
     return climb(
         outputs.halving.rungs,
         list(outputs.halving.candidates),
-        lambda name, rung: cost_on_rung(outputs, name, rung),
+        lambda name, rung: complete_scores(outputs, name, rung),
     )
 
 
-def cost_on_rung(outputs: Outputs, name: str, rung: Rung) -> float | None:
-    """Return the mean cost of a candidate's runs on a rung; None where one of them has not completed it."""
-    runs = runs_at(outputs, name, rung)
-    costs = [score.cost for score in scores_on_rung(outputs, name, rung).values()]
-    if len(costs) < len(runs):
+def stage_before(outputs: Outputs, stage: Stage) -> Stage | None:
+    """Return a decided rung as it would have stood one epoch earlier; None where there was none."""
+    if stage.rung.epochs < 2 or stage.waits_for:
         return None
-    return statistics.fmean(costs)
+    earlier = replace(stage.rung, epochs=stage.rung.epochs - 1)
+    (before,) = climb([earlier], stage.candidates, lambda name, rung: complete_scores(outputs, name, rung))
+    return before
+
+
+def complete_scores(outputs: Outputs, name: str, rung: Rung) -> dict[str, Score] | None:
+    """Return the scores of a candidate's runs on a rung; None where one of them has not completed it."""
+    scores = scores_on_rung(outputs, name, rung)
+    if len(scores) < len(runs_at(outputs, name, rung)):
+        return None
+    return first_by_name(name, scores)
 
 
 def scores_at(outputs: Outputs, stage: Stage) -> dict[str, Score]:
@@ -49,6 +59,22 @@ def scores_at(outputs: Outputs, stage: Stage) -> dict[str, Score]:
     for name in stage.candidates:
         scores |= first_by_name(name, scores_on_rung(outputs, name, stage.rung))
     return scores
+
+
+def witnesses_at(outputs: Outputs, stages: Sequence[Stage], rung: Rung) -> dict[str, Score]:
+    """Return what the new seeds of the last rung came to in the epochs of a lower one.
+
+    They say what chance does there. The runs that climbed say less of it: they were picked for their luck.
+    """
+    witnesses = {}
+    top = stages[-1]
+    if top.rung.replicates and rung != top.rung:
+        for name in top.candidates:
+            for run_name in runs_at(outputs, name, top.rung):
+                run = completed(outputs, run_name)
+                if run is not None and has_climbed(outputs, run, top.rung):
+                    witnesses[run_name] = score_on_rung(outputs, run, f"{name} again", rung)
+    return witnesses
 
 
 def first_by_name(name: str, scores: Mapping[str, Score]) -> dict[str, Score]:
@@ -111,6 +137,7 @@ def score_on_rung(outputs: Outputs, run: Run, candidate: str, rung: Rung) -> Sco
         configuration=candidate,
         spread=spread(values),
         settled_epochs=len(settled_epochs(values)),
+        seed=seed_of(run),
     )
 
 

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nbstudy.decision.elimination import lost_after, measured
 from nbstudy.decision.metrics import deciding
+from nbstudy.decision.settling import lost_after, measured
 from nbstudy.files import (
     CHECKPOINT,
     HISTORY,

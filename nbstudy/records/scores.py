@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nbstudy.decision.elimination import (
-    Score,
-    best_epoch,
-    lost_after,
-    measured,
-    settled,
-    settled_epochs,
-    spread,
-)
 from nbstudy.decision.metrics import Metric
+from nbstudy.decision.scores import Score
+from nbstudy.decision.settling import best_epoch, lost_after, measured, settled, settled_epochs, spread
 from nbstudy.records.outputs import Outputs
 from nbstudy.records.parameters import as_key
 from nbstudy.records.reading import Run
 from nbstudy.records.states import State
+from nbstudy.study.configurations import SEED
 
 
 def scores_of(
@@ -49,9 +43,18 @@ def scores_of(
             spread=spread(values),
             settled_epochs=len(settled_epochs(values)),
             is_copy=key in keys,
+            seed=seed_of(run),
         )
         keys.add(key)
     return scores
+
+
+def seed_of(run: Run) -> int | str | None:
+    """Return the seed of a run; None where it has none that could be another run's, too."""
+    seed = run.parameters.get(SEED)
+    if isinstance(seed, int | str):
+        return seed
+    return None
 
 
 def can_be_judged(run: Run, values: Sequence[float | None], epochs: int | None) -> bool:

@@ -18,8 +18,9 @@ from typing import Any, Generic, TypeVar
 import pandas as pd
 
 from nbstudy.checks import StudyError, check_known, fail
-from nbstudy.decision.elimination import Choice, Score, choose
+from nbstudy.decision.elimination import Choice, choose
 from nbstudy.decision.metrics import Metric
+from nbstudy.decision.scores import Score
 from nbstudy.records.outputs import Outputs
 from nbstudy.records.parameters import as_key
 from nbstudy.records.reading import field_of
@@ -226,7 +227,11 @@ def contenders_of(studies: Mapping[str, Outputs], metric: Metric) -> list[Conten
             key = f"{makers[study]} {as_key(parameters, without=SEED)}"
             copied = f"{makers[study]} {as_key(parameters)}"
             names.setdefault(key, (study, candidate))
-            runs.setdefault(key, {})[study, run] = replace(score, configuration=key, is_copy=copied in seen)
+            seed = score.seed
+            if seed is not None:  # what runs of equal seeds share comes of the code that made them
+                seed = (makers[study], seed)
+            own = replace(score, configuration=key, is_copy=copied in seen, seed=seed)
+            runs.setdefault(key, {})[study, run] = own
             seen.add(copied)
     clashing = Counter(candidate for _, candidate in names.values())
     contenders = []

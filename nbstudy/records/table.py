@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from nbstudy.decision.elimination import best_epoch, settled
+from nbstudy.decision.settling import best_epoch, settled
 from nbstudy.numbers import as_count
 from nbstudy.records.outputs import Outputs
 from nbstudy.records.reading import Run

@@ -7,12 +7,19 @@ from dataclasses import dataclass
 from nbstudy.decision.elimination import Choice
 from nbstudy.decision.metrics import written
 from nbstudy.records.results import Results
-from nbstudy.report.choice import Chosen, choice_made, more_replicates
+from nbstudy.report.choice import Chosen, Contest, choice_made, more_replicates
 from nbstudy.report.criteria import Criteria, criteria_line
 from nbstudy.report.markdown import joined, listed, plain, show_texts
 from nbstudy.report.original import Unseen
 from nbstudy.report.original import write as what_the_original_could_not_see
-from nbstudy.report.phrases import duration, interval, link, noise_in_words, why_nothing_decides
+from nbstudy.report.phrases import (
+    duration,
+    interval,
+    link,
+    noise_in_words,
+    odds_in_words,
+    why_nothing_decides,
+)
 from nbstudy.report.rankings import top_rung
 from nbstudy.report.test_set import (
     Opened,
@@ -83,7 +90,8 @@ def chosen_line(chosen: Chosen) -> str:
     if name is None or chosen.contest is None:
         missing = why_nothing_decides(results, deciding_at_last(results)) or where_rungs_stand(results)
         return f"**No configuration can be chosen yet**: {missing or 'no run can be judged'}."
-    return f"**{link(results.runs[name])} is chosen**{chosen_from(chosen)}: {what_it_is(chosen, name)}."
+    what = f"**{link(results.runs[name])} is chosen**{chosen_from(chosen)}: {what_it_is(chosen, name)}."
+    return joined(what, how_likely_it_is_best(chosen.contest, name))
 
 
 def where_rungs_stand(results: Results) -> str:
@@ -119,7 +127,10 @@ def what_it_is(chosen: Chosen, name: str) -> str:
     sure = counted(verdict.runs[name], "run")
     between = interval(verdict, name, metric)
     if between:
-        sure = f"95 % interval {between}, {sure}"
+        over = " over seeds"
+        if verdict.noise.is_guess:  # within the epochs of a run
+            over = ""
+        sure = f"95 % interval{over} {between}, {sure}"
     title = plain(results.title(metric))
     words = [f"its {title}{over_epochs(results)} is {written(value)} ({sure})"]
     if run.weights is not None:
@@ -127,6 +138,14 @@ def what_it_is(chosen: Chosen, name: str) -> str:
     if run.minutes:
         words.append(f"a run takes {duration(run.minutes)}")
     return enumerated(words)
+
+
+def how_likely_it_is_best(contest: Contest, name: str) -> str:
+    """Say with which probability the choice is the best, and what one loses on average by it; empty where unknown."""
+    if name not in contest.odds or len(contest.verdict.finite) < 2:
+        return ""
+    among = f"Among the {len(contest.verdict.finite)} of the last round"
+    return f"{among} {odds_in_words(contest.odds[name])}."
 
 
 def over_epochs(results: Results) -> str:

@@ -12,19 +12,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from nbstudy.decision.elimination import MOST_REPLICATES, POWER, Choice, Verdict, replicates_needed
+from nbstudy.decision.elimination import Choice, Verdict
 from nbstudy.decision.metrics import written
+from nbstudy.decision.odds import Odds, odds_of
+from nbstudy.decision.power import MOST_REPLICATES, POWER, replicates_needed
 from nbstudy.records.reading import field_of
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round, has_original
 from nbstudy.report.curves import Curve, Scale, curves_of, joined, padded, within_reach
 from nbstudy.report.dots import draw_ranking
 from nbstudy.report.figures import WIDTH, axis_label, set_margins, show_figures
-from nbstudy.report.labels import width_of
+from nbstudy.report.labels import SMALLER, width_of
 from nbstudy.report.lines import draw_lines
 from nbstudy.report.looks import Look, dimmed
 from nbstudy.report.markdown import Markdown, code, listed, plain, show_texts, table_of_many
-from nbstudy.report.phrases import comparison_cells, decision, duration, interval, link
+from nbstudy.report.phrases import borrowed, comparison_cells, decision, duration, interval, link, probability
 from nbstudy.report.rounds import are_ranked
 from nbstudy.study.configurations import SEED, replicate_of
 from nbstudy.study.study_file import as_yaml
@@ -42,6 +44,12 @@ class Contest:
     title: str  # of what runs come to
     is_by_epoch: bool
     curves: list[Curve]  # of the candidates that are finite, best first
+
+    @cached_property
+    def odds(self) -> dict[str, Odds]:
+        """The odds of the candidates that the rule keeps; none where nobody knows how much is chance."""
+        odds = odds_of(self.verdict)
+        return {name: odds[name] for name in self.verdict.kept if name in odds}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +106,7 @@ def show(chosen: Chosen, looks: Mapping[str, Look]) -> None:
     if chosen.contest is None or chosen.choice.chosen is None:
         return
     how = how_it_is_chosen(chosen.results, chosen.contest)
-    if is_drawn_already(chosen.contest, looks):
+    if is_drawn_already(chosen.contest, looks) and not chosen.contest.odds:
         show_texts("## Which one is best", f"{how} The figure of the last round shows them.")
     else:
         show_texts("## Which one is best", f"{how} {what_to_look_for(chosen.contest)}".rstrip())
@@ -120,19 +128,29 @@ def draw(contest: Contest, looks: Mapping[str, Look]) -> Axes | None:
     given = contest.curves
     if is_ranking(contest, looks):
         label = axis_label(metric, contest.title)
-        return draw_ranking(given, verdict, label, looks, verdict.dropped)
+        odds = {name: f", best with {probability(each.best)}" for name, each in contest.odds.items()}
+        return draw_ranking(given, verdict, label, looks, verdict.dropped, odds)
 
     longest = max(curve.raw.index[-1] for curve in given)
     looks = dimmed(looks, verdict.dropped)
     shares = [WIDTH - CHOICE_WIDTH, CHOICE_WIDTH]
     left: Axes
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.0), width_ratios=shares, sharey=True)
-    set_margins(figure, left=0.75, right=0.1, bottom=0.7, top=0.1)
+    set_margins(figure, left=0.75, right=0.1, bottom=0.7, top=0.3)
     figure.subplots_adjust(wspace=0.05)
     draw_lines(left, given, looks, scale_of_choice(given, verdict))
     left.set(xlabel="epoch", ylabel=axis_label(metric), xlim=(longest // 2, longest))
     for place, curve in enumerate(given):
         draw_settled(right, place, curve, verdict.half_width(curve.name), looks[curve.name].colour)
+        if curve.name in contest.odds:
+            right.annotate(
+                probability(contest.odds[curve.name].best),
+                (place, 1.02),
+                xycoords=right.get_xaxis_transform(),
+                ha="center",
+                fontsize=SMALLER,
+                color=looks[curve.name].colour,
+            )
     right.set_xticks(range(len(given)), [looks[curve.name].label for curve in given])
     right.set(xlim=(-0.6, len(given) - 0.4), xlabel="settled: each run, and the mean\nwith its 95 % interval")
     return left
@@ -188,8 +206,14 @@ def table_of_choice(chosen: Chosen) -> str:
         row[contest.title] = metric.value(cost)
         row["95 % interval"] = interval(verdict, name, metric)
         row["runs"] = verdict.runs[name]
+        if name in contest.odds:
+            row["best with"] = probability(contest.odds[name].best)
+            row["loses on average"] = written(contest.odds[name].loss)
         row |= comparison_cells(name, verdict)
         row["rule"] = decision(name, verdict)
+        row["note"] = ""
+        if name != verdict.best:
+            row["note"] = borrowed(name, verdict)
         rows.append(row)
     return table_of_many(rows)
 
@@ -207,6 +231,11 @@ def how_it_is_chosen(results: Results, contest: Contest) -> str:
         )
     else:
         chosen = f"{candidates} of all that the rule keeps, the one with the best value."
+    if contest.odds:
+        chosen += (
+            " The odds say more than a verdict does: with which probability each that is kept is the best of them, and "
+            "how much worse than the best of them it is on average, as far as these runs tell it."
+        )
     return chosen
 
 
@@ -215,11 +244,15 @@ def what_to_look_for(contest: Contest) -> str:
     if contest.is_by_epoch:
         return (
             "In the figure the last half of the curves is on the left, replicates in a band; on the right, on "
-            "the same vertical axis, is what each run settled at, and the mean with its 95 % interval. Look for "
-            "intervals that stay apart."
+            "the same vertical axis, is what each run settled at, and the mean with its 95 % interval. The number above it "
+            "is the probability that it is the best. An interval is of one mean alone: two that overlap may still differ "
+            "by more than chance explains, which the table below says."
         )
     if contest.verdict.noise.is_known:
-        return "In the figure, look for intervals that stay apart."
+        return (
+            "In the figure, the interval of a mean is of that alone: two that overlap may still differ by more than chance "
+            "explains, which the table below says."
+        )
     return ""
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from nbstudy.decision.elimination import settled
 from nbstudy.decision.metrics import Metric, written
+from nbstudy.decision.odds import odds_of
+from nbstudy.decision.settling import settled
 from nbstudy.records.parameters import as_key
 from nbstudy.records.reading import field_of
 from nbstudy.records.results import Results
 from nbstudy.records.studies import Contender, Judgement, Studies
-from nbstudy.report.phrases import comparison_cells, decision, noise_in_words
+from nbstudy.report.phrases import borrowed, comparison_cells, decision, noise_in_words, odds_in_words
 from nbstudy.study.configurations import SEED
 from nbstudy.words import counted, enumerated
 
@@ -168,6 +169,9 @@ def ranked(studies: Studies[Results], judgement: Judgement) -> list[str]:
             row["epochs"] = lengths[name]
         row |= comparison_cells(name, verdict)
         row["rule"] = decision(name, verdict)
+        row["note"] = ""
+        if name != verdict.best:
+            row["note"] = borrowed(name, verdict)
         rows.append(row)
     return lines_of(rows)
 
@@ -196,6 +200,9 @@ def verdict_in_words(judgement: Judgement) -> Iterable[str]:
     if verdict.best != choice.chosen:
         chosen += f"; it is the smallest that the rule keeps, and {verdict.best} is the best"
     lines.append(f"{chosen}.")
+    odds = odds_of(verdict)
+    if choice.chosen in odds:
+        lines.append(f"Among these {len(odds)} {odds_in_words(odds[choice.chosen])}.")
     return lines
 
 
@@ -205,6 +212,7 @@ def lines_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if not rows:
         return []
     texts = pd.DataFrame([{key: cell(value) for key, value in row.items()} for row in rows]).fillna("")
+    texts = texts.loc[:, (texts != "").any()]
     return shown(texts.to_string(index=False).splitlines())
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nbstudy.decision.elimination import Choice
 from nbstudy.decision.metrics import Metric, written
+from nbstudy.decision.settling import best_epoch, settled
 from nbstudy.records.results import Results
 from nbstudy.report.markdown import Markdown, listed, number, plain, show_texts, table_of_many
 from nbstudy.report.rankings import Ranking, rankings_of, watched_metrics
@@ -20,12 +22,13 @@ LOOK_FOR = (
 
 @dataclass(frozen=True)
 class Stopping:
-    """The candidate for which it matters most when its runs are stopped."""
+    """The run for which it matters most when it is stopped."""
 
-    name: str
+    run: str
     metric: Metric
-    best: float  # of its best epoch, the mean over the runs that it is judged by
-    settled: float  # the mean over the same runs
+    best: float  # of its best epoch
+    epoch: int  # which that was
+    settled: float  # of the same run
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,19 +81,20 @@ def show(criteria: Criteria) -> None:
 
 # --- what there is to say ---
 def stopping_time(results: Results, rankings: Sequence[Ranking]) -> Stopping | None:
-    """Find the candidate for which it matters most when its runs are stopped, where there are epochs."""
+    """Find the run for which it matters most when it is stopped, where there are epochs."""
     if not results.is_by_epoch(results.metric):
         return None
-    by_settled, by_best_epoch, *_ = rankings
-    rises = {}
-    for name, cost in by_settled.verdict.finite.items():
-        rises[name] = cost - by_best_epoch.verdict.costs[name]
-    if not rises:
-        return None
-    name = max(rises, key=rises.__getitem__)
-    if not rises[name]:
-        return None
-    return Stopping(name, by_settled.metric, by_best_epoch.values[name], by_settled.values[name])
+    by_settled = rankings[0]
+    metric, epochs = by_settled.metric, by_settled.epochs
+    most, found = 0.0, None
+    for name in by_settled.verdict.finite:
+        for run in by_settled.runs.get(name, []):
+            values = results.values(run, metric.name, epochs)
+            best, epoch = best_epoch(values, metric)
+            rise = metric.cost(settled(values)) - metric.cost(best)
+            if epoch is not None and most < rise < math.inf:
+                most, found = rise, Stopping(run, metric, best, epoch, settled(values))
+    return found
 
 
 # --- the table ---
@@ -147,6 +151,8 @@ def criteria_compared(criteria: Criteria) -> str:
         ahead = criteria.ahead(ranking)
         if ahead:
             more = f"ahead of {plain(chosen)} by more than chance explains"
+            if any(ranking.verdict.borrows(name) for name in (*ahead, chosen)):
+                more += ", as far as the deviation holds that single runs borrow from others"
             lines.append(f"- By {plain(ranking.title)}, {listed(ahead)} {are(ahead)} {more}.")
     if criteria.stopping is not None:
         lines.append(f"- {when_to_stop(criteria.stopping)}")
@@ -161,11 +167,10 @@ def are(names: Collection[str]) -> str:
 
 
 def when_to_stop(stopping: Stopping) -> str:
-    """Say for which candidate it matters most when its runs are stopped."""
-    best = f"was {written(stopping.best)} at its best epoch"
-    change = f"{best} and settled at {written(stopping.settled)}"
-    whose = f"{plain(stopping.name)}: its {plain(stopping.metric)}"
-    return f"The stopping time matters most for {whose} {change}."
+    """Say for which run it matters most when it is stopped."""
+    best = f"was best at epoch {stopping.epoch}, {written(stopping.best)}"
+    whose = f"the run {plain(stopping.run)}: its {plain(stopping.metric)}"
+    return f"The stopping time matters most for {whose} {best}, and settled at {written(stopping.settled)}."
 
 
 def criteria_line(criteria: Criteria) -> str:

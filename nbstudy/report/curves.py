@@ -13,9 +13,11 @@ from functools import cached_property
 
 import pandas as pd
 
-from nbstudy.decision.elimination import Verdict, runs_of_candidates, settled
+from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric
+from nbstudy.decision.scores import runs_of_candidates
+from nbstudy.decision.settling import settled
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round
 from nbstudy.records.rungs import runs_at

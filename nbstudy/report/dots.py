@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,16 +27,17 @@ def draw_ranking(
     label: str,
     looks: Mapping[str, Look],
     grey: Collection[str] = (),
+    beside: Mapping[str, str] = MappingProxyType({}),
 ) -> Axes:
     """Draw what candidates come to along a horizontal axis, a row each, with the 95 % intervals of their means.
 
     The candidates are those of `given` that are finite, in that order; a cross instead of a dot is one that is not
     judged. Below a mean over several runs are these runs, small. The axis fits survivors and what is within reach of
-    them; a value beyond is an arrow at its edge.
+    them; a value beyond is an arrow at its edge. `beside` is written after the values of some.
     """
     looks = dimmed(looks, grey)
     shown = [curve for curve in given if curve.name in verdict.finite or curve.name not in verdict.costs]
-    axes = new_axes([looks[curve.name].label for curve in shown])
+    axes = new_axes([looks[curve.name].label for curve in shown], list(beside.values()))
     scale = scale_of_ranking(shown, verdict, grey)
     axes.set_xlim(scale.low, scale.high)
     for place, curve in enumerate(shown):
@@ -43,7 +45,7 @@ def draw_ranking(
         if len(curve.settled) > 1:
             heights = [place + BELOW] * len(curve.settled)
             axes.plot(curve.settled, heights, "o", color=colour, markersize=3.5, alpha=0.45)
-        draw_row(axes, curve, place, half_width_of(curve, verdict), colour)
+        draw_row(axes, curve, place, half_width_of(curve, verdict), colour, beside.get(curve.name, ""))
     axes.set_yticks(range(len(shown)), [looks[curve.name].label for curve in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlabel(label)
@@ -52,7 +54,9 @@ def draw_ranking(
     return axes
 
 
-def draw_row(axes: Axes, curve: Curve, place: float, half_width: float, colour: str) -> None:
+def draw_row(
+    axes: Axes, curve: Curve, place: float, half_width: float, colour: str, beside: str = ""
+) -> None:
     """Draw a value on the horizontal axis with its interval, or an arrow where it is beyond the axis; write it beside."""
     value = curve.end
     low, high = axes.get_xlim()
@@ -67,7 +71,7 @@ def draw_row(axes: Axes, curve: Curve, place: float, half_width: float, colour: 
     if math.isfinite(half_width):
         axes.hlines(place, value - half_width, value + half_width, color=colour, linewidth=1.5)
     axes.annotate(
-        written(value),
+        written(value) + beside,
         (1.03, place),
         xycoords=axes.get_yaxis_transform(),
         va="center",
@@ -76,11 +80,12 @@ def draw_row(axes: Axes, curve: Curve, place: float, half_width: float, colour: 
     )
 
 
-def new_axes(names: Sequence[str]) -> Axes:
-    """Make a figure of the page's width, with room for the names and values of a ranking."""
+def new_axes(names: Sequence[str], beside: Sequence[str] = ()) -> Axes:
+    """Make a figure of the page's width, with room for the names and values of a ranking, and what is beside these."""
+    more = max(map(width_of, beside), default=0)
     widest = max(width_of(name) for name in names)
     figure, axes = plt.subplots(figsize=(WIDTH, 0.95 + ROW_HEIGHT * max(3, len(names))))
-    set_margins(figure, left=widest + 0.2, right=0.8, bottom=0.55, top=0.3)
+    set_margins(figure, left=widest + 0.2, right=0.8 + more, bottom=0.55, top=0.3)
     axes.grid(visible=False, axis="y")
     return axes
 

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nbstudy.decision.elimination import Verdict, least_step
+from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.metrics import Better, Metric, written
 from nbstudy.records.results import Results
 from nbstudy.records.states import State
@@ -37,6 +37,7 @@ from nbstudy.report.rankings import Ranking, comparable, ranking_of
 
 MOST_FACTORS = 8
 CHAIN_WIDTH = 2.0  # of the names of both ends of a line, beside a factor
+MOST_ROWS = 2  # of names of levels below a panel
 MOST_CHAINS = 10  # more lines of a factor have no names
 
 
@@ -107,7 +108,7 @@ def compute(results: Results) -> Effects | None:
     epochs = shortest(results)
     ranking = ranking_of(results, epochs=epochs)
     factors = [factor_of(results, name, ranking.values) for name in results.parameters.factors]
-    effects = Effects(factors, ranking, epochs, least_step(ranking.verdict.noise, 1, 1))
+    effects = Effects(factors, ranking, epochs, ranking.verdict.least_step)
     if not effects.steps:
         return None
     return effects
@@ -161,12 +162,13 @@ def by_size(text: str) -> tuple[float, str]:
 
 
 def steps_of(factor: Factor, verdict: Verdict) -> list[Step]:
-    """Return all steps along a parameter, each judged by the rule as a round of two."""
+    """Return all steps along a parameter, each judged by the rule as one of all comparisons."""
     steps = []
     for chain in factor.chains:
         for place, change in enumerate(chain.steps):
             before, after = chain.names[place : place + 2]
-            allowed = least_step(verdict.noise, verdict.runs[before], verdict.runs[after])
+            better, worse = sorted([before, after], key=verdict.costs.__getitem__)
+            allowed = verdict.allowed(worse, better)
             steps.append(Step((chain.levels[place], chain.levels[place + 1]), change, allowed))
     return steps
 
@@ -255,6 +257,9 @@ def draw_factor(axes: Axes, given: Factor, looks: Mapping[str, Look], both: bool
     levels = [shortened(level) for level in given.levels]
     every = math.ceil(sum(width_of(level) + 0.1 for level in levels) / width)
     axes.set_xlim(-0.2, len(levels) - 0.8)
+    if not given.is_ordered and every <= MOST_ROWS:  # each has its own name, in rows
+        levels = ["\n" * (place % every) + level for place, level in enumerate(levels)]
+        every = 1
     axes.set_xticks(range(0, len(levels), every), levels[::every])
     axes.set_xlabel(shortened(given.name))
     label_right(axes, labels)
@@ -336,7 +341,9 @@ def what_factors_show(effects: Effects) -> str:
     parts.append(
         f"{look}. The vertical axis is that of the survivors, and lines that go far beyond it leave it."
     )
-    parts.append("The sentences below judge each step by the rule, as a round of two.")
+    parts.append(
+        "The sentences below judge each step by the rule, as one of all comparisons between these configurations."
+    )
     return " ".join(parts)
 
 
@@ -366,5 +373,8 @@ def effect(what: str, steps: Sequence[Step], metric: Metric) -> str:
     noun = "steps"
     if len(steps) == 1:
         noun = "step"
-    mean = statistics.fmean(step.change for step in steps)
-    return f"{what}: of {len(steps)} {noun} {counts}; mean change {written(mean, '+')}."
+    changes = [step.change for step in steps]
+    told = f"median change {written(statistics.median(changes), '+')}"
+    if len(steps) > 1:
+        told += f", from {written(min(changes), '+')} to {written(max(changes), '+')}"
+    return f"{what}: of {len(steps)} {noun} {counts}; {told}."

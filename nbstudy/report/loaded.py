@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbstudy.decision.elimination import lost_after
+from nbstudy.decision.settling import lost_after
 from nbstudy.records.reading import Run
 from nbstudy.records.results import HOW_TO_MAKE_ONE, Results, beside
 from nbstudy.records.states import State, is_variable

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -102,7 +103,7 @@ def displayed(*texts: str) -> ipython.Markdown:
 
 def source_of(*functions: Callable[..., Any]) -> Markdown:
     """Show functions as they are written."""
-    sources = [inspect.getsource(function).strip() for function in functions]
+    sources = [textwrap.dedent(inspect.getsource(function)).strip() for function in functions]
     return Markdown("```python\n" + "\n\n\n".join(sources) + "\n```")
 
 

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nbstudy.decision.elimination import Noise
 from nbstudy.decision.metrics import Metric, written
+from nbstudy.decision.noise import Noise
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import has_original
 from nbstudy.report.markdown import joined, listed, plain
@@ -26,6 +26,7 @@ class Penalty:
     with_one: dict[str, float]
     without: dict[str, float]
     dropped: int  # of those without one, by the original
+    errors: dict[str, float]  # the cross-entropy of all of them, which contains no penalty
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def hidden_by_penalty(results: Results) -> Penalty | None:
     if not with_one or not without:
         return None
     dropped = rounds_of_dropping(results.rounds)
-    return Penalty(with_one, without, sum(name in dropped for name in without))
+    return Penalty(with_one, without, sum(name in dropped for name in without), errors)
 
 
 def explained_by_chance(judged: Sequence[Judged]) -> Chance | None:
@@ -113,10 +114,26 @@ def what_the_penalty_hid(penalty: Penalty) -> str:
     if statistics.median(penalty.without.values()) < statistics.median(penalty.with_one.values()):
         how = "worse"
     return (
-        f"Its criterion, val_loss, adds to the error of each network the network's own penalty. "
-        f"Without a penalty networks classify {how}: "
+        f"By accuracy, networks without a penalty classify {how}: "
         f"{level(penalty.without)} without one, {level(penalty.with_one)} with one. "
-        f"The original dropped {penalty.dropped} of the {len(penalty.without)} without."
+        f"The original dropped {penalty.dropped} of the {len(penalty.without)} without. {why_the_loss_differs(penalty)}"
+    )
+
+
+def why_the_loss_differs(penalty: Penalty) -> str:
+    """Say whether it is the penalty in it that makes the loss differ, or how sure networks are of their mistakes."""
+    without = statistics.median(penalty.errors[name] for name in penalty.without)
+    with_one = statistics.median(penalty.errors[name] for name in penalty.with_one)
+    medians = f"a median of {written(without)} without a penalty, {written(with_one)} with one"
+    if without > with_one:
+        return (
+            "Its criterion, val_loss, contains each network's own penalty, but it is not the penalty that speaks against "
+            f"them: by val_cross_entropy, which does not contain it, they are behind, too ({medians}). A network without one "
+            "is ever surer of its mistakes, which a loss counts and an accuracy does not."
+        )
+    return (
+        "Its criterion, val_loss, adds to the error of each network the network's own penalty; by val_cross_entropy, which "
+        f"does not contain it, those without are ahead ({medians})."
     )
 
 
@@ -136,5 +153,5 @@ def what_chance_explains(chance: Chance) -> str:
     if not chance.within:
         return f"{known} All {chance.decisions} of its eliminations are larger than what chance explains."
     which = listed(dict.fromkeys(chance.within))
-    explained = f"chance explains {len(chance.within)}: those of {which}"
+    explained = f"{len(chance.within)} were by a difference that chance alone explains: those of {which}"
     return f"{known} Of its {chance.decisions} eliminations, {explained}."

@@ -7,8 +7,10 @@ import os
 from typing import Any
 from urllib.parse import quote
 
-from nbstudy.decision.elimination import Noise, Verdict
+from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.metrics import Better, Metric, written
+from nbstudy.decision.noise import Noise
+from nbstudy.decision.odds import Odds
 from nbstudy.records.reading import Run
 from nbstudy.records.record import log_of
 from nbstudy.records.results import Results
@@ -16,7 +18,7 @@ from nbstudy.records.states import State
 from nbstudy.report.markdown import Markdown, code, listed, plain
 from nbstudy.study.configurations import REFIT, SEED
 from nbstudy.study.study_file import as_yaml
-from nbstudy.words import counted
+from nbstudy.words import counted, enumerated
 
 
 # --- of a run ---
@@ -91,6 +93,12 @@ def noise_in_words(noise: Noise) -> str:
     if noise.is_guess:
         epochs = f"the last {noise.degrees + 1} epochs of {plain(noise.run)}"
         return f"{varies}, a guess from {epochs}, as there are no replicates."
+    if noise.between is not None:
+        varies = f"Chance alone changes a run by a standard deviation of {written(noise.between.deviation)}"
+        within = (
+            f"between runs of the same seed, which is what is compared here, by {written(noise.deviation)}"
+        )
+        return f"{varies}, as replicates show; {within} ({noise.degrees} degrees of freedom)."
     return f"{varies}, as replicates show ({noise.degrees} degrees of freedom)."
 
 
@@ -113,6 +121,30 @@ def decision(name: str, verdict: Verdict) -> str:
     if name in verdict.dropped:
         return "dropped"
     return "kept"
+
+
+def borrowed(name: str, verdict: Verdict) -> str:
+    """Say whose deviation is borrowed in what the rule says of a candidate; empty where none is."""
+    of = verdict.borrowed(name)
+    if not of:
+        return ""
+    if of == [name]:
+        return "borrowed deviation: 1 run"
+    return f"borrowed deviation of {enumerated(of)}: 1 run"
+
+
+def probability(value: float) -> str:
+    """Return a probability as it is written, which is never certain."""
+    if value > 0.995:
+        return "more than 0.99"
+    if value < 0.005:
+        return "less than 0.01"
+    return f"{value:.2f}"
+
+
+def odds_in_words(odds: Odds) -> str:
+    """Say with which probability a candidate is the best, and what one loses on average by it."""
+    return f"it is the best with a probability of {probability(odds.best)}, and on average {written(odds.loss)} worse than the best"
 
 
 def interval(verdict: Verdict, name: str, metric: Metric) -> str:

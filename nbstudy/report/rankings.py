@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from nbstudy.decision.elimination import Score, Verdict, choose, judge
+from nbstudy.decision.elimination import Family, Verdict, choose, judge
 from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric, can_decide, data_of
+from nbstudy.decision.scores import Score, runs_of_candidates
 from nbstudy.records.results import Results
 from nbstudy.records.rungs import first_by_name, runs_at, scores_at
 from nbstudy.records.scores import scores_of
@@ -22,6 +23,8 @@ class Ranking:
     metric: Metric
     verdict: Verdict
     chosen: str | None  # what would be chosen by it, among the candidates of the last round
+    runs: dict[str, list[str]] = field(default_factory=dict)  # by which each configuration is judged
+    epochs: int | None = None  # how many of them count; None: all
 
     @property
     def values(self) -> dict[str, float]:
@@ -48,11 +51,22 @@ def ranking_of(
         if metric == results.metric and not by_best_epoch:
             scores = scores_at(results, top)
         compared = candidates
-    chosen = choose(scores, candidates, results.sizes).chosen
+    chosen = choose(scores, candidates, results.sizes, family_of_choice(results)).chosen
     title = results.title(metric)
     if by_best_epoch:
         title = f"best {metric}"
-    return Ranking(title, metric, judge(scores, compared), chosen)
+    runs = runs_of_candidates(scores, compared)
+    if top is not None and epochs is None:
+        runs = {name: runs_at(results, name, top.rung) for name in runs}
+        epochs = top.rung.epochs
+    return Ranking(title, metric, judge(scores, compared), chosen, runs, epochs)
+
+
+def family_of_choice(results: Results) -> Family | None:
+    """Return the family of the last round, by whose error rate the choice is made; None where there is none."""
+    for last in results.rounds[-1:]:
+        return last.family
+    return None
 
 
 def rankings_of(results: Results) -> list[Ranking]:

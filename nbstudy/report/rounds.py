@@ -9,8 +9,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from nbstudy.decision.elimination import Verdict, lost_after, measured, settled
+from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.metrics import Better
+from nbstudy.decision.settling import lost_after, measured, settled
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round, has_original
 from nbstudy.records.states import State
@@ -21,6 +22,7 @@ from nbstudy.report.lines import draw_with_labels, new_axes
 from nbstudy.report.looks import Look
 from nbstudy.report.markdown import listed, plain, show_texts, table_of_many
 from nbstudy.report.phrases import (
+    borrowed,
     comparison_cells,
     decision,
     link,
@@ -30,8 +32,20 @@ from nbstudy.report.phrases import (
     why_nothing_decides,
     why_refitted,
 )
-from nbstudy.report.rungs import Cut, after_rung, cut_of, table_of_rung
+from nbstudy.report.rungs import (
+    Cut,
+    Passage,
+    after_rung,
+    cut_of,
+    how_likely_the_best_came,
+    passage_of,
+    table_of_rung,
+)
 from nbstudy.words import counted
+
+NOT_SET = (
+    " (not set by both)"  # of a parameter in which two differ, though it may have no effect on one of them
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +67,8 @@ class Judged:
     verdict: Verdict
     candidates: list[Candidate]  # best first, then those that are not judged
     curves: list[Curve]  # of the first of these
-    cut: Cut | None  # of a rung that keeps a number of candidates
+    cut: Cut | None  # of a rung from which candidates go on
+    passage: Passage | None  # of the last rung: how likely the best has come to it
     undecided: str  # why nothing can be decided by its metric; empty where it can
     has_original: bool  # whether the study file tells of an original elimination
 
@@ -65,7 +80,7 @@ def compute(results: Results, each: Round) -> Judged:
     dropped_before = rounds_of_dropping(results.rounds[: each.number - 1])
     candidates = []
     for name in [*verdict.costs, *not_judged]:
-        differing = results.parameters.differing(name, verdict.best or name, results.parameters.factors)
+        differing = differing_in(results, name, verdict.best or name)
         value = value_in_round(results, each, name, verdict)
         notes = notes_on(results, each, name, verdict, differing, dropped_before)
         candidates.append(Candidate(name, value, differing, notes))
@@ -76,6 +91,7 @@ def compute(results: Results, each: Round) -> Judged:
         candidates=candidates,
         curves=curves_of(results, each.candidates, verdict, each.metric, each.epochs, each.stage),
         cut=cut_of(results, each, verdict),
+        passage=passage_of(results, each),
         undecided=why_nothing_decides(results, each.metric),
         has_original=has_original(results.rounds),
     )
@@ -112,13 +128,16 @@ def notes_on(
     notes = []
     if name in dropped_before:
         notes.append(f"brought back, dropped in round {dropped_before[name]}")
-    if len(differing) > 1:
-        notes.append(f"{len(differing)} parameters at once")
+    at_once = [parameter for parameter in differing if not parameter.endswith(NOT_SET)]
+    if len(at_once) > 1:
+        notes.append(f"{len(at_once)} parameters at once")
     if name in verdict.spared:
         most = verdict.runs[verdict.best or name]
         notes.append(
             f"kept because it has {counted(verdict.runs[name], 'run')}: with {most} it would be dropped"
         )
+    if name != verdict.best and borrowed(name, verdict):
+        notes.append(borrowed(name, verdict))
     stands_for_it = results.parameters.first[name]
     if run.state is not State.COMPLETE:
         notes.append(progress(run))
@@ -132,6 +151,20 @@ def notes_on(
     if lost is not None:
         notes.append(no_value_after(each.metric.name, lost))
     return notes
+
+
+def differing_in(results: Results, name: str, best: str) -> list[str]:
+    """Return the parameters in which two configurations differ, after which it is said of one that one does not set."""
+    parameters = results.parameters
+    differing = parameters.differing(name, best, parameters.factors)
+    unset = {*parameters.not_set(name, differing), *parameters.not_set(best, differing)}
+    told = []
+    for parameter in differing:
+        text = parameter
+        if parameter in unset:
+            text += NOT_SET
+        told.append(text)
+    return told
 
 
 def rounds_of_dropping(rounds: Sequence[Round]) -> dict[str, int]:
@@ -224,6 +257,8 @@ def after_round(judged: Judged) -> str:
             return f"**Nothing is decided here:** {judged.undecided}."
         return "None of the candidates can be judged yet."
     sentences = [what_is_dropped(verdict), noise_in_words(verdict.noise)]
+    if judged.passage is not None:
+        sentences.append(how_likely_the_best_came(judged.passage))
     if judged.each.is_overview:
         sentences.append("The original decided nothing here: this is its overview.")
     elif judged.has_original:

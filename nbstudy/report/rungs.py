@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from nbstudy.decision.elimination import Noise, Verdict, least_step
-from nbstudy.decision.halving import Stage
+from nbstudy.decision.elimination import Verdict, least_difference_of_two
+from nbstudy.decision.halving import RULE, Stage, differs_wholly
 from nbstudy.decision.metrics import Metric, written
+from nbstudy.decision.noise import Noise
+from nbstudy.decision.odds import chance_of_the_best
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round
+from nbstudy.records.rungs import stage_before
 from nbstudy.report.markdown import listed, plain, table
-from nbstudy.report.phrases import link, noise_in_words
+from nbstudy.report.phrases import link, noise_in_words, probability
+from nbstudy.words import counted, enumerated
 
 BEST_SHOWN = 3  # of a rung's candidates
 NEAR_THE_CUT = 5  # on each side
@@ -26,6 +31,19 @@ class Edge:
     difference: float  # of their costs
 
 
+@dataclass(frozen=True)
+class Passage:
+    """How likely the best has come through all rungs."""
+
+    deviations: dict[int, float]  # of a run, by the epochs of each rung that cuts
+    chances: list[float]  # that the best at these epochs went on
+
+    @property
+    def together(self) -> float:
+        """The probability that it always did."""
+        return math.prod(self.chances)
+
+
 @dataclass(frozen=True, eq=False)
 class Cut:
     """What there is to say of a rung that keeps a number of candidates."""
@@ -37,6 +55,8 @@ class Cut:
     places: list[int]  # of the ranking that are shown, from 0
     edge: Edge | None  # None where all that are finite go on
     diverged: int  # candidates
+    chance: float  # that the best at these epochs goes on; NaN where nobody knows what chance does
+    differing: list[str]  # parameters in which both sides differ wholly, though not one epoch earlier
 
     @property
     def ranked(self) -> list[str]:
@@ -62,7 +82,38 @@ def cut_of(results: Results, each: Round, verdict: Verdict) -> Cut | None:
         places=places_near_the_cut(len(verdict.costs), len(verdict.kept)),
         edge=edge,
         diverged=len(stage.costs) - len(verdict.finite),
+        chance=chance_of_the_best(verdict, stage.survivors) if stage.survivors else math.nan,
+        differing=differing_of_late(results, stage),
     )
+
+
+def differing_of_late(results: Results, stage: Stage) -> list[str]:
+    """Return the parameters in which those that go on differ wholly from the others, though not one epoch earlier."""
+    before = stage_before(results, stage)
+    if before is None:
+        return []
+    differing = []
+    for parameter in results.parameters.factors:
+        values = {name: results.runs[name].parameters.get(parameter) for name in stage.candidates}
+        if differs_wholly(stage, values) and not differs_wholly(before, values):
+            differing.append(parameter)
+    return differing
+
+
+def passage_of(results: Results, each: Round) -> Passage | None:
+    """Return how likely the best has come through, for the last rung; None on others, or where that is not known."""
+    if each.stage is None or each.stage.rung.keep is not None or each.number == 1:
+        return None
+    deviations = {}
+    chances = []
+    for earlier in results.rounds[: each.number - 1]:
+        verdict = results.judge(earlier)
+        stage = earlier.stage
+        if stage is None or verdict.noise.is_guess or not verdict.noise.is_known:
+            return None
+        deviations[stage.rung.epochs] = verdict.noise.of_a_mean.deviation
+        chances.append(chance_of_the_best(verdict, stage.survivors))
+    return Passage(deviations, chances)
 
 
 def table_of_rung(cut: Cut) -> str:
@@ -106,15 +157,49 @@ def after_rung(cut: Cut) -> str:
     if not stage.survivors:
         return "**None goes on:** all have diverged."
     sentences = [f"**{len(stage.survivors)} of {len(stage.candidates)} go on:** {listed(stage.survivors)}."]
+    if stage.rung.keep == RULE:
+        sentences.append(
+            f"The rule drops {len(stage.dropped)}; of those that it keeps, at most {stage.rung.most} go on."
+        )
     if cut.edge is not None:
         sentences.append(how_close_it_is(cut.edge))
         if cut.verdict.noise.is_known:
             sentences.append(how_sure_the_cut_is(cut.edge.difference, cut.verdict.noise))
         else:
             sentences.append("A single epoch without replicates does not tell what chance does.")
+    if not math.isnan(cut.chance) and not cut.verdict.noise.is_guess:
+        sentences.append(
+            f"The best at these epochs is among those that go on with a probability of {probability(cut.chance)}."
+        )
+    if cut.differing:
+        sentences.append(how_they_differ(cut))
     if cut.diverged:
         sentences.append(f"{cut.diverged} diverged and cannot go on.")
     return " ".join(sentences)
+
+
+def how_they_differ(cut: Cut) -> str:
+    """Say in which parameter both sides of a cut differ wholly, though they did not one epoch earlier."""
+    epochs = cut.stage.rung.epochs
+    return (
+        f"**After {counted(epochs, 'epoch')} all that go on differ from all others in {listed(cut.differing)}, and after "
+        f"{epochs - 1} they would not:** what runs of one value have in common there, such as the order of their batches, "
+        "may have decided."
+    )
+
+
+def how_likely_the_best_came(passage: Passage) -> str:
+    """Say how likely the best of all candidates is to have come through the rungs."""
+    by_epochs = [
+        f"{written(deviation)} at {counted(epochs, 'epoch')}"
+        for epochs, deviation in passage.deviations.items()
+    ]
+    chances = enumerated(map(probability, passage.chances))
+    return (
+        f"**The best of all candidates has come through with a probability of about {probability(passage.together)}**, if curves do "
+        f"not cross later. Replicates show that chance alone changes a run by {enumerated(by_epochs)}; by this the best at "
+        f"the epochs of each rung went on with {chances}."
+    )
 
 
 def how_close_it_is(edge: Edge) -> str:
@@ -127,6 +212,6 @@ def how_close_it_is(edge: Edge) -> str:
 def how_sure_the_cut_is(difference: float, noise: Noise) -> str:
     """Say whether chance explains the difference between both sides of a cut."""
     text = noise_in_words(noise)
-    if difference <= least_step(noise, 1, 1):
+    if difference <= least_difference_of_two(noise):
         return f"{text} So another seed could have changed places near the cut: it is there to save time, and decides nothing else."
     return f"{text} The cut is clear."

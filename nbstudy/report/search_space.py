@@ -42,10 +42,11 @@ WITHOUT_RUNGS = (
 
 @dataclass(frozen=True)
 class Cost:
-    """The FLOPs that rungs took, and those of every candidate as the last rung has them."""
+    """The FLOPs that rungs took, and what takes the place of them."""
 
     spent: float
-    whole: float
+    whole: float  # every candidate as the last rung has them
+    once: float  # every candidate to the end, by its own runs, and the last rung's new runs of those that reached it
 
 
 @dataclass(frozen=True)
@@ -139,16 +140,20 @@ def cost_of_halving(results: Results) -> Cost | None:
     top = halving.rungs[-1]
     spent = 0.0
     whole = 0.0
+    once = 0.0
     for name, runs in halving.candidates.items():
         costs = [cost_of_run(results, run) for run in runs]
         _, an_epoch = costs[0]
+        once += an_epoch * top.epochs * len(runs)
         if top.replicates and name in stages[-1].candidates:
-            costs += [cost_of_run(results, run) for run in runs_at(results, name, top)]
+            new = [cost_of_run(results, run) for run in runs_at(results, name, top)]
+            once += sum(flops for flops, _ in new)
+            costs += new
         if not all(flops for flops, _ in costs):
             return None
         spent += sum(flops for flops, _ in costs)
         whole += an_epoch * top.epochs * (top.replicates or len(runs))
-    return Cost(spent, whole)
+    return Cost(spent, whole, once)
 
 
 def cost_of_run(results: Results, name: str) -> tuple[float, float]:
@@ -167,10 +172,16 @@ def what_halving_saved(cost: Cost | None) -> str:
     digits = ".0f"
     if spent < LEAST_TFLOP:
         digits = ".3g"
-    return (
+    text = (
         f"**Cost to the decision:** the rungs took {spent:{digits}} TFLOP. To train every candidate as the last rung "
         f"trains its own takes {whole:{digits}}: the share is **{cost.spent / cost.whole:.2f}**."
     )
+    if cost.once != cost.whole:
+        text += (
+            f" To train every candidate to the end once, and the same last rung after that, takes {cost.once / 1e12:{digits}}: "
+            f"of this it is **{cost.spent / cost.once:.2f}**."
+        )
+    return text
 
 
 # --- the figure ---

@@ -18,8 +18,9 @@ import pandas as pd
 from IPython.display import Image, display
 
 from nbstudy.checks import StudyError
-from nbstudy.decision.elimination import Choice, settled_epochs
+from nbstudy.decision.elimination import Choice
 from nbstudy.decision.metrics import Better, Metric, written
+from nbstudy.decision.settling import settled_epochs
 from nbstudy.files import CHECKPOINT
 from nbstudy.numbers import as_count
 from nbstudy.records.openings import Opening, read_openings

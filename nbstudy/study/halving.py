@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from nbstudy.checks import Faults, check_known, fail, mapping, sequence
-from nbstudy.decision.halving import Rung, Stage
+from nbstudy.decision.halving import RULE, Rung, Stage
 from nbstudy.decision.metrics import Better, Metric, metric_called
 from nbstudy.study.configurations import SEED, Named, replicate_of, resolve
 from nbstudy.study.parameters import TEXT, WHOLE_NUMBER, convert
@@ -23,7 +23,7 @@ from nbstudy.study.preflight import Preflight
 from nbstudy.study.rounds import ask_for_direction
 
 KEYS = ("candidates", "metric", "better", "rungs")
-RUNG_KEYS = ("epochs", "keep", "replicates")
+RUNG_KEYS = ("epochs", "keep", "most", "replicates")
 
 Configurations = dict[str, dict[str, Any]]  # parameters by name
 
@@ -42,7 +42,7 @@ class Halving:
             "candidates": self.candidates,
             "metric": self.metric.name,
             "better": self.metric.better,
-            "rungs": [asdict(rung) for rung in self.rungs],
+            "rungs": [record_of(rung) for rung in self.rungs],
         }
 
     def runs_of(self, name: str, rung: Rung, configurations: Configurations) -> list[str]:
@@ -103,6 +103,14 @@ class Halving:
             yield self.asked(reached, configurations, lengthens)
 
 
+def record_of(rung: Rung) -> dict[str, Any]:
+    """Return what study.json says of a rung; `most` where it has one."""
+    record = asdict(rung)
+    if rung.most is None:
+        del record["most"]
+    return record
+
+
 def read_halving(given: Any, place: str, runs: Mapping[str, list[str]], usual: Mapping[str, Any]) -> Halving:
     """Return what a study file says of halving, or refuse all that is wrong in it.
 
@@ -120,7 +128,8 @@ def read_halving(given: Any, place: str, runs: Mapping[str, list[str]], usual: M
     with faults:
         metric = read_metric(said, place)
     with faults:
-        rungs = read_rungs(said["rungs"], f"{place}: rungs", len(candidates))
+        fewest = min((len(runs[name]) for name in candidates), default=0)
+        rungs = read_rungs(said["rungs"], f"{place}: rungs", len(candidates), fewest)
     faults.end()
     return Halving({name: runs[name] for name in candidates}, metric, rungs)
 
@@ -170,8 +179,8 @@ def read_metric(said: Mapping[str, Any], place: str) -> Metric:
     return metric
 
 
-def read_rungs(given: Any, place: str, number: int) -> list[Rung]:
-    """Return the rungs that so many candidates climb, or refuse them."""
+def read_rungs(given: Any, place: str, number: int, runs: int) -> list[Rung]:
+    """Return the rungs that so many candidates climb, with at least so many runs each; or refuse them."""
     if not given:
         fail(place, "are missing; write one a line, as in `- {epochs: 4, keep: 16}`")
     rungs: list[Rung] = []
@@ -184,11 +193,14 @@ def read_rungs(given: Any, place: str, number: int) -> list[Rung]:
             if rungs and rung.epochs < rungs[-1].epochs:
                 cure = "a run is never shortened; raise it"
                 fail(f"{here}: epochs", f"{rung.epochs} are fewer than the {rungs[-1].epochs} before; {cure}")
-            if rung.keep is not None:
-                if number and rung.keep >= number:
-                    cure = "keep fewer, or leave the rung out"
-                    fail(f"{here}: keep", f"{rung.keep} of {number} candidates would drop none; {cure}")
-                number = rung.keep
+            if rung.keep == RULE and number and runs < 2:
+                cure = "write `replicates: 3` into the candidates, or a number to keep"
+                fail(f"{here}: keep", f"the rule decides nothing between single runs; {cure}")
+            if isinstance(rung.keep, int) and number and rung.keep >= number:
+                cure = "keep fewer, or leave the rung out"
+                fail(f"{here}: keep", f"{rung.keep} of {number} candidates would drop none; {cure}")
+            if rung.limit is not None:
+                number = min(rung.limit, number or rung.limit)
             rungs.append(rung)
     faults.end()
     return rungs
@@ -199,8 +211,11 @@ def read_rung(given: Any, place: str, number: int, is_last: bool) -> Rung:
     said = mapping(given, place, RUNG_KEYS)
     faults = Faults()
     values: dict[str, int] = {}
+    is_by_rule = said.get("keep") == RULE
     for key, value in said.items():
         with faults:
+            if key == "keep" and is_by_rule:
+                continue
             values[key] = convert(value, WHOLE_NUMBER, f"{place}: {key}")
             if values[key] < 1:
                 fail(f"{place}: {key}", f"must be at least 1, not {value}")
@@ -212,11 +227,16 @@ def read_rung(given: Any, place: str, number: int, is_last: bool) -> Rung:
             fail(f"{place}: keep", "has no place in the last rung, where the rule decides; leave it out")
         if not is_last and "keep" not in said:
             fail(place, "`keep` is missing: how many candidates go on to the next rung")
+        if is_by_rule and "most" not in said:
+            fail(place, "`most` is missing: how many go on at most where the rule keeps them")
+        if "most" in said and not is_by_rule:
+            fail(f"{place}: most", f"belongs to `keep: {RULE}` alone; leave it out")
         if not (is_last and number > 1) and "replicates" in said:
             cure = "where many are compared, `replicates` of the candidates themselves count from the first rung on"
             fail(f"{place}: replicates", f"are for the last of several rungs; {cure}")
     faults.end()
-    return Rung(values["epochs"], values.get("keep"), values.get("replicates", 0))
+    keep = RULE if is_by_rule else values.get("keep")
+    return Rung(values["epochs"], keep, values.get("replicates", 0), values.get("most"))
 
 
 # --- beside the rest of the study ---

@@ -1,33 +1,17 @@
-"""The rule and the choice, as arithmetic; what the rule promises, by simulation."""
+"""The rule and the choice, as arithmetic."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import pytest
 
-from nbstudy.decision.elimination import (
-    Choice,
-    Noise,
-    Score,
-    Verdict,
-    best_epoch,
-    choose,
-    critical_value,
-    judge,
-    least_step,
-    lost_after,
-    noise_of,
-    power_of,
-    replicates_needed,
-    settled,
-    settled_epochs,
-    spread,
-)
-from nbstudy.decision.halving import Rung, climb
-from nbstudy.decision.metrics import metric_called
+from nbstudy.decision.critical import critical_value
+from nbstudy.decision.elimination import Choice, Family, choose, judge, least_difference_of_two
+from nbstudy.decision.noise import Noise
+from nbstudy.decision.scores import Score
 
 # Replicates of two networks: deviations of 0.02 in three runs and of 0.0141 in two, pooled
 # sqrt((2 * 0.02**2 + 0.0002) / 3) = 0.01826, with 3 degrees of freedom. Means: good 0.30, wide 0.295.
@@ -43,123 +27,13 @@ REPLICATED = {
     "wide_1": Score(0.285, "wide"),
 }
 DEVIATION = math.sqrt((2 * 0.02**2 + 0.0002) / 3)
+# Of good and one without replicates, alone: good's own deviation, 0.02, is larger than the pooled one.
+WITH_GOOD = math.sqrt((0.02**2 / 3 + DEVIATION**2) / (1 / 3 + 1))
 SINGLE = {
     "one": Score(0.31, "one", spread=0.002, settled_epochs=11),
     "two": Score(0.312, "two", spread=0.0, settled_epochs=11),
     "six": Score(0.32, "six", spread=0.0, settled_epochs=11),
 }
-
-
-NONE_THERE: list[float] = []
-
-
-# --- values ---
-def test_settled_value_is_the_mean_of_the_last_tenth_rounded_up() -> None:
-    assert settled_epochs(range(1, 21)) == [19, 20]
-    assert settled_epochs(range(1, 12)) == [10, 11]
-    assert settled([9.0] * 18 + [1.0, 2.0]) == 1.5
-    assert settled([7.0]) == 7.0
-    assert math.isnan(settled([]))
-
-
-@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
-def test_settled_value_is_unknown_where_an_epoch_is_not_finite(broken: float) -> None:
-    assert math.isnan(settled([0.5] * 19 + [broken]))
-    assert math.isnan(spread([0.5] * 19 + [broken]))
-    assert settled([broken] + [0.5] * 19) == 0.5
-
-
-def test_spread_is_the_deviation_within_the_settled_epochs() -> None:
-    assert spread([0.5] * 18 + [0.30, 0.32]) == pytest.approx(0.02 / math.sqrt(2))
-    assert math.isnan(spread([0.5] * 5))  # one settled epoch says nothing
-
-
-def test_best_epoch_is_the_first_with_the_best_value() -> None:
-    loss, accuracy = metric_called("val_loss"), metric_called("val_accuracy")
-    assert best_epoch([0.6, 0.8, 0.8, 0.7], accuracy) == (0.8, 2)
-    assert best_epoch([0.6, math.nan, 0.4, 0.4], loss) == (0.4, 3)
-    assert best_epoch([math.nan], loss)[1] is best_epoch([], loss)[1] is None
-
-
-# --- values that were not measured ---
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([9.0] * 18 + [1.0, None], NONE_THERE),
-        ([9.0, None] * 9 + [1.0, None], [1.0]),
-        ([9.0, None] * 9 + [None, 1.0], [1.0]),
-        ([9.0, None] * 9 + [1.0, 2.0], [1.0, 2.0]),
-        ([None, None, 9.0] * 6 + [None, None], [9.0]),  # the last one measured, since the last tenth has none
-        ([None, None, 9.0] * 6 + [None, None, None], NONE_THERE),
-        ([None] * 19 + [1.0], [1.0]),
-        ([None] * 20, NONE_THERE),
-        ([], NONE_THERE),
-    ],
-)
-def test_curve_settles_over_what_was_measured(values: list[float | None], expected: list[float]) -> None:
-    assert settled_epochs(values) == expected
-    if expected:
-        assert settled(values) == sum(expected) / len(expected)
-    else:
-        assert math.isnan(settled(values)) and math.isnan(spread(values))
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([1.0] * 8 + [None] * 12, 8),  # as pandas writes a loss that is no number from the ninth epoch on
-        ([1.0] * 19 + [None], 19),
-        ([1.0] * 20, None),
-        ([None, 1.0] * 5 + [None], None),  # every second epoch
-        ([None, 1.0] * 5 + [None, None], 10),  # for longer than the longest gap before
-        ([1.0, None, None, 1.0, None, None], None),
-        ([1.0, None, None, 1.0, None, None, None], 4),
-        ([None] * 4 + [1.0] + [None] * 4, None),  # every fifth, of which there was one so far
-        ([1.0, math.nan, None], 2),
-        ([1.0, None, math.nan], None),  # not finite is a value
-        ([None] * 9, None),  # never measured, so nothing was lost
-        ([], None),
-    ],
-)
-def test_value_is_lost_where_it_is_empty_for_longer_than_ever_before(
-    values: list[float | None], expected: int | None
-) -> None:
-    assert lost_after(values) == expected
-
-
-def test_what_was_not_measured_is_not_what_is_not_finite() -> None:
-    loss = metric_called("val_loss")
-    assert settled([9.0] * 17 + [None, 1.0, None, 1.0]) == 1.0
-    assert math.isnan(settled([9.0] * 17 + [None, math.nan, None, 1.0]))
-    assert spread([None, 0.5] * 9 + [0.30, 0.32]) == pytest.approx(0.02 / math.sqrt(2))
-    assert best_epoch([None, 0.6, None, math.inf, 0.4], loss) == (0.4, 5)
-
-
-# --- critical values ---
-@pytest.mark.parametrize(("groups", "expected"), [(1, 1.94), (2, 2.34), (9, 3.12)])
-@pytest.mark.parametrize("runs", [1, 3])
-def test_critical_value_is_dunnetts_for_equal_numbers_of_runs(
-    runs: int, groups: int, expected: float
-) -> None:
-    assert critical_value(runs, {runs: groups}, 6) == pytest.approx(
-        expected, abs=0.005
-    )  # Dunnett 1955, table 1a
-
-
-def test_critical_value_of_a_pair_is_students_whatever_their_runs() -> None:
-    for degrees, student in [(1, 6.3138), (6, 1.9432), (1000, 1.6464)]:
-        assert critical_value(1, {5: 1}, degrees) == pytest.approx(student, abs=5e-4)
-
-
-def test_critical_value_grows_with_the_groups_and_falls_with_the_degrees() -> None:
-    values = [critical_value(3, {3: groups}, 6) for groups in (1, 5, 50, 999)]
-    assert values == sorted(values)
-    assert critical_value(3, {3: 2, 1: 4}, 6) > critical_value(3, {3: 2, 1: 4}, 60)
-
-
-def test_critical_value_is_unknown_without_others_or_degrees() -> None:
-    assert math.isnan(critical_value(1, {}, 6))
-    assert math.isnan(critical_value(1, {1: 2}, 0))
 
 
 # --- the rule ---
@@ -175,7 +49,7 @@ def test_rule_drops_what_is_worse_than_the_critical_difference() -> None:
     assert verdict.runs == {"good": 3, "tie": 1, "near": 1, "far": 1}
     assert list(verdict.excess.values()) == pytest.approx([0, 0, 0.06, 0.09])
     critical = critical_value(1, {3: 1, 1: 2}, 3)
-    allowed = critical * DEVIATION * math.sqrt(1 + 1 / 3)  # 0.0714
+    allowed = critical * WITH_GOOD * math.sqrt(1 + 1 / 3)  # 0.0732
     for name in ("near", "far"):
         against = verdict.against[name]
         assert (against.other, against.worse_by) == ("good", pytest.approx(verdict.excess[name]))
@@ -221,7 +95,7 @@ def test_candidate_of_few_runs_is_marked_where_that_kept_it() -> None:
     verdict = judge(scores, ["best_0", "one", "close", "far"])
     assert verdict.dropped == ("far",)
     assert verdict.spared == ["one"]
-    assert verdict.allowed("one", "best_0", 6) < 0.14 < verdict.allowed("one", "best_0")
+    assert verdict.allowed("one", "best_0", like="best_0") < 0.14 < verdict.allowed("one", "best_0")
 
 
 def test_run_that_is_no_longer_finite_is_dropped_and_says_nothing_of_chance() -> None:
@@ -230,7 +104,7 @@ def test_run_that_is_no_longer_finite_is_dropped_and_says_nothing_of_chance() ->
     assert verdict.excess["wild"] == math.inf
     assert "wild" not in verdict.against
     exploded = REPLICATED | {"tie_1": Score(math.inf, "tie")}
-    assert noise_of(exploded, "good") == noise_of(REPLICATED, "good")
+    assert judge(exploded, ["good"]).noise == judge(REPLICATED, ["good"]).noise
     assert judge(exploded, ["good", "tie"]).dropped == ("tie",)  # one of its two runs is lost
 
 
@@ -318,9 +192,9 @@ def test_interval_of_a_mean_is_students() -> None:
     assert verdict.half_width("good") == pytest.approx(verdict.half_width("tie") / math.sqrt(3))
 
 
-def test_step_is_judged_as_a_round_of_two() -> None:
-    assert least_step(Noise(0.01, 6), 1, 3) == pytest.approx(1.94318 * 0.01 * math.sqrt(1 + 1 / 3), rel=1e-4)
-    assert least_step(Noise(math.nan, 0), 1, 1) == math.inf
+def test_two_single_runs_alone_are_judged_as_students() -> None:
+    assert least_difference_of_two(Noise(0.01, 6)) == pytest.approx(0.0194318 * math.sqrt(2), rel=1e-4)
+    assert least_difference_of_two(Noise(math.nan, 0)) == math.inf
 
 
 def test_thousand_candidates_are_judged_as_by_comparing_each_with_each() -> None:
@@ -340,94 +214,50 @@ def test_thousand_candidates_are_judged_as_by_comparing_each_with_each() -> None
         assert (found > 0) == (name in verdict.dropped)
 
 
-# --- what it promises ---
-def drops_of_the_best(numbers: Sequence[int], rounds: int = 2000) -> float:
-    """Return the share of rounds in which the first of equal candidates, with so many runs each, is dropped.
-
-    The deviation comes from three other configurations with three runs each, and from the candidates' replicates.
-    """
-    drawn = random.Random(12)
-    names = [f"c{place}" for place in range(len(numbers))]
-    dropped = 0
-    for _ in range(rounds):
-        scores = {}
-        for name, runs in zip(["x", "y", "z", *names], [3, 3, 3, *numbers], strict=True):
-            for number in range(runs):
-                key = f"{name}_{number}" if number else name
-                scores[key] = Score(drawn.gauss(0, 1), name)
-        dropped += "c0" in judge(scores, names).dropped
-    return dropped / rounds
+# --- deviations ---
+def test_deviation_of_two_is_the_pooled_one_or_theirs_where_that_is_larger() -> None:
+    quiet = {f"q{number}": Score(0.5 + 0.001 * number, "q0") for number in range(3)}
+    loud = {f"l{number}": Score(0.5 + 0.1 * number, "l0") for number in range(3)}
+    verdict = judge(quiet | loud | {"one": Score(0.9, "one")}, ["q0", "l0", "one"])
+    pooled = math.sqrt((2 * 0.001**2 + 2 * 0.1**2) / 4)
+    assert verdict.noise.deviation == pytest.approx(pooled)
+    assert verdict.deviation("q0", "l0") == pytest.approx(pooled)  # half of each
+    assert verdict.deviation("one", "q0") == pytest.approx(pooled)  # theirs is smaller
+    of_the_loud = math.sqrt((pooled**2 + 0.1**2 / 3) / (1 + 1 / 3))
+    assert verdict.deviation("one", "l0") == verdict.deviation("l0", "one") == pytest.approx(of_the_loud)
 
 
-@pytest.mark.parametrize(
-    "numbers",
-    [
-        [1, 1],
-        [3, 3],
-        [1, 3],
-        [1] * 7,
-        [3] * 7,
-        [3, 3, 3, 1, 1, 1, 1],
-        [1, 1, 1, 1, 3, 3, 3],
-        [1] * 19,
-        [3] * 19,
-        [3] * 6 + [1] * 13,
-    ],
-)
-def test_truly_best_of_equal_candidates_is_dropped_in_five_percent_of_rounds(numbers: list[int]) -> None:
-    # 2,000 rounds have a standard error of half a percent
-    assert 0.035 < drops_of_the_best(numbers) < 0.065
+def test_verdict_on_what_has_no_replicates_rests_on_a_borrowed_deviation() -> None:
+    verdict = judge(REPLICATED, ["good", "near", "wide"])
+    assert [name for name in verdict.costs if verdict.borrows(name)] == ["near"]
+    # a guess is no deviation of others, and what is unknown cannot be borrowed
+    assert not judge(SINGLE, ["one", "six"]).borrows("six")
+    assert not judge({"a": Score(0.1, "a"), "b": Score(0.9, "b")}, ["a", "b"]).borrows("a")
 
 
-# --- more replicates ---
-def closest(difference: float, runs: int = 3) -> Verdict:
-    """Return the verdict on two whose means differ by this, with so many runs each, of a deviation near 1."""
-    scores = {}
-    for name, mean in [("a", 0.0), ("b", difference)]:
-        for number in range(runs):
-            scores[f"{name}{number}"] = Score(mean + number - (runs - 1) / 2, f"{name}0")
-    return judge(scores, ["a0", "b0"])
+# --- families ---
+def test_critical_value_is_that_of_all_that_are_compared_in_whatever_rounds() -> None:
+    family = Family(("good", "near", "far", "tie", "wide"), 0.01)
+    verdict = judge(REPLICATED, ["good", "near"], family)
+    others = {3: 1, 2: 1, 1: 2}  # of near: good, wide, tie and far
+    allowed = critical_value(1, others, 3, 0.01) * WITH_GOOD * math.sqrt(1 + 1 / 3)
+    assert verdict.against["near"].allowed == pytest.approx(allowed)
+    assert list(verdict.costs) == ["good", "near"]
+    assert allowed > 2 * judge(REPLICATED, ["good", "near"]).against["near"].allowed
 
 
-def test_replicates_needed_are_the_fewest_with_the_power() -> None:
-    verdict = closest(1.0)
-    number = replicates_needed(verdict)
-    assert number is not None
-    assert power_of(verdict, number) >= 0.8 > power_of(verdict, number - 1)
-    # the normal approximation, 2 (z_0.95 + z_0.8)^2 = 12.4, is a little below
-    assert number in (13, 14)
-    assert replicates_needed(closest(0.5)) == pytest.approx(4 * 12.4, abs=2)
+def test_replicates_count_once_in_a_family_and_what_is_not_finite_never() -> None:
+    names = ("good", "good_1", "good_2", "near", "wild", "never")
+    alone = judge(REPLICATED, ["good", "near"])
+    assert judge(REPLICATED, ["good", "near"], Family(names)) == alone
 
 
-def test_power_is_the_share_of_rounds_that_tell_the_two_apart() -> None:
-    verdict = closest(1.0)
-    drawn = random.Random(1)
-    told = 0
-    for _ in range(2000):
-        scores = {
-            f"x{number}": Score(drawn.gauss(5, 1), "x0") for number in range(5)
-        }  # for the same 26 degrees
-        for name, mean in [("a", 0.0), ("b", 1.0)]:
-            scores |= {f"{name}{number}": Score(drawn.gauss(mean, 1), f"{name}0") for number in range(12)}
-        told += "b0" in judge(scores, ["a0", "b0"]).dropped
-    assert verdict.noise.degrees == 4
-    assert told / 2000 == pytest.approx(power_of(verdict, 12), abs=0.04)
-
-
-def test_replicates_needed_bring_the_fewer_up_to_the_many_where_these_are_enough() -> None:
-    scores = {f"a{number}": Score(number - 4.5, "a0") for number in range(10)} | {"b": Score(5.0, "b")}
-    verdict = judge(scores, ["a0", "b"])
-    assert verdict.kept == ["a0", "b"]
-    assert replicates_needed(verdict) == 10
-
-
-def test_replicates_are_not_counted_where_that_makes_no_sense() -> None:
-    assert replicates_needed(closest(0.0)) is None  # equal
-    assert replicates_needed(closest(0.001)) is None  # over a thousand
-    assert replicates_needed(closest(50.0)) is None  # told apart already
-    assert replicates_needed(judge(SINGLE, ["one", "two"])) is None  # no replicates to know chance by
-    assert replicates_needed(judge(SINGLE, ["one"])) is None
-    assert replicates_needed(judge({}, [])) is None
+def test_those_that_fell_behind_on_the_way_count_as_candidates_too() -> None:
+    names = ["good", "near", "far", "tie"]
+    verdict = judge(REPLICATED, names, Family(tuple(names), further=60))
+    assert verdict.allowed("near", "good") == pytest.approx(
+        critical_value(1, {3: 1, 1: 62}, 3) * WITH_GOOD * math.sqrt(1 + 1 / 3)
+    )
 
 
 # --- the choice ---
@@ -478,50 +308,3 @@ def test_choice_where_chance_is_unknown_is_the_best() -> None:
 def test_none_is_chosen_where_none_is_finite(scores: dict[str, Score]) -> None:
     choice = chosen(scores, {"a": 1})
     assert (choice.chosen, choice.within_one_error) == (None, None)
-
-
-# --- halving ---
-CURVES = {"a": [5, 4, 3], "b": [1, 2, 9], "c": [2, 1, 1], "d": [9, 9, 0], "e": [2, 3, 2]}  # costs by rung
-LADDER = [Rung(epochs=4, keep=3), Rung(epochs=12, keep=2), Rung(epochs=36, keep=None)]
-
-
-def costs_in(curves: Mapping[str, Sequence[float | None]]) -> Callable[[str, Rung], float | None]:
-    """Return what says the cost of a candidate at a rung, from its costs by rung."""
-    return lambda name, rung: curves[name][LADDER.index(rung)]
-
-
-def test_best_go_on_from_rung_to_rung() -> None:
-    stages = climb(LADDER, "abcde", costs_in(CURVES))
-    assert [stage.candidates for stage in stages] == [["a", "b", "c", "d", "e"], ["b", "c", "e"], ["b", "c"]]
-    assert [list(stage.costs) for stage in stages] == [
-        ["b", "c", "e", "a", "d"],
-        ["c", "b", "e"],
-        ["c", "b"],
-    ]
-
-
-def test_first_of_equal_candidates_goes_on() -> None:
-    equal = {name: [1, 1, 1] for name in "abcde"}
-    assert climb(LADDER, "abcde", costs_in(equal))[-1].candidates == ["a", "b"]
-    assert climb(LADDER, "edcba", costs_in(equal))[-1].candidates == ["e", "d"]
-
-
-def test_rung_is_undecided_as_long_as_one_candidate_is_missing() -> None:
-    stages = climb(LADDER, "abcde", costs_in(CURVES | {"d": [None, 9, 0]}))
-    assert len(stages) == 1
-    assert stages[0].waits_for == ["d"] and stages[0].survivors == []
-
-
-def test_later_rungs_change_no_earlier_one() -> None:
-    stages = climb(LADDER, "abcde", costs_in(CURVES))
-    lengthened = {name: [costs[0], costs[1], -100.0] for name, costs in CURVES.items()}
-    assert climb(LADDER, "abcde", costs_in(lengthened))[:2] == stages[:2]
-
-
-def test_diverged_candidate_does_not_go_on_even_where_others_are_too_few() -> None:
-    lost = CURVES | {name: [math.inf] * 3 for name in "bce"}
-    stages = climb(LADDER, "abcde", costs_in(lost))
-    assert stages[0].survivors == ["a", "d"]
-    nothing = {name: [math.inf] * 3 for name in "abcde"}
-    (stage,) = climb(LADDER, "abcde", costs_in(nothing))
-    assert stage.waits_for == [] and stage.survivors == []

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from nbstudy.decision.elimination import Family
+from nbstudy.decision.halving import Rung, family_of
 from nbstudy.decision.metrics import Better, Metric, metric_called
 from nbstudy.records.results import Results, load_results
 from nbstudy.records.scores import scores_of
 from nbstudy.report.rankings import ranking_of, rankings_of, watched_metrics
-from planted import Planted, half_filled
+from planted import Planted, flat, half_filled, halved
 
 LOSS = Metric("val_loss", Better.LOWER)
 
@@ -91,6 +93,35 @@ def test_rounds_are_as_the_study_names_them(results: Results) -> None:
     assert [each.is_overview for each in results.rounds] == [True, *[False] * 5]
 
 
+def test_rounds_by_one_metric_over_the_same_epochs_are_a_family(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path,
+        "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}, c: {units: 9}, d: {units: 10}}\n"
+        "rounds:\n"
+        "  - {candidates: [a, b]}\n"
+        "  - {candidates: [b, c], epochs: 20}\n"  # as long as they are
+        "  - {candidates: [a, c], epochs: 10}\n"
+        "  - {candidates: [a, d], metric: val_accuracy}\n",
+    )
+    for name in "abcd":
+        study.run(name, flat(0.3))
+    first, same, shorter, other = (each.family for each in study.load().rounds)
+    assert first is not None and first == same
+    assert first.candidates == ("a", "b", "c") and first.error_rate == pytest.approx(0.05 / 3)
+    assert shorter is not None and shorter.candidates == ("a", "c")
+    assert other is not None and other.candidates == ("a", "d")
+
+
+def test_last_rung_is_a_family_of_its_own_where_new_seeds_decide(tmp_path: Path) -> None:
+    *_, last = halved(tmp_path, rungs=3).load().rounds
+    assert last.family is not None and (last.family.candidates, last.family.further) == (last.candidates, 0)
+    assert last.stage is not None and last.stage.family == last.family
+    # by the same runs they would be compared with all five that began
+    rungs = [Rung(2, 3), Rung(4, None)]
+    family = family_of(rungs, rungs[-1], ["first", "second", "third"], began=5)
+    assert family == Family(("first", "second", "third"), 0.05, further=2)
+
+
 def test_first_round_is_no_overview_where_there_is_no_original(tmp_path: Path) -> None:
     study = Planted(tmp_path, TWO + "rounds: [{title: First, candidates: [a, b]}]\n")
     assert not study.load().rounds[0].is_overview
@@ -151,7 +182,7 @@ def test_scores_are_of_runs_that_can_be_judged(results: Results) -> None:
 
 def test_scores_are_settled_costs_with_their_spread(results: Results) -> None:
     scores = scores_of(results, metric_called("val_accuracy"))
-    assert scores["far"].cost == pytest.approx(-0.9)
+    assert scores["far"].cost == pytest.approx(-0.92)
     assert scores_of(results)["wild"].cost == math.inf
     good = scores_of(results, epochs=12)["good"]
     assert good.cost == pytest.approx(0.3 + (1 / 11 + 1 / 12) / 2)

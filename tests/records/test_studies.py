@@ -136,3 +136,17 @@ def test_rungs_that_are_not_decided_cannot_be_compared(tmp_path: Path) -> None:
     (tmp_path / "h").mkdir()
     with pytest.raises(StudyError, match="its rungs are not decided yet"):
         together(first, halved(tmp_path / "h", rungs=2)).judge()
+
+
+def test_equal_seeds_have_something_in_common_where_the_same_code_made_the_runs(tmp_path: Path) -> None:
+    studies = []
+    for name, units in [("one", 16), ("two", 64)]:
+        text = f"notebooks: {{run: train.ipynb}}\ndefaults: {{epochs: 20}}\nconfigurations: {{{name}: {{units: {units}, replicates: 5}}}}\n"
+        runs = {f"{name}_seed_{seed}" if seed else name: units / 100 + seed / 10 for seed in range(5)}
+        studies.append(planted(tmp_path / name, f"study_{name}", text, runs))
+    assert together(*studies).judge().choice.verdict.within is not None
+    other = studies[1]
+    write_json(other.outputs / "study.json", other.record | {"code": ["0123456789abcdef"]})
+    for name in other.record["configurations"]:
+        other.finish(other.outputs / name, name, 0, {"code": "0123456789abcdef"})
+    assert together(*studies).judge().choice.verdict.within is None

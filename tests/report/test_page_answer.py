@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from nbstudy.decision.metrics import metric_called
+from nbstudy.decision.odds import odds_of
 from nbstudy.files import write_json
 from nbstudy.records.openings import record_opening
 from nbstudy.records.results import Results
 from nbstudy.report.answer import chosen_line, incomplete_line, line_of_test_set, runner_up_line, write
 from nbstudy.report.choice import choice_made, more_replicates
 from nbstudy.report.criteria import criteria_line
-from nbstudy.report.phrases import interval, noise_in_words
+from nbstudy.report.phrases import interval, noise_in_words, odds_in_words
 from nbstudy.report.test_set import Measured, why_shut
 from planted import Planted, flat, without_replicates
 from told import answer_of, as_tested, chosen_in, concluded, criteria_of, linked, opened_of
@@ -24,11 +25,13 @@ TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
 
 def test_answer_is_five_plain_lines(results: Results) -> None:
     choice = results.choose()
-    sure = f"95 % interval {interval(choice.verdict, 'good', LOSS)}, 3 runs"
+    sure = f"95 % interval over seeds {interval(choice.verdict, 'good', LOSS)}, 3 runs"
     what = f"its settled val_loss is 0.3000 ({sure}), it has 16,000 weights and a run takes 1.0 minutes"
+    odds = f"Among the 3 of the last round {odds_in_words(odds_of(choice.verdict)['good'])}"
+    assert "it is the best with a probability of 0.3" in odds
     answer = write(answer_of(results, why_shut(results)))
     assert answer.split("\n>\n") == [
-        f"> **{linked(results, 'good')} is chosen** from good, near and wide: {what}.",
+        f"> **{linked(results, 'good')} is chosen** from good, near and wide: {what}. {odds}.",
         "> The best mean is that of wide, better by 0.0050: too close to call, so the smaller network is chosen.",
         f"> {criteria_line(criteria_of(results))}",
         "> **The test set stays shut:** 4 of 14 configurations are not complete.",
@@ -87,7 +90,7 @@ def test_conclusion_gives_the_reasons(results: Results) -> None:
     ]
     assert unseen == (
         "It did not know by how much chance alone changes a run: a standard deviation of 0.0183 in a run's val_loss, "
-        "as replicates show. Of its 6 eliminations, chance explains 3: those of near and far."
+        "as replicates show. Of its 6 eliminations, 3 were by a difference that chance alone explains: those of near and far."
     )
 
 

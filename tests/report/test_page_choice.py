@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from drawn import check_texts, curve, falling, judged_twice, many
-from nbstudy.decision.elimination import Noise, Verdict
+from nbstudy.decision.elimination import Verdict
+from nbstudy.decision.noise import Noise
+from nbstudy.decision.odds import odds_of
 from nbstudy.records.parameters import Parameters
 from nbstudy.records.results import Results
 from nbstudy.report import choice
@@ -33,6 +35,11 @@ def test_choice_is_explained(results: Results) -> None:
         "32,000",
         "16,000",
         "16,000",
+    ]
+    odds = odds_of(chosen_in(results).verdict)
+    assert column(table, "best with") == [f"{odds[name].best:.2f}" for name in ("wide", "good", "near")]
+    assert column(table, "loses on average") == [
+        f"{odds[name].loss:.4f}" for name in ("wide", "good", "near")
     ]
     half = 3.18245 * 0.0182574 / math.sqrt(3)
     assert table["good"]["95 % interval"] == f"{0.3 - half:.4f} to {0.3 + half:.4f}"
@@ -217,7 +224,18 @@ def test_choice_shows_the_last_half_and_what_each_run_settled_at(results: Result
     large = [line for line in right.lines if line.get_markersize() == 7]
     assert [line.get_ydata()[0] for line in large[:2]] == pytest.approx([0.295, 0.30])
     assert left.get_ylim() == right.get_ylim()
+    odds = odds_of(verdict)
+    above = [text.get_text() for text in right.texts]
+    assert above == [f"{odds[name].best:.2f}" for name in verdict.finite if name not in verdict.dropped]
     check_texts(axes.figure)
+
+
+def test_figure_of_the_choice_does_not_ask_to_compare_intervals(results: Results) -> None:
+    # two means can differ by more than chance explains though their intervals overlap
+    words = choice.what_to_look_for(
+        choice.contest_of(results, results.rounds[0], results.judge(results.rounds[0]))
+    )
+    assert "two that overlap may still differ" in words and "stay apart" not in words
 
 
 def test_choice_among_very_many_is_a_ranking(tmp_path: Path) -> None:

@@ -38,10 +38,25 @@ def test_original_could_not_see_what_the_penalty_hid(tmp_path: Path, accuracy: f
     tested = as_tested(Measured("test_accuracy", 0.87, (0.86, 0.88)))
     words = original.write(original.compute(results, judged_in(results), opened_of(results, None, tested)))
     assert words.startswith(
-        "Its criterion, val_loss, adds to the error of each network the network's own penalty. "
-        f"Without a penalty networks classify {how}: a median val_accuracy of 0.9050 and at best 0.9100 (wide) without "
-        f"one, a median val_accuracy of {accuracy:.4f} and at best {accuracy:.4f} (tame) with one. "
-        "The original dropped 2 of the 2 without. It did not know by how much "
+        f"By accuracy, networks without a penalty classify {how}: a median val_accuracy of 0.9050 and at best 0.9100 (wide) "
+        f"without one, a median val_accuracy of {accuracy:.4f} and at best {accuracy:.4f} (tame) with one. "
+        "The original dropped 2 of the 2 without. "
+        "Its criterion, val_loss, contains each network's own penalty, but it is not the penalty that speaks against them: "
+        "by val_cross_entropy, which does not contain it, they are behind, too (a median of 0.5550 without a penalty, "
+        "0.2500 with one). A network without one is ever surer of its mistakes, which a loss counts and an accuracy does "
+        "not. It did not know by how much "
     )
     assert "All 2 of its eliminations are larger than what chance explains." in words
     assert words.endswith("the test set says: 0.8700 (95 % interval 0.8600 to 0.8800) for tame.")
+
+
+def test_penalty_is_blamed_where_it_alone_makes_the_difference() -> None:
+    accuracies = {"free": 0.9, "tame": 0.8}
+    penalty = original.Penalty(
+        {"tame": accuracies["tame"]}, {"free": accuracies["free"]}, 1, {"free": 0.2, "tame": 0.25}
+    )
+    words = original.what_the_penalty_hid(penalty)
+    assert words.endswith(
+        "Its criterion, val_loss, adds to the error of each network the network's own penalty; by val_cross_entropy, which "
+        "does not contain it, those without are ahead (a median of 0.2000 without a penalty, 0.2500 with one)."
+    )

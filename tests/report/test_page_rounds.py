@@ -54,8 +54,12 @@ def test_round_shows_decisions_and_where_the_original_differs(results: Results) 
 def test_two_parameters_at_once_are_marked(results: Results) -> None:
     table, _ = round_of(results, 2)
     both, far = table["both"], table["far"]
-    assert (both["differs from the best in"], both["note"]) == ("l2, dropout", "2 parameters at once")
-    assert (far["differs from the best in"], far["note"]) == ("l2", "")
+    assert (both["differs from the best in"], both["note"]) == (
+        "l2, dropout",
+        "2 parameters at once; borrowed deviation: 1 run",
+    )
+    assert (far["differs from the best in"], far["note"]) == ("l2", "borrowed deviation: 1 run")
+    assert table["good"]["note"] == ""
 
 
 def test_diverged_run_is_dropped_and_one_cut_short_is_not_judged(results: Results) -> None:
@@ -76,8 +80,12 @@ def test_accuracy_is_better_when_higher_and_what_was_dropped_is_brought_back(res
     table, words = round_of(results, 4)
     assert words.startswith("**The rule drops good** and keeps far and near.")
     assert list(table) == ["far", "near", "good"]
-    assert table["far"]["note"] == table["near"]["note"] == "brought back, dropped in round 2"
-    assert (table["good"]["val_accuracy"], table["good"]["worse by"]) == ("0.8000", "0.1000")
+    assert table["far"]["note"] == "brought back, dropped in round 2"
+    assert (
+        table["near"]["note"] == "brought back, dropped in round 2; borrowed deviation of near and far: 1 run"
+    )
+    assert table["good"]["note"] == "borrowed deviation of far: 1 run"
+    assert (table["good"]["val_accuracy"], table["good"]["worse by"]) == ("0.8000", "0.1200")
 
 
 def test_unfinished_run_is_judged_where_it_has_come_far_enough(results: Results) -> None:
@@ -85,7 +93,7 @@ def test_unfinished_run_is_judged_where_it_has_come_far_enough(results: Results)
     assert (table["cut"]["rule"], table["cut"]["val_loss"]) == ("kept", "0.0100")
     assert table["cut"]["note"] == "unfinished at epoch 7"
     assert table["good"]["rule"] == "dropped"
-    assert table["good"]["note"] == "brought back, dropped in round 4"
+    assert table["good"]["note"] == "brought back, dropped in round 4; borrowed deviation of cut: 1 run"
 
 
 def test_overview_decides_nothing(results: Results) -> None:
@@ -110,7 +118,9 @@ def test_candidate_that_only_its_single_run_kept_is_marked(tmp_path: Path) -> No
     for name, end in ends:
         study.run(name, flat(end))
     table, words = round_of(study.load(), 1)
-    assert table["b"]["note"] == "kept because it has 1 run: with 5 it would be dropped"
+    assert table["b"]["note"] == (
+        "kept because it has 1 run: with 5 it would be dropped; borrowed deviation: 1 run"
+    )
     assert table["a_seed_1"]["note"] == "a replicate of a" and table["a_seed_1"]["rule"] == "not judged"
     assert words.startswith("**The rule drops c** and keeps a and b.")
 
@@ -233,3 +243,24 @@ def test_round_of_which_nothing_is_there_has_no_figure(tmp_path: Path) -> None:
     each = results.rounds[0]
     assert rounds.draw(rounds.compute(results, each), looks_of(results)) is None
     assert not plt.get_fignums()
+
+
+def test_parameter_that_a_kind_does_not_set_is_no_difference_at_once(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path,
+        "notebooks: {run: digits.ipynb}\nmetric: val_accuracy\nbetter: higher\n"
+        "configurations:\n"
+        "  mlp: {model: mlp}\n"
+        "  svm: {model: svm, C: 10, gamma: 0.2}\n"
+        "  softer: {model: svm, C: 0.1, gamma: 0.2}\n"
+        "  wide: {model: svm, C: 0.1, gamma: 0.3}\n"
+        "  logistic: {model: logistic, C: 10}\n",
+    )
+    for name, accuracy in [("svm", 0.9), ("mlp", 0.8), ("softer", 0.7), ("wide", 0.6), ("logistic", 0.5)]:
+        study.measure(name, {"val_accuracy": accuracy})
+    table, _ = round_of(study.load(), 1)
+    differing = {name: row["differs from the best in"] for name, row in table.items()}
+    assert differing["mlp"] == "model, C (not set by both), gamma (not set by both)"
+    assert differing["logistic"] == "model, gamma (not set by both)"
+    assert (differing["softer"], differing["wide"]) == ("C", "C, gamma")
+    assert [name for name, row in table.items() if "at once" in row.get("note", "")] == ["wide"]

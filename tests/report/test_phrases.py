@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from nbstudy.decision.elimination import Noise, Verdict
+from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.metrics import metric_called
+from nbstudy.decision.noise import Noise
 from nbstudy.report.phrases import interval, link, noise_in_words
 from planted import Planted
 

@@ -179,6 +179,7 @@ def test_readme_tells_what_the_search_saved() -> None:
     assert share <= 0.25
     told = f"{cost.spent / 1e12:.0f} of {cost.whole / 1e12:,.0f} TFLOP, a share of {share:.2f}"
     assert told in README_IN_ONE_LINE
+    assert f"it is a share of {cost.spent / cost.once:.2f}." in README_IN_ONE_LINE
 
 
 def test_readme_tells_what_the_best_by_accuracy_reaches(original: Results) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from asked import load_whole
 from nbstudy.checks import StudyError
-from nbstudy.decision.halving import Stage
+from nbstudy.decision.halving import Rung, Stage
+from nbstudy.study.halving import halving_in
 from nbstudy.study.study import Study
 
 STUDY = """
@@ -117,6 +118,17 @@ BAD: dict[str, tuple[str, str, list[str]]] = {
         "{epochs: 2, keep: 2, replicates: 3}",
         ["rung 1: replicates", "last"],
     ),
+    "rule_of_single_runs": (
+        "{epochs: 2, keep: 2}",
+        "{epochs: 2, keep: rule, most: 2}",
+        ["rung 1: keep", "between single runs", "replicates: 3"],
+    ),
+    "rule_without_most": ("{epochs: 2, keep: 2}", "{epochs: 2, keep: rule}", ["rung 1", "`most` is missing"]),
+    "most_without_rule": (
+        "{epochs: 2, keep: 2}",
+        "{epochs: 2, keep: 2, most: 2}",
+        ["rung 1: most", "belongs to `keep: rule`"],
+    ),
     "only_rung": (RUNGS, "    - {epochs: 6, replicates: 2}\n", ["rung 1: replicates", "the last of several"]),
     "equal": (
         "c: {l2: 0.2}",
@@ -151,6 +163,18 @@ def test_bad_halving_is_refused(tmp_path: Path, case: str) -> None:
     message = refusal_of(tmp_path, STUDY.replace(old, new))
     for words in ["mine.yaml", *expected]:
         assert words in message, message
+
+
+def test_rule_may_say_who_goes_on_where_all_have_replicates(tmp_path: Path) -> None:
+    text = """
+    notebooks: {run: train.ipynb}
+    configurations: {a: {replicates: 2}, b: {l2: 0.1, replicates: 3}, c: {l2: 0.2, replicates: 2}}
+    halving: {candidates: "[abc]", metric: val_loss, rungs: [{epochs: 2, keep: rule, most: 2}, {epochs: 4}]}
+    """
+    halving = load(tmp_path, text).halving
+    assert halving is not None
+    assert halving.rungs == [Rung(2, "rule", most=2), Rung(4, None)]
+    assert halving_in({"halving": halving.record()}) == halving
 
 
 def test_metric_of_the_study_is_that_of_its_rungs(tmp_path: Path) -> None:

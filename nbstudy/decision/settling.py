@@ -1,0 +1,79 @@
+"""What a run settles at: the mean over the end of its curve; and what a curve says besides.
+
+A curve is a value an epoch: None where nothing was measured, which is not the same as a value that is not finite.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+
+from nbstudy.decision.metrics import Better, Metric
+
+
+def settled_epochs(values: Sequence[float | None]) -> list[float]:
+    """Return what was measured in the last tenth of a curve, rounded up, or last of all where nothing was there.
+
+    Nothing where it has no value at its end.
+    """
+    if lost_after(values) is not None:
+        return []
+    length = math.ceil(len(values) / 10)
+    last = measured(values[len(values) - length :])
+    return last or measured(values)[-1:]
+
+
+def settled(values: Sequence[float | None]) -> float:
+    """Return the mean of a curve's settled epochs; NaN where one of these is not finite, or none is there."""
+    last = settled_epochs(values)
+    if not last or not all(map(math.isfinite, last)):
+        return math.nan
+    return statistics.fmean(last)
+
+
+def lost_after(values: Sequence[float | None]) -> int | None:
+    """Return the epoch, from 1, after which a curve has no value though it should have; None where there is none.
+
+    It should have one when its end is empty for longer than it ever was before: what is measured every n-th epoch
+    may be empty there, and a loss of which the writer left out what is not a number is not.
+    """
+    longest = 0
+    empty = 0
+    last: int | None = None
+    for epoch, value in enumerate(values, 1):
+        if value is None:
+            empty += 1
+            continue
+        longest = max(longest, empty)
+        empty = 0
+        last = epoch
+    if empty > longest:
+        return last
+    return None
+
+
+def measured(values: Iterable[float | None]) -> list[float]:
+    """Return the values that were measured, finite or not."""
+    return [value for value in values if value is not None]
+
+
+def spread(values: Sequence[float | None]) -> float:
+    """Return the standard deviation within a curve's settled epochs; NaN where it cannot be known."""
+    last = settled_epochs(values)
+    if len(last) < 2 or not all(map(math.isfinite, last)):
+        return math.nan
+    mean = statistics.fmean(last)
+    squares = math.fsum((value - mean) ** 2 for value in last)
+    return math.sqrt(squares / (len(last) - 1))
+
+
+def best_epoch(values: Sequence[float | None], metric: Metric) -> tuple[float, int | None]:
+    """Return the best value of a curve and the first epoch that has it, from 1; NaN and None of nothing finite."""
+    finite = [value for value in measured(values) if math.isfinite(value)]
+    if not finite:
+        return math.nan, None
+    best = min(finite)
+    if metric.better is Better.HIGHER:
+        best = max(finite)
+    return best, values.index(best) + 1

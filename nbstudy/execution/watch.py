@@ -16,6 +16,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import sys
 from contextlib import suppress
 from functools import cache
@@ -26,6 +27,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 OUTPUTS = "outputs"  # of a project, which are none of its inputs
 HEEDED = {"open", "import", "ctypes.dlopen", "os.rename", "subprocess.Popen"}  # events of an audit hook
 FOREIGN = {"site-packages", "dist-packages", "node_modules", "__pycache__"}  # directories, wherever they lie
+PRIVATE = re.compile(r"kernel-[0-9a-f]{4}-\d+-")  # how the names of kernels' own directories begin
 ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")  # one of which lies in a directory with a Python of its own
 
 
@@ -156,10 +158,11 @@ class Watch:
         return None
 
     def is_own_directory(self, name: str) -> bool:
-        """Tell whether a directory below the project's is its own: no outputs, nothing hidden, no Python's."""
+        """Tell whether a directory below the project's is its own: no outputs, nothing hidden, no Python's, no kernel's."""
         if name not in self.is_own:
             above, _, last = name.rpartition("/")
             is_foreign = last.startswith(".") or last in FOREIGN or name == OUTPUTS
+            is_foreign = is_foreign or PRIVATE.match(last) is not None
             if not is_foreign:
                 place = os.path.join(self.root, name)
                 is_foreign = any(os.path.exists(os.path.join(place, each)) for each in ENVIRONMENTS)

@@ -20,6 +20,7 @@ from nbstudy.study.modules import write_modules
 from nbstudy.study.template import Template, says_the_same
 
 NOTES = ".read"  # of an attempt that is under way, or was killed
+OF_A_FILE = "./"  # how a file of the project begins where modules beside a template are named by their paths
 CHANGED = "changed while it ran"  # instead of a hash, and no file has it
 
 
@@ -178,7 +179,7 @@ def what_became(was: str, now: str) -> str:
 
 def key_of(path: str, digest: str = "") -> str:
     """Return how a file of the project is told from the modules beside a template, which are named by their paths, too."""
-    return f"./{path} {digest}".rstrip()
+    return f"{OF_A_FILE}{path} {digest}".rstrip()
 
 
 def is_the_same(file: Path, digest: str, directory: Path, path: str) -> bool | None:

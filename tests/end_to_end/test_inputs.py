@@ -81,6 +81,19 @@ def test_dask_workers_note_what_runs_import(imported: Project, project: Project,
     assert "src/package/words/table.txt changed" in why_stale(project)
 
 
+def test_what_runs_leave_in_the_project_is_no_input(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(project, {"data/houses.csv": "3,100\n", "tmp/.keep": ""})
+    monkeypatch.setenv("TMPDIR", str(project.root / "tmp"))
+    study = project.study('inputs: ["**/*.csv"]\n' + TINY_STUDY)
+    project.run(study, "--outputs", "results")
+    run = read_run(project.root / "results" / "long")
+    assert (run["imported"], list(run["inputs"])) == ({}, ["data/houses.csv"])
+    assert list((project.root / "results").rglob("*.csv"))
+    assert "2 of 2 complete" in project.run(study, "--outputs", "results")
+
+
 def test_inputs_are_on_record_and_their_change_makes_runs_stale(project: Project) -> None:
     write_files(
         project,

@@ -34,6 +34,8 @@ ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")  # one of which lies in a directory 
 
 READ, WRITTEN = "read", "written"  # what is noted of files without their hash
 MOST = {READ: 500, WRITTEN: 50_000}  # such notes of a kernel and all processes that it forks
+KEPT = 10_000  # notes with a hash that none of these makes again
+KEY = 8  # bytes
 
 
 class Watch:
@@ -51,6 +53,7 @@ class Watch:
         self.copies: str | None = None
         self.file: tuple[int, tuple[int, int]] | None = None  # that of the notes, once there are any
         self.taken: dict[str, mmap.mmap] = {}  # of MOST notes, which forked processes share
+        self.kept: mmap.mmap | None = None  # which they share, too: keys of the notes with a hash
         self.known: set[tuple[Any, ...]] = set()  # what needs no other note
         self.is_own: dict[str, bool] = {
             "": True
@@ -81,6 +84,7 @@ class Watch:
         self.places = (*self.roots, self.copies)
         self.inputs = set(inputs)
         self.taken = {kind: mmap.mmap(-1, most) for kind, most in MOST.items()}
+        self.kept = mmap.mmap(-1, KEPT * KEY)
         notes, self.notes = self.notes, []
         for each in notes:
             self.note(**each)
@@ -214,12 +218,28 @@ class Watch:
         self.known.add(key)  # first, since it is opened now
         if name.endswith(CODE):
             self.with_code.add(name.rpartition("/")[0])
+        if self.was_noted(key):
+            return
         with open(path, "rb") as file:
             content = file.read()
         text = None
         if name.endswith(".py"):
             text = content.decode("utf-8", errors="replace")
         self.note(path=name, hash=hashlib.sha256(content).hexdigest()[:16], text=text)
+        self.keep(key)
+
+    def was_noted(self, key: tuple[Any, ...]) -> bool:
+        """Tell whether a forked process, or that which forked this one, is known to have noted a file as it is."""
+        if self.kept is None:
+            return False
+        content, place = kept_as(key)
+        return self.kept[place : place + KEY] == content
+
+    def keep(self, key: tuple[Any, ...]) -> None:
+        """Let all these processes know that a file is noted; another one's key may give way."""
+        if self.kept is not None:
+            content, place = kept_as(key)
+            self.kept[place : place + KEY] = content
 
     def note(self, **content: Any) -> None:
         """Keep a note, in the file if there is one."""
@@ -256,6 +276,12 @@ class Watch:
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         self.file = (number, identity_of(number))
         return number
+
+
+def kept_as(key: tuple[Any, ...]) -> tuple[bytes, int]:
+    """Return what is kept of the key of a note, and where."""
+    number = hash(key)
+    return number.to_bytes(KEY, "little", signed=True), number % KEPT * KEY
 
 
 def identity_of(number: int) -> tuple[int, int]:

@@ -108,6 +108,16 @@ def test_forked_processes_note_data_once_and_not_without_end(project: Path) -> N
     assert len(names) > MOST["read"] / 2
 
 
+def test_forked_processes_note_code_once_as_long_as_it_is_the_same(project: Path) -> None:
+    watched = watch(project)
+    code = project / "src" / "helper.py"
+    for text in ("value = 1\n", "value = 23\n"):
+        code.write_text(text)
+        for _ in range(2):
+            in_a_fork(lambda: read(watched, code))
+    assert [note["text"] for note in noted(project)] == ["value = 1\n", "value = 23\n"]
+
+
 def test_path_is_the_project_s_however_it_is_written(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project / "data")
     watched = watch(project)

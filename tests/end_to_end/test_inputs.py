@@ -53,6 +53,7 @@ def test_change_of_whatever_was_imported_is_why_a_run_is_stale(importing: Projec
     write_files(importing, {path: f"{text}more\n" for path, text in UNSEEN.items()} | comments)
     assert why_stale(importing) == ""
     assert "2 of 2 complete" in importing.run("params/mine.yaml")
+    assert load_results(importing.outputs("mine")).complete == ["low", "high"]
     for path in sorted(SEEN):
         (importing.root / path).write_text("VALUE = 3\n")
     why = why_stale(importing)

@@ -101,6 +101,7 @@ def run(
     if directory is not None:
         outputs = as_seen(here / directory)
     check_outputs(study, outputs, named=directory is not None)
+    study.files.outputs = outputs
     study.files.recall(outputs)
     study.files.look()
 

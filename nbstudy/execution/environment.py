@@ -275,7 +275,7 @@ def begin_to_watch():
         specification = spec_from_file_location({name!r}, {program!r})
         module = sys.modules[{name!r}] = module_from_spec(specification)
         specification.loader.exec_module(module)
-    sys.modules[{name!r}].watch({project!r}, {outputs!r}).write_to({notes!r}, {modules!r})
+    sys.modules[{name!r}].watch({project!r}, {outputs!r}).write_to({notes!r}, {modules!r}, {inputs!r})
 
 
 begin_to_watch()
@@ -291,6 +291,7 @@ class Watched:
     outputs: Path  # of the study, which are no inputs
     notes: Path  # the file for them
     module_places: tuple[Path, ...] = ()  # that the modules which travel with a run come from
+    inputs: tuple[str, ...] = ()  # what its record names already, by path in the project
 
 
 def kernel_environment(
@@ -353,6 +354,7 @@ def ipython_directory(private: Path, watched: Watched | None) -> Path:
             outputs=str(watched.outputs),
             notes=str(watched.notes),
             modules=str(private / "modules"),
+            inputs=list(watched.inputs),
         )
     (startup / "nbstudy.py").write_text(source, encoding="utf-8")
     return directory

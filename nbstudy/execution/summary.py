@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from nbstudy.execution.pools import Hosts
 from nbstudy.files import hash_of, read_json, write_json
+from nbstudy.records.inputs import OF_A_FILE
 from nbstudy.records.record import read_run
 from nbstudy.records.runs import Context, Finding, Task, damaged_files, extras
 from nbstudy.records.tested import find_test, task_of_test
@@ -108,7 +110,7 @@ def what_it_shows(
     """Return what makes a summary stale: its own code, the study, and what its runs left."""
     shown = [study.texts["summary"], *study.modules["summary"].values()]
     shown += [source for path, source in package_source().items() if path.startswith(SHOWING)]
-    shown.append(json.dumps(study.record()))
+    shown.append(json.dumps(record_shown(study)))
     shown += extras(study.directories, context.lease.outputs)
     for name, finding in findings.items():
         shown.append(f"{name} {finding} {read_run(tasks[name].place)}")
@@ -116,6 +118,17 @@ def what_it_shows(
     if test is not None:
         shown.append(f"{test.name} {find_test(test)} {read_run(test.place)}")
     return shown
+
+
+def record_shown(study: Study) -> dict[str, Any]:
+    """Return what study.json says, but for the files of the project that runs imported.
+
+    Whether these are as they were is what is found of each run; study.json tells it of runs, too, that are made again then.
+    """
+    record = study.record()
+    del record["imported"]
+    record["code"] = [code for code in record["code"] if not code.startswith(OF_A_FILE)]
+    return record
 
 
 def package_source() -> dict[str, str]:

@@ -6,8 +6,8 @@ import, and data, as far as Python opens them and not the C code of a library. A
 on with its notes; of a program that a kernel starts, the script in the project is noted, not what that reads.
 
 A note is a line of JSON: the path in the project of a file of code, or of one that lies with code, its hash at that
-moment, and its text where it is Python's; of other files that are read the path alone; of those that are written, that
-they are.
+moment, and its text where it is Python's; of other files that are read the path alone, of some hundred at most; of those
+that are written, that they are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import mmap
 import os
+import re
 import sys
 from contextlib import suppress
 from functools import cache
@@ -26,7 +28,14 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 OUTPUTS = "outputs"  # of a project, which are none of its inputs
 HEEDED = {"open", "import", "ctypes.dlopen", "os.rename", "subprocess.Popen"}  # events of an audit hook
 FOREIGN = {"site-packages", "dist-packages", "node_modules", "__pycache__"}  # directories, wherever they lie
+PRIVATE = re.compile(r"kernel-[0-9a-f]{4}-\d+-")  # how the names of kernels' own directories begin
 ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")  # one of which lies in a directory with a Python of its own
+
+
+READ, WRITTEN = "read", "written"  # what is noted of files without their hash
+MOST = {READ: 500, WRITTEN: 50_000}  # such notes of a kernel and all processes that it forks
+KEPT = 10_000  # notes with a hash that none of these makes again
+KEY = 8  # bytes
 
 
 class Watch:
@@ -36,11 +45,15 @@ class Watch:
         """Take the project's directory, and the study's outputs, which are no inputs wherever they lie."""
         self.root = root
         self.roots = (root + os.sep, os.path.realpath(root) + os.sep)
+        self.places: tuple[str, ...] = self.roots  # in which what is read is the project's, or may be
         self.outputs = outputs + os.sep
-        self.notes: list[str] = []  # as long as it is not said where they go
+        self.inputs: set[str] = set()  # files that are on record without any note
+        self.notes: list[dict[str, Any]] = []  # as long as it is not said where they go
         self.path: str | None = None
         self.copies: str | None = None
-        self.file: int | None = None  # which is there once there are any
+        self.file: tuple[int, tuple[int, int]] | None = None  # that of the notes, once there are any
+        self.taken: dict[str, mmap.mmap] = {}  # of MOST notes, which forked processes share
+        self.kept: mmap.mmap | None = None  # which they share, too: keys of the notes with a hash
         self.known: set[tuple[Any, ...]] = set()  # what needs no other note
         self.is_own: dict[str, bool] = {
             "": True
@@ -60,16 +73,21 @@ class Watch:
 
         sys.addaudithook(see)
 
-    def write_to(self, path: str, modules: str) -> None:
+    def write_to(self, path: str, modules: str, inputs: list[str]) -> None:
         """Add the notes to a file, those that there are and those to come, as soon as there are any.
 
         `modules` is where this process has copies of modules, and links to what lies beside them in the project.
+        `inputs` are files that are on record by themselves.
         """
         self.path = path
         self.copies = modules + os.sep
+        self.places = (*self.roots, self.copies)
+        self.inputs = set(inputs)
+        self.taken = {kind: mmap.mmap(-1, most) for kind, most in MOST.items()}
+        self.kept = mmap.mmap(-1, KEPT * KEY)
         notes, self.notes = self.notes, []
         for each in notes:
-            self.write(each, path)
+            self.note(**each)
 
     # --- what Python tells of ---
     def see(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -100,12 +118,12 @@ class Watch:
             self.see_written(path)
             return
         name = self.path_of(path)
-        if name is None:
+        if name is None or (name in self.inputs and not name.endswith(CODE)):
             return
         if name.endswith(CODE) or self.lies_with_code(name):
             self.note_code(name)
-        elif ("read", name) not in self.known and self.is_file(name):
-            self.known.add(("read", name))
+        elif (READ, name) not in self.known and self.is_file(name):
+            self.known.add((READ, name))
             self.note(path=name)
 
     def see_code(self, path: Any) -> None:
@@ -121,8 +139,8 @@ class Watch:
         if os.fsdecode(path).endswith(".pyc"):
             return
         name = self.path_of(path)
-        if name is not None and ("written", name) not in self.known:
-            self.known.add(("written", name))
+        if name is not None and (WRITTEN, name) not in self.known:
+            self.known.add((WRITTEN, name))
             self.note(path=name, written=True)
 
     def see_started(self, words: Any, directory: Any) -> None:
@@ -141,6 +159,8 @@ class Watch:
         full = os.fsdecode(path)
         if full.endswith(".pyc"):
             full = source_of(full)
+        if self.is_elsewhere(full):
+            return None
         full = os.path.abspath(full)
         is_linked = self.copies is not None and full.startswith(self.copies)
         if is_linked:
@@ -155,11 +175,17 @@ class Watch:
                     return name
         return None
 
+    def is_elsewhere(self, path: str) -> bool:
+        """Tell whether a path is plainly none of the project's, as most are: it is a test of texts, which costs little."""
+        is_plain = path.startswith(os.sep) and "/." not in path and "//" not in path
+        return is_plain and not path.startswith(self.places)
+
     def is_own_directory(self, name: str) -> bool:
-        """Tell whether a directory below the project's is its own: no outputs, nothing hidden, no Python's."""
+        """Tell whether a directory below the project's is its own: no outputs, nothing hidden, no Python's, no kernel's."""
         if name not in self.is_own:
             above, _, last = name.rpartition("/")
             is_foreign = last.startswith(".") or last in FOREIGN or name == OUTPUTS
+            is_foreign = is_foreign or PRIVATE.match(last) is not None
             if not is_foreign:
                 place = os.path.join(self.root, name)
                 is_foreign = any(os.path.exists(os.path.join(place, each)) for each in ENVIRONMENTS)
@@ -192,26 +218,76 @@ class Watch:
         self.known.add(key)  # first, since it is opened now
         if name.endswith(CODE):
             self.with_code.add(name.rpartition("/")[0])
+        if self.was_noted(key):
+            return
         with open(path, "rb") as file:
             content = file.read()
         text = None
         if name.endswith(".py"):
             text = content.decode("utf-8", errors="replace")
         self.note(path=name, hash=hashlib.sha256(content).hexdigest()[:16], text=text)
+        self.keep(key)
+
+    def was_noted(self, key: tuple[Any, ...]) -> bool:
+        """Tell whether a forked process, or that which forked this one, is known to have noted a file as it is."""
+        if self.kept is None:
+            return False
+        content, place = kept_as(key)
+        return self.kept[place : place + KEY] == content
+
+    def keep(self, key: tuple[Any, ...]) -> None:
+        """Let all these processes know that a file is noted; another one's key may give way."""
+        if self.kept is not None:
+            content, place = kept_as(key)
+            self.kept[place : place + KEY] = content
 
     def note(self, **content: Any) -> None:
         """Keep a note, in the file if there is one."""
-        line = json.dumps(content) + "\n"
         if self.path is None:
-            self.notes.append(line)
-        else:
-            self.write(line, self.path)
+            self.notes.append(content)
+        elif "hash" in content or self.takes(content["path"], WRITTEN if "written" in content else READ):
+            line = json.dumps(content) + "\n"
+            os.write(self.file_at(self.path), line.encode())
 
-    def write(self, line: str, path: str) -> None:
-        """Add a line to the file."""
-        if self.file is None:
-            self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        os.write(self.file, line.encode())
+    def takes(self, name: str, kind: str) -> bool:
+        """Tell whether a file without a hash needs a note, and take one of the MOST that there can be.
+
+        No forked process notes it again. Which note it is follows from the name, so that another file may have it: then
+        this one has none.
+        """
+        if kind == WRITTEN and (name.endswith(CODE) or self.lies_with_code(name)):
+            return True
+        if kind == READ and name in self.inputs:
+            return False
+        taken = self.taken[kind]
+        number = hash(name) % len(taken)
+        if taken[number]:
+            return False
+        taken[number] = 1
+        return True
+
+    def file_at(self, path: str) -> int:
+        """Return the open file of the notes, opened anew where a forked process has closed all that it was left with."""
+        if self.file is not None:
+            number, identity = self.file
+            with suppress(OSError):
+                if identity_of(number) == identity:
+                    return number
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self.file = (number, identity_of(number))
+        return number
+
+
+def kept_as(key: tuple[Any, ...]) -> tuple[bytes, int]:
+    """Return what is kept of the key of a note, and where."""
+    number = hash(key)
+    return number.to_bytes(KEY, "little", signed=True), number % KEPT * KEY
+
+
+def identity_of(number: int) -> tuple[int, int]:
+    """Return what tells an open file from all others, whatever its number."""
+    status = os.fstat(number)
+    return status.st_dev, status.st_ino
 
 
 @cache

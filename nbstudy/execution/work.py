@@ -89,7 +89,11 @@ def watched_by(context: Context, attempt: Path) -> Watched | None:
     if root is None or not context.files.is_here:
         return None
     return Watched(
-        root, context.lease.outputs.resolve(), attempt.resolve() / NOTES, context.template.module_places
+        root,
+        context.lease.outputs.resolve(),
+        attempt.resolve() / NOTES,
+        context.template.module_places,
+        tuple(context.files.inputs),
     )
 
 

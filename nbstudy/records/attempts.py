@@ -96,7 +96,9 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
         run["environment_changes"] = environment_changes(start, before, environment)
         run["accepted"] = before.get("accepted", [])
         # which are as they were, or it would not be resumed
-        run["imported"] = {path: task.context.files.hash_of(path) for path in imported_by(start, before)}
+        run["imported"] = imported_by(start, before)
+        if task.context.files.is_here:
+            run["imported"] = {path: task.context.files.hash_of(path) for path in run["imported"]}
         carried = history_of(start)
         run["resumed_after"] = carried.epochs
         if carried.cut_short is not None:
@@ -199,6 +201,8 @@ def finish_attempt(
     seconds = round(run["seconds"] + seconds, 1)
     end = {"seconds": seconds, "finished": True, "error": error, "ending": ending}
     write_json(attempt / "run.json", run | end)
+    with suppress(OSError):  # last: until now nothing else tells what was imported
+        (attempt / NOTES).unlink()
 
 
 def mend_attempt(attempt: Path, log: str, record: bytes, error: str | None) -> str | None:
@@ -253,6 +257,7 @@ def promote(task: Task, attempt: Path) -> Path | None:
     whole: all that is renamed is on the disk before.
     """
     hashes = {}
+    (attempt / NOTES).unlink(missing_ok=True)  # of a runner that was killed in between
     others = (*RECORDS, CHECKPOINT, task.context.checkpoint)
     for path in attempt.iterdir():
         if path.is_file() and path.name not in others:

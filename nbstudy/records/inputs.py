@@ -7,7 +7,7 @@ put on record, `imported` in run.json, beside `inputs`, which the study file nam
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from nbstudy.study.modules import write_modules
 from nbstudy.study.template import Template, says_the_same
 
 NOTES = ".read"  # of an attempt that is under way, or was killed
+OF_A_FILE = "./"  # how a file of the project begins where modules beside a template are named by their paths
 CHANGED = "changed while it ran"  # instead of a hash, and no file has it
 
 
@@ -86,15 +87,14 @@ def what_was_read(
 ) -> tuple[dict[str, Any], list[str]]:
     """Return what the record of an attempt says at its end, and what else of the project it read.
 
-    The sources of what it imported are kept in it.
+    The sources of what it imported are kept in it, unless the template has files of these names.
     """
     was = run.get("inputs", {})
     files.look()
     inputs = {path: digest if files.inputs.get(path) == digest else CHANGED for path, digest in was.items()}
     noted = read_notes(attempt)
-    write_modules(noted.texts, attempt / IMPORTED)
-    with suppress(OSError):
-        (attempt / NOTES).unlink()
+    with suppress(FileExistsError, NotADirectoryError, IsADirectoryError):  # of what the template wrote there
+        write_modules(noted.texts, attempt / IMPORTED)
     imported = together(run.get("imported", {}), noted.hashes)
     for path in inputs:
         imported.pop(path, None)
@@ -121,9 +121,14 @@ def changed_files(
     template.imported.update(today)
 
     def is_as_it_was(path: str, was: str, now: str) -> bool:
-        known, key = template.same_code, key_of(path, was)
+        if now == NO_FILE:
+            return False
+        known, key = template.same_code, key_of(path, f"{was} {now}")
         if key not in known:
-            known[key] = now != NO_FILE and is_the_same(root / path, was, directory / IMPORTED / path)
+            is_same = is_the_same(root / path, was, directory, path)
+            if is_same is None:  # another run may tell
+                return False
+            known[key] = is_same
         return known[key]
 
     return changes(run, imported, today, files.inputs, files.patterns, is_as_it_was)
@@ -174,20 +179,33 @@ def what_became(was: str, now: str) -> str:
 
 def key_of(path: str, digest: str = "") -> str:
     """Return how a file of the project is told from the modules beside a template, which are named by their paths, too."""
-    return f"./{path} {digest}".rstrip()
+    return f"{OF_A_FILE}{path} {digest}".rstrip()
 
 
-def is_the_same(file: Path, digest: str, copy: Path) -> bool:
-    """Tell whether a file had this hash but for line ends, or is code of which a run kept a copy that says the same."""
+def is_the_same(file: Path, digest: str, directory: Path, path: str) -> bool | None:
+    """Tell whether a file had this hash but for line ends, or is code of which a run has a copy that says the same.
+
+    None where it has none: then nothing is known but that the bytes are others.
+    """
     with suppress(OSError, UnicodeDecodeError):
         if file.stat().st_size > LARGE:
             return False
         content = file.read_bytes()
         if has_hash(content, digest):
             return True
-        was = copy.read_bytes()
-        return has_hash(was, digest) and says_the_same([was.decode()], [content.decode()])
-    return False
+        for was in copies_of(directory, path):
+            if has_hash(was, digest):
+                return says_the_same([was.decode()], [content.decode()])
+    return None
+
+
+def copies_of(directory: Path, path: str) -> Iterator[bytes]:
+    """Yield what a run or an attempt kept of a file that it imported; of an attempt that was killed, what it noted."""
+    with suppress(OSError):
+        yield (directory / IMPORTED / path).read_bytes()
+    text = read_notes(directory).texts.get(path)
+    if text is not None:
+        yield text.encode()
 
 
 # --- accepted ---

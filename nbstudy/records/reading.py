@@ -226,8 +226,8 @@ def changed_files(directory: Path, run: dict[str, Any], record: dict[str, Any]) 
     """Say by file what of its project a run read that is not as a study.json tells."""
     same_code = field_of(record, "code", list)
 
-    def is_as_it_was(path: str, was: str, _: str) -> bool:
-        return key_of(path, was) in same_code
+    def is_as_it_was(path: str, was: str, now: str) -> bool:
+        return key_of(path, f"{was} {now}") in same_code
 
     return inputs.changes(
         run,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,6 +26,7 @@ LARGE = 1_000_000  # bytes from which on a file's hash is remembered
 SETTLED = 2.0  # seconds after which a file cannot change any more and keep its time
 REMEMBERED = ".hashes.json"  # in a study's outputs; not for git, since times are those of this machine
 CHUNK = 1 << 20  # bytes
+PRIVATE = re.compile(r"kernel-[0-9a-f]{4}-\d+-")  # as in execution/watch.py, for a TMPDIR in the project
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class ProjectFiles:
 
     root: Path | None = None  # of the project
     patterns: tuple[str, ...] = ()  # what `inputs` says
+    outputs: Path | None = None  # of the study, which are no inputs wherever they lie
     inputs: dict[str, str] = field(
         default_factory=dict
     )  # the hashes of what that names, by path in the project
@@ -58,7 +61,7 @@ class ProjectFiles:
     def look(self) -> None:
         """Find and hash again what `inputs` names."""
         if self.root is not None and self.is_here:
-            names = {name for pattern in self.patterns for name in matching(pattern, self.root)}
+            names = {name for pattern in self.patterns for name in matching(pattern, self.root, self.outputs)}
             self.inputs = {name: self.hash_of(name) for name in sorted(names)}
 
     def hash_of(self, name: str) -> str:
@@ -132,21 +135,31 @@ def read_pattern(value: Any, root: Path, place: str) -> str:
     if found:
         return value
     if (root / value).is_dir():
-        cure = f"{value.rstrip('/')}/** names all files in it"
+        cure = f"{(Path(value) / '**').as_posix()} names all files in it"
         fail(place, f"{shorten(value)} is a directory; {cure}")
     fail(place, f"{shorten(value)} names no file in {root}; correct it, or put the file there")
 
 
-def matching(pattern: str, root: Path) -> Iterator[str]:
+def matching(pattern: str, root: Path, outputs: Path | None = None) -> Iterator[str]:
     """Yield the files that a pattern names, by their paths in the project.
 
-    A pattern names nothing that is hidden, nor what runs leave. A path of a file may be any.
+    A pattern names nothing that is hidden, nor what runs leave, in these outputs of a study too. A path of a file may
+    be any.
     """
     if (root / pattern).is_file():
         yield Path(os.path.normpath(pattern)).as_posix()
         return
+    left = (outputs or root / OUTPUTS).resolve()
+    left_here = os.path.relpath(left, root.resolve())  # which begins with .. where that is elsewhere
     # pathlib's `**` names no files before Python 3.13
     for name in glob.iglob(pattern, root_dir=root, recursive=True):  # noqa: PTH207
         path = Path(os.path.normpath(name))
-        if path.parts[0] != OUTPUTS and "__pycache__" not in path.parts and (root / path).is_file():
+        if path.parts[:1] == (OUTPUTS,) or any(is_foreign(part) for part in path.parts):
+            continue
+        if not path.is_relative_to(left_here) and (root / path).is_file():
             yield path.as_posix()
+
+
+def is_foreign(name: str) -> bool:
+    """Tell whether a directory of this name holds nothing of a project: what Python compiles, what a kernel has."""
+    return name == "__pycache__" or PRIVATE.match(name) is not None

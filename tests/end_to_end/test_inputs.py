@@ -53,6 +53,7 @@ def test_change_of_whatever_was_imported_is_why_a_run_is_stale(importing: Projec
     write_files(importing, {path: f"{text}more\n" for path, text in UNSEEN.items()} | comments)
     assert why_stale(importing) == ""
     assert "2 of 2 complete" in importing.run("params/mine.yaml")
+    assert load_results(importing.outputs("mine")).complete == ["low", "high"]
     for path in sorted(SEEN):
         (importing.root / path).write_text("VALUE = 3\n")
     why = why_stale(importing)
@@ -79,6 +80,19 @@ def test_dask_workers_note_what_runs_import(imported: Project, project: Project,
     assert why_stale(project) == ""
     (project.root / "src/package/words/table.txt").write_text("two\n")
     assert "src/package/words/table.txt changed" in why_stale(project)
+
+
+def test_what_runs_leave_in_the_project_is_no_input(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(project, {"data/houses.csv": "3,100\n", "tmp/.keep": ""})
+    monkeypatch.setenv("TMPDIR", str(project.root / "tmp"))
+    study = project.study('inputs: ["**/*.csv"]\n' + TINY_STUDY)
+    project.run(study, "--outputs", "results")
+    run = read_run(project.root / "results" / "long")
+    assert (run["imported"], list(run["inputs"])) == ({}, ["data/houses.csv"])
+    assert list((project.root / "results").rglob("*.csv"))
+    assert "2 of 2 complete" in project.run(study, "--outputs", "results")
 
 
 def test_inputs_are_on_record_and_their_change_makes_runs_stale(project: Project) -> None:

@@ -17,8 +17,9 @@ import pandas as pd
 import PIL.Image
 import pytest
 
+from asked import load
 from nbstudy.decision import elimination
-from nbstudy.execution.summary import SHOWING, is_current
+from nbstudy.execution.summary import SHOWING, is_current, record_shown
 from nbstudy.files import hash_of, write_json
 from nbstudy.records.openings import read_openings, record_opening
 from nbstudy.report import answer
@@ -331,6 +332,16 @@ def test_page_is_made_again_when_what_reads_the_runs_changes() -> None:
     rooms = {path.relative_to(ROOT).as_posix() for path in (ROOT / "nbstudy" / "records").glob("[a-z]*.py")}
     of_the_runner = {f"nbstudy/records/{name}.py" for name in ("attempts", "lease", "obstacles", "renamed")}
     assert rooms - of_the_runner <= set(SHOWING)
+
+
+def test_page_is_not_made_again_for_what_only_a_run_that_is_replaced_imported(tmp_path: Path) -> None:
+    study = load(tmp_path, "configurations: {a: }")
+    before = record_shown(study)
+    study.template.imported["src/helper.py"] = "0123456789abcdef"
+    study.template.same_code["./src/helper.py fedcba9876543210 0123456789abcdef"] = True
+    assert record_shown(study) == before
+    study.template.same_code["fedcba9876543210"] = True
+    assert record_shown(study) != before
 
 
 # --- the labels of the test set ---

@@ -53,6 +53,11 @@ BAD = {
         "configurations: {a: }\ninputs: [notebooks]",
         ["inputs", "'notebooks'", "is a directory", "notebooks/**"],
     ),
+    "inputs_project": ("configurations: {a: }\ninputs: ['.']", ["inputs", "'.' is a directory", " ** names"]),
+    "inputs_project_slash": (
+        "configurations: {a: }\ninputs: [./]",
+        ["inputs", "'./' is a directory", " ** names"],
+    ),
     "reserved_replaced": ("configurations: {Replaced: }", ["'Replaced'", "taken"]),
     "metric_empty": ("configurations: {a: }\nmetric: ''", ["metric", "must name"]),
     "better": ("configurations: {a: }\nbetter: high", ["better", "'high'", "'higher'"]),

@@ -14,7 +14,7 @@ import pytest
 from left import begin, with_steps, write_archive
 from nbstudy.files import write_json
 from nbstudy.records import attempts, runs
-from nbstudy.records.inputs import CHANGED, NOTES, what_was_read
+from nbstudy.records.inputs import CHANGED, NOTES, imported_by, what_was_read
 from nbstudy.records.runs import Task
 from nbstudy.records.states import State
 from nbstudy.study.inputs import LARGE, ProjectFiles
@@ -145,6 +145,58 @@ def test_attempt_is_resumed_as_long_as_what_it_imported_is_the_same(reading: Tas
     (tmp_path / CODE).write_text("value = 2\n")
     finding = runs.find(with_inputs(reading, "data/*.csv"))
     assert (finding.state, finding.resumes) == (State.MISSING, False)
+
+
+def test_comment_is_told_from_a_change_by_whichever_run_kept_a_copy(reading: Task, tmp_path: Path) -> None:
+    complete(reading)
+    (reading.place / "imported" / CODE).rename(tmp_path / "copy")
+    (tmp_path / CODE).write_text("value = 1  # of them\n")
+    today = with_inputs(reading, "data/*.csv")
+    assert runs.find(today).state is State.STALE
+    (tmp_path / "copy").rename(reading.place / "imported" / CODE)
+    assert runs.find(today).state is State.COMPLETE
+    (tmp_path / CODE).write_text("value = 2\n")
+    assert runs.find(today).state is State.STALE
+
+
+def test_comment_leaves_a_killed_attempt_its_checkpoint(reading: Task, tmp_path: Path) -> None:
+    killed = begin(reading, 2)
+    import_code(reading, killed)
+    (tmp_path / CODE).write_text("value = 1  # of them\n")
+    assert runs.find(with_inputs(reading, "data/*.csv")).resumes
+
+
+def test_attempt_resumes_with_what_was_imported_where_the_project_is_not_seen(
+    reading: Task, tmp_path: Path
+) -> None:
+    import_code(reading, killed := begin(reading, 2))
+    was = reading.context.files.hash_of(CODE)
+    elsewhere = replace(reading.context, files=ProjectFiles(tmp_path / "gone"))
+    second = attempts.begin_attempt(replace(reading, context=elsewhere), cores=1, environment={})
+    assert second != killed
+    assert read_run(second)["imported"] == {CODE: was}
+
+
+@pytest.mark.parametrize("path", ["imported", "imported/src", f"imported/{CODE}/x"])
+def test_template_may_write_what_is_called_as_the_copies(reading: Task, path: str) -> None:
+    def write(attempt: Path) -> None:
+        (attempt / path).parent.mkdir(parents=True, exist_ok=True)
+        (attempt / path).write_text("the template's")
+
+    complete(reading, write)
+    assert read_run(reading.place)["imported"].keys() == {CODE}
+    assert (reading.place / path).read_text() == "the template's"
+    assert reason_of(reading, "data/*.csv") == ""
+
+
+def test_notes_stay_until_the_record_tells_what_was_imported(reading: Task) -> None:
+    attempt = begin(reading, reading.parameters["steps"])
+    import_code(reading, attempt)
+    found, _ = what_was_read(attempt, read_run(attempt), reading.context.files)
+    assert imported_by(attempt, read_run(attempt)).keys() == {CODE}  # as if it were killed here
+    attempts.finish_attempt(attempt, 5.0, None, None, found)
+    assert imported_by(attempt, read_run(attempt)).keys() == {CODE}
+    assert not (attempt / NOTES).exists()
 
 
 def test_changed_files_can_be_accepted(reading: Task, tmp_path: Path) -> None:

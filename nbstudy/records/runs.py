@@ -316,7 +316,7 @@ def find(task: Task) -> Finding:
 
     usable = usable_directories(task)
     start = resume_point(task, usable)
-    replaces = place.directory.exists() and not goes_on_from_place(task, start)
+    replaces = is_there(place.directory) and not goes_on_from_place(task, start)
     finding = partial(Finding, state, replaces=replaces, can_be_accepted=can_be_accepted(task, place))
     left = 1.0
     beginning = starting_over(task, usable)
@@ -346,7 +346,7 @@ def goes_on_from_place(task: Task, start: Path | None) -> bool:
 
 def can_be_accepted(task: Task, place: Made) -> bool:
     """Tell whether nothing but code, files or threads keeps the run in its place from being current."""
-    if not place.run:
+    if not place.run or place.damaged:  # run.json among them, where the run is told by its log
         return False
     changes = changed_threads(task.asked, place.run) | changed_code(task, place.directory)
     return bool(changes) and place.outdated == changes

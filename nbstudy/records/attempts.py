@@ -90,6 +90,8 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
     }
     if task.tested is not None:
         run["tested"] = task.tested
+    if task.weights is not None:
+        run["weights"] = task.weights
     if start is not None:
         carry_over(start, attempt, task.context.checkpoint)
         before = record_of(task.name, start)

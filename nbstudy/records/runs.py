@@ -93,6 +93,7 @@ class Task:
     context: Context
     may_be_longer: bool = False  # whether a run with more epochs than are asked for is complete, too
     tested: str | None = None  # the run that it tests, of the notebook that opens the test set: see tested.py
+    weights: str | None = None  # a hash of what it tests of that
 
     @property
     def place(self) -> Path:

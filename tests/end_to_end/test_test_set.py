@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from unittest.mock import Mock
 
 import nbformat
 import pytest
 
 from clusters import Cluster
+from left import names_in
 from nbstudy import load_results
+from nbstudy.execution.opening import open_test_set
+from nbstudy.execution.pools import Hosts, Pool
+from nbstudy.execution.unfolding import unfold
 from nbstudy.files import write_json
+from nbstudy.records.attempts import finish_promotion
+from nbstudy.records.lease import Lease, Lost
 from nbstudy.records.openings import Opening, read_openings
+from nbstudy.records.runs import Context
+from nbstudy.study.study import load_study
 from project import Once, Project, begun, change, kill_together, outputs_of, read, read_run, wait_for
 
 # What it is given and finds on record; it reads the run that it tests, and may import the project's modules.
@@ -164,6 +173,18 @@ def test_test_that_was_killed_is_executed_again_without_another_opening(mine: Pr
     assert f"{OPENS} (interrupted), as it was before for the same weights: {NO_NEW_ONE}" in printed
     assert [each.when for each in openings(mine)] == [opening.when]
     assert result(mine)["openings"] == 1
+
+
+def test_nothing_is_written_for_a_study_that_another_runner_holds(mine: Project) -> None:
+    outputs = mine.outputs("mine")
+    outputs.mkdir(parents=True)
+    (outputs / ".lock").write_text("1 another")
+    study = load_study(mine.root / "params" / "mine.yaml")
+    context = Context(study.template, study.lengthens, None, Lease(outputs, "2 this"))
+    hosts = Hosts(Pool(Mock(), dict, 1), context)
+    with pytest.raises(Lost):
+        open_test_set(unfold(study, context), hosts, finish_promotion)
+    assert names_in(outputs) == {".lock"}
 
 
 def test_test_set_stays_shut_for_quick_looks_and_for_what_cannot_be_recorded(mine: Project) -> None:

@@ -11,6 +11,7 @@ from nbstudy.checks import Faults, fail, shorten
 from nbstudy.files import as_seen
 from nbstudy.study.configurations import NAME
 from nbstudy.study.project import STUDIES, Project, project_root
+from nbstudy.study.study_file import SUMMARY, as_yaml
 
 BESIDE = Path(__file__).parent  # where what a study begins with lies
 IGNORED_BECAUSE = "# nbstudy: in use, unfinished, or not to be read as a log; add your templates' checkpoints"
@@ -37,12 +38,15 @@ def new(here: Path, name: str) -> None:
     """
     if not NAME.fullmatch(name):
         fail("NAME", f"{shorten(name)} cannot name files; use letters, digits and _ - . = , (no leading dot)")
+    if name.casefold() == Path(SUMMARY).stem:
+        fail("NAME", f"{SUMMARY} is the notebook of a study's summary; choose another name")
     project = Project(as_seen(project_root(here)))
     template = project.notebooks / f"{name}.ipynb"
     study = project.root / STUDIES / f"{name}.yaml"
     check_free(template, study, project.outputs / name)
     make(template, (BESIDE / "first.ipynb").read_text(encoding="utf-8"))
-    make(study, (BESIDE / "first.yaml").read_text(encoding="utf-8").replace("first.ipynb", template.name))
+    text = (BESIDE / "first.yaml").read_text(encoding="utf-8")
+    make(study, text.replace("first.ipynb", as_yaml(template.name)))
     ignore(project.root / ".gitignore")
     click.echo(f"{template}: what is run, once for each configuration")
     click.echo(f"{study}: the configurations, and what decides among them")

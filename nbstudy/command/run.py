@@ -33,8 +33,8 @@ from nbstudy.execution.plan import (
 from nbstudy.execution.pools import Hosts
 from nbstudy.execution.streams import print_without_failing
 from nbstudy.execution.summary import summarise
-from nbstudy.execution.unfolding import Unfolded, unfold
-from nbstudy.files import TEST, as_seen, write_json
+from nbstudy.execution.unfolding import Unfolded, unfold, write_study
+from nbstudy.files import TEST, as_seen
 from nbstudy.records.attempts import accept_run, finish_promotion
 from nbstudy.records.lease import Lease, hold
 from nbstudy.records.metrics import why_nothing_is_decided
@@ -195,13 +195,6 @@ def run_as_it_unfolds(
         hosts.context.lease.check()
         failed |= {task.name for task in left if not unfolded.findings[task.name].state.is_done}
         unfolded = unfold(study, hosts.context, put_in_order)
-
-
-def write_study(unfolded: Unfolded, lease: Lease) -> None:
-    """Write what a study asks for now, after `find`, which adds what is the same code and what runs imported."""
-    lease.check()
-    write_json(unfolded.outputs / "study.json", unfolded.study.record())
-    unfolded.study.files.remember(unfolded.outputs)
 
 
 def check_decidable(unfolded: Unfolded) -> None:

@@ -15,6 +15,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -463,12 +464,15 @@ def places() -> list[Path]:
 
 
 def remove_what_is_left() -> None:
-    """Remove the directories that runners on this host left which were killed, and end what their kernels started."""
+    """Remove the directories that runners on this host left which were killed, and end what their kernels started.
+
+    What belongs to another user stays, and what a link leads to, also where root could remove it.
+    """
     left = []
     for place in places():
         for directory in place.glob(f"{directory_prefix()}*"):
             pid = directory.name.removeprefix(directory_prefix()).split("-")[0]
-            if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            if pid.isdecimal() and not psutil.pid_exists(int(pid)) and is_own_directory(directory):
                 left.append(directory)
     if left:
         end_what_is_left(*left)
@@ -476,6 +480,20 @@ def remove_what_is_left() -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def is_own_directory(path: Path) -> bool:
+    """Tell whether a path is a directory of this user, and no link to one."""
+    with suppress(OSError):  # another runner has removed it
+        status = path.lstat()
+        return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    return False
+
+
 def directory_prefix() -> str:
-    """Return how the names of kernels' directories begin on this host: others may use the same place."""
-    return f"kernel-{hash_of(platform.node())[:4]}-"
+    """Return how the names of kernels' directories begin on this host: others may use the same place.
+
+    A container that shares it counts as another host: the processes of each are not those of the other.
+    """
+    processes = ""
+    with suppress(OSError):  # elsewhere than on Linux there is one namespace of processes
+        processes = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - which names no file
+    return f"kernel-{hash_of(platform.node() + processes)[:4]}-"

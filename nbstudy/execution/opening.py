@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import replace
 
 import click
 
 from nbstudy.checks import StudyError
 from nbstudy.execution.pools import Hosts
-from nbstudy.execution.unfolding import Unfolded
-from nbstudy.files import TEST, read_json, write_json
+from nbstudy.execution.unfolding import Unfolded, write_study
+from nbstudy.files import TEST, read_json
 from nbstudy.numbers import is_number
 from nbstudy.records.openings import is_on_record, read_openings, record_opening, record_result
+from nbstudy.records.record import read_run
 from nbstudy.records.runs import Context, Finding, Task
 from nbstudy.records.tested import find_test, hash_of_tested, task_of_test
 
@@ -29,28 +31,42 @@ def open_test_set(unfolded: Unfolded, hosts: Hosts, put_in_order: Callable[[Task
         return []
     put_in_order(task)
     finding = find_test(task)
-    # after `find`, which adds to the record what is the same code
-    write_json(hosts.context.lease.outputs / "study.json", unfolded.study.record())
-    outputs = hosts.context.lease.outputs
+    lease = hosts.context.lease
+    write_study(unfolded, lease)
     errors: list[str] = []
     try:
-        if not may_be_opened(unfolded) or (finding.state.is_done and is_concluded(outputs)):
+        if not may_be_opened(unfolded):
             return []
-        weights = hash_of_final(unfolded, hosts.context)
-        if not finding.state.is_done:
+        if finding.state.is_done:
+            conclude_opening(task, unfolded, hosts.context)
+        else:
+            weights = hash_of_final(unfolded, hosts.context)
             click.echo(what_will_be_opened(unfolded, finding, weights))
-            record_opening(outputs, str(unfolded.study.final), weights)
-            errors = execute_test(task, finding, hosts)
-        if not errors:
-            record_result(outputs, weights, numbers_of(task))
+            lease.check()
+            record_opening(lease.outputs, str(unfolded.study.final), weights)
+            errors = execute_test(replace(task, weights=weights), finding, hosts)
+            hosts.context.files.look()
+            find_test(task)  # which adds to the record what the test imported
+            write_study(unfolded, lease)
+            if not errors:
+                conclude_opening(task, unfolded, hosts.context)
     except StudyError as refusal:
         errors = [f"{TEST}: {refusal}"]
     return errors
 
 
-def is_concluded(outputs: Path) -> bool:
-    """Tell whether the last opening says what came of it: a kill may come between the test and its record."""
-    return all(opening.is_concluded for opening in read_openings(outputs)[-1:])
+def conclude_opening(task: Task, unfolded: Unfolded, context: Context) -> None:
+    """Put on record what came of a test that is complete: a kill may come between the test and its record."""
+    outputs = context.lease.outputs
+    if all(opening.is_concluded for opening in read_openings(outputs)):
+        return
+    weights = read_run(task.place).get("weights")
+    if weights is None:  # an earlier version made it
+        with suppress(StudyError):  # nobody needs what was tested any more
+            weights = hash_of_final(unfolded, context)
+    if weights is not None:
+        context.lease.check()
+        record_result(outputs, weights, numbers_of(task))
 
 
 def execute_test(task: Task, finding: Finding, hosts: Hosts) -> list[str]:

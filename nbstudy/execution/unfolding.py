@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbstudy.decision.halving import Stage
+from nbstudy.files import write_json
+from nbstudy.records.lease import Lease
 from nbstudy.records.runs import Context, Finding, Task, find, tasks_of
 from nbstudy.study.study import Study
 
@@ -62,3 +64,10 @@ def unfold(study: Study, context: Context, put_in_order: Callable[[Task], None] 
             choice = results.choose().chosen
         if study.at(stages, choice).configurations == asked.configurations:
             return Unfolded(asked, tasks, findings, stages)
+
+
+def write_study(unfolded: Unfolded, lease: Lease) -> None:
+    """Write what a study asks for now, after `find`, which adds what is the same code and what runs imported."""
+    lease.check()
+    write_json(unfolded.outputs / "study.json", unfolded.study.record())
+    unfolded.study.files.remember(unfolded.outputs)

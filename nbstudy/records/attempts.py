@@ -25,7 +25,7 @@ from nbstudy.files import (
     write_json,
 )
 from nbstudy.records.inputs import NOTES, accepted_files, asked_inputs, imported_by
-from nbstudy.records.record import MODULES, read_run, record_of
+from nbstudy.records.record import MODULES, is_there, read_run, record_of
 from nbstudy.records.replaced import keep
 from nbstudy.records.runs import (
     Task,
@@ -90,6 +90,8 @@ def begin_attempt(task: Task, cores: int, environment: dict[str, str]) -> Path:
     }
     if task.tested is not None:
         run["tested"] = task.tested
+    if task.weights is not None:
+        run["weights"] = task.weights
     if start is not None:
         carry_over(start, attempt, task.context.checkpoint)
         before = record_of(task.name, start)
@@ -269,9 +271,10 @@ def promote(task: Task, attempt: Path) -> Path | None:
         sync(task.incomplete)
     for each in earlier:
         discard(task, each)
-    replaces = task.place.exists()
+    replaces = is_there(task.place)
     if replaces:
         task.place.rename(aside(task))
+    remove_if_empty(task.place)
     attempt.rename(task.place)
     if replaces:  # then something is about to be moved or removed that lay here
         sync(task.place.parent)
@@ -289,14 +292,22 @@ def put_away(task: Task) -> Path | None:
     What else is left of the attempts is removed.
     """
     kept = None
-    if aside(task).exists() and not read_run(task.place).get("continued", False):
+    if is_there(aside(task)) and not read_run(task.place).get("continued", False):
         kept = keep_replaced(task, aside(task))
     shutil.rmtree(task.incomplete, ignore_errors=True)  # what stays is removed at the next start
     return kept
 
 
+def remove_if_empty(directory: Path) -> None:
+    """Remove the directory of a run where it holds nothing, as a power loss may leave it."""
+    with suppress(OSError):  # it holds something, or is not there
+        directory.rmdir()
+
+
 def finish_promotion(task: Task) -> None:
     """Complete a promotion that was cut short, at whatever point."""
+    remove_if_empty(task.place)
+    remove_if_empty(aside(task))
     if aside(task).exists() and task.place.exists():
         put_away(task)
     attempts = task.attempts()
@@ -315,11 +326,12 @@ def accept_run(task: Task) -> None:
     another one, the path and hash of each module or file that is ("none" for one that it did not have), the number of
     threads.
     """
-    run = read_run(task.place)
+    made = made_in(task, task.place)
+    if not can_be_accepted(task, made):
+        return
+    run = made.run
     template = task.context.template
     threads = task.context.threads
-    if not can_be_accepted(task, made_in(task, task.place)):
-        return
     accepted = run.get("accepted", [])
     if run["code"] != template.hash:
         accepted.append(run["code"])

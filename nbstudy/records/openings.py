@@ -11,7 +11,7 @@ import hashlib
 import re
 import time
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from nbstudy.checks import fail
 from nbstudy.files import FORMAT, read_record, sync, write_json
 
 RECORD = "test.json"  # in outputs/<study>/
+WEIGHTS = "model.weights.h5"  # in the file of a Keras model
 
 
 @dataclass(frozen=True)
@@ -108,34 +109,52 @@ def write_openings(directory: Path, openings: Iterable[Opening]) -> None:
 def hash_of_checkpoint(file: Path) -> str:
     """Return a short hash of what a checkpoint holds: the weight arrays of a Keras model, else the bytes of the file.
 
-    The file of a Keras model has the date in it, so that its bytes differ where all weights are the same.
+    The file of a Keras model has the date in it, so that its bytes differ where all weights are the same. Raise
+    StudyError where its weights cannot be read: by its bytes they would count as others.
     """
-    with suppress(ImportError, OSError, KeyError, zipfile.BadZipFile):
-        return hash_of_weights(weights_in(file))
+    if has_weights_of_keras(file):
+        weights = weights_in(file)
+        if weights:
+            return hash_of_weights(weights)
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()[:16]
 
 
-def weights_in(model: Path) -> Iterator[Any]:
-    """Yield the weight arrays in the file of a Keras model, in the order of its layers' names; not its optimizer's.
+def has_weights_of_keras(file: Path) -> bool:
+    """Tell whether a file is an archive as Keras saves a model."""
+    with suppress(zipfile.BadZipFile), zipfile.ZipFile(file) as archive:
+        return WEIGHTS in archive.namelist()
+    return False
+
+
+def weights_in(model: Path) -> list[Any]:
+    """Return the weight arrays in the file of a Keras model, in the order of its layers' names; not its optimizer's.
 
     Neither Keras nor the classes of its layers are needed.
     """
-    import h5py  # which comes with Keras
-
-    with (
-        zipfile.ZipFile(model) as archive,
-        archive.open("model.weights.h5") as content,
-        h5py.File(content) as groups,
-    ):
-        names: list[str] = []
-        groups.visit(names.append)
-        arrays = [name for name in names if isinstance(groups[name], h5py.Dataset)]
-        weights = [name for name in arrays if not name.startswith("optimizer/")]
-        if not weights:
-            raise KeyError(model.name)
-        for name in sorted(weights, key=by_number):
-            yield groups[name][()]
+    try:
+        import h5py  # which comes with Keras
+    except ImportError:
+        fail(
+            model.as_posix(),
+            "is a Keras model, of which h5py reads the weights; install it: pip install h5py",
+        )
+    try:
+        with (
+            zipfile.ZipFile(model) as archive,
+            archive.open(WEIGHTS) as content,
+            h5py.File(content) as groups,
+        ):
+            names: list[str] = []
+            groups.visit(names.append)
+            arrays = [name for name in names if isinstance(groups[name], h5py.Dataset)]
+            weights = [name for name in arrays if not name.startswith("optimizer/")]
+            return [groups[name][()] for name in sorted(weights, key=by_number)]
+    except (OSError, KeyError, RuntimeError) as error:  # as h5py raises them
+        fail(
+            model.as_posix(),
+            f"h5py cannot read its {WEIGHTS} ({error}); update h5py, or save the model as Keras does",
+        )
 
 
 def by_number(name: str) -> list[tuple[str, int]]:

@@ -34,6 +34,7 @@ OPTIONAL_FIELDS: dict[str, type] = {  # which records of earlier versions, or of
     "accepted": list,
     "threads": int,
     "tested": str,
+    "weights": str,
     "nbstudy": str,
     "resumed_after": int,
     "imported": dict,

@@ -92,6 +92,7 @@ class Task:
     context: Context
     may_be_longer: bool = False  # whether a run with more epochs than are asked for is complete, too
     tested: str | None = None  # the run that it tests, of the notebook that opens the test set: see tested.py
+    weights: str | None = None  # a hash of what it tests of that
 
     @property
     def place(self) -> Path:
@@ -317,7 +318,7 @@ def find(task: Task) -> Finding:
 
     usable = usable_directories(task)
     start = resume_point(task, usable)
-    replaces = place.directory.exists() and not goes_on_from_place(task, start)
+    replaces = is_there(place.directory) and not goes_on_from_place(task, start)
     finding = partial(Finding, state, replaces=replaces, can_be_accepted=can_be_accepted(task, place))
     left = 1.0
     beginning = starting_over(task, usable)
@@ -347,7 +348,7 @@ def goes_on_from_place(task: Task, start: Path | None) -> bool:
 
 def can_be_accepted(task: Task, place: Made) -> bool:
     """Tell whether nothing but code, files or threads keeps the run in its place from being current."""
-    if not place.run:
+    if not place.run or place.damaged:  # run.json among them, where the run is told by its log
         return False
     changes = changed_threads(task.asked, place.run) | changed_code(task, place.directory)
     return bool(changes) and place.outdated == changes

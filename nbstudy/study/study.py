@@ -220,6 +220,9 @@ class Study:
             "parameters": self.parameters_of_test,
             "code": self.test.codes,
             "modules": hashes_of(self.test.modules),
+            "imported": dict(sorted(self.test.imported.items())),
+            "inputs": self.files.inputs,
+            "input_patterns": list(self.files.patterns),
         }
 
 

@@ -8,16 +8,19 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_notebook
 
 from clusters import Cluster
 from installed import Installed
 from nbstudy import __version__
 from nbstudy.checks import StudyError
+from nbstudy.command.new import new
 from nbstudy.execution.host import Share
 from nbstudy.execution.places import open_pool
 from nbstudy.records.lease import Lease
 from nbstudy.records.runs import Context
+from nbstudy.study.study import load_study
 from nbstudy.study.template import read_template
 from project import ROOT, content_of, outputs_of, read, read_run
 
@@ -79,6 +82,22 @@ def test_new_study_runs_as_it_is_and_is_never_overwritten(installed: Installed, 
 def test_name_that_is_none_of_a_file_is_refused(installed: Installed, tmp_path: Path) -> None:
     for name in ("a/b", "..", ".hidden"):
         assert "cannot name files" in installed.run(tmp_path, "new", name, status=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a,b", "1=2", "no"])
+def test_new_study_of_any_name_can_be_read(tmp_path: Path, name: str) -> None:
+    done = CliRunner().invoke(new, [name], obj=tmp_path)
+    assert done.exit_code == 0, done.output
+    study = load_study(tmp_path / "params" / f"{name}.yaml")
+    assert study.notebooks["run"] == f"{name}.ipynb"
+
+
+@pytest.mark.parametrize("name", ["summary", "Summary"])  # which is the same file to some systems
+def test_new_template_never_becomes_the_summary(tmp_path: Path, name: str) -> None:
+    done = CliRunner().invoke(new, [name], obj=tmp_path)
+    assert done.exit_code == 2
+    assert "summary.ipynb is the notebook of a study's summary; choose another name" in done.output
     assert list(tmp_path.iterdir()) == []
 
 

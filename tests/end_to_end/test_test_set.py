@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from unittest.mock import Mock
 
 import nbformat
 import pytest
 
 from clusters import Cluster
+from left import names_in
+from nbstudy import load_results
+from nbstudy.execution.opening import open_test_set
+from nbstudy.execution.pools import Hosts, Pool
+from nbstudy.execution.unfolding import unfold
+from nbstudy.files import write_json
+from nbstudy.records.attempts import finish_promotion
+from nbstudy.records.lease import Lease, Lost
 from nbstudy.records.openings import Opening, read_openings
+from nbstudy.records.runs import Context
+from nbstudy.study.study import load_study
 from project import Once, Project, begun, change, kill_together, outputs_of, read, read_run, wait_for
 
 # What it is given and finds on record; it reads the run that it tests, and may import the project's modules.
@@ -164,6 +175,18 @@ def test_test_that_was_killed_is_executed_again_without_another_opening(mine: Pr
     assert result(mine)["openings"] == 1
 
 
+def test_nothing_is_written_for_a_study_that_another_runner_holds(mine: Project) -> None:
+    outputs = mine.outputs("mine")
+    outputs.mkdir(parents=True)
+    (outputs / ".lock").write_text("1 another")
+    study = load_study(mine.root / "params" / "mine.yaml")
+    context = Context(study.template, study.lengthens, None, Lease(outputs, "2 this"))
+    hosts = Hosts(Pool(Mock(), dict, 1), context)
+    with pytest.raises(Lost):
+        open_test_set(unfold(study, context), hosts, finish_promotion)
+    assert names_in(outputs) == {".lock"}
+
+
 def test_test_set_stays_shut_for_quick_looks_and_for_what_cannot_be_recorded(mine: Project) -> None:
     look = ("params/mine.yaml", "-p", "steps", "1")
     for options in (["--dry-run"], []):
@@ -188,6 +211,40 @@ def test_test_without_the_checkpoint_is_refused_with_the_cure(opened: Project) -
     refused = f"outputs/mine/final/done.txt: is not here; {cure}"
     assert f"the test set stays shut: {refused}" in opened.run("params/mine.yaml", "--dry-run")
     assert f"test: {refused}" in opened.run("params/mine.yaml", status=1)
+
+
+@pytest.mark.parametrize("version", ["today's", "an earlier one"])
+def test_complete_test_needs_no_checkpoint_whatever_else_was_opened(opened: Project, version: str) -> None:
+    (opening,) = openings(opened)
+    other = Opening("final", "other", opening.when)  # whose test failed, before final was changed back
+    written = [{**vars(each), "numbers": None} for each in (opening, other)]
+    change(opened.outputs("mine", "test.json"), openings=written)
+    test = opened.outputs("mine", "test", "run.json")
+    assert read(test)["weights"] == opening.weights
+    if version != "today's":
+        write_json(test, {name: value for name, value in read(test).items() if name != "weights"})
+    opened.outputs("mine", "final", "done.txt").unlink()
+    assert begun(opened.run("params/mine.yaml")) == []
+    concluded = [each.is_concluded for each in openings(opened)]
+    assert concluded == [version == "today's", False]  # where nothing says any more what was tested
+
+
+def test_reader_finds_the_test_as_the_runner_does_by_what_it_imported(mine: Project) -> None:
+    measure = mine.root / "src" / "measure.py"
+    measure.parent.mkdir()
+    measure.write_text("read = float\n")
+    mine.edit(
+        "my_test.ipynb", "import json", "import importlib, json\nmeasure = importlib.import_module('measure')"
+    )
+    mine.edit("my_test.ipynb", "float(", "measure.read(")
+    study = mine.study(STUDY + "python_path: [src]\n")
+    mine.run(study)
+    test = read(mine.outputs("mine", "study.json"))["test"]
+    imported = read_run(mine.outputs("mine", "test"))["imported"]
+    assert test["imported"] == imported and list(imported) == ["src/measure.py"]
+    measure.write_text("read = no_such_name\n")
+    mine.run(study, status=1)
+    assert load_results(mine.outputs("mine")).test_run.word == "failed"
 
 
 def test_final_that_is_made_of_the_choice_is_tested_on_a_cluster(mine: Project, cluster: Cluster) -> None:

@@ -330,6 +330,34 @@ def test_directories_of_dead_runners_are_removed_wherever_they_are(
         assert left == {alive.name, f"kernel-other-host-{dead.pid}-a", "kernel-x-y"}
 
 
+def test_only_own_directories_of_dead_runners_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "places", lambda: [tmp_path])
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    another = tmp_path / f"{kernel.directory_prefix()}{dead.pid}-a"
+    another.mkdir()
+    with monkeypatch.context() as other:
+        user = os.getuid() + 1
+        other.setattr(os, "getuid", lambda: user)
+        kernel.remove_what_is_left()
+    assert another.exists()
+    link = another.with_name(f"{kernel.directory_prefix()}{dead.pid}-b")
+    link.symlink_to(another)
+    ended: list[Path] = []
+    monkeypatch.setattr(kernel, "end_what_is_left", lambda *left: ended.extend(left))
+    kernel.remove_what_is_left()
+    assert ended == [another] and link.is_symlink()
+
+
+def test_directories_are_those_of_the_processes_of_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = kernel.directory_prefix()
+    assert kernel.directory_prefix() == here
+    monkeypatch.setattr(os, "readlink", lambda _: "pid:[1]")  # as in a container with the host's name
+    assert kernel.directory_prefix() != here
+
+
 def test_no_place_for_sockets_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / ("long" * 25)
     place.mkdir()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -287,6 +289,31 @@ def test_changed_module_can_be_accepted(task: Task) -> None:
     accepted = [f"helper.py {was}", today.context.template.hash, f"helper.py {now}", "more.py none"]
     assert read_run(today.place)["accepted"] == accepted
     assert runs.find(later).state is State.COMPLETE
+
+
+@pytest.mark.parametrize("damaged", ["run.json", "result.json"])
+def test_damaged_run_cannot_be_accepted(task: Task, damaged: str) -> None:
+    attempt = begin(task, 4)
+    (attempt / "long.ipynb").write_text(as_executed(attempt / "long.ipynb", task.parameters))
+    write_json(attempt / "result.json", {"val_loss": 0.25})
+    attempts.finish_attempt(attempt, 5.0, None)
+    attempts.promote(task, attempt)
+    today = with_code(task, "x = 2")
+    assert runs.find(today).can_be_accepted
+    (task.place / damaged).write_text("")
+    record = (task.place / "run.json").read_text()
+    finding = runs.find(today)
+    assert f"tiny.ipynb changed, {damaged} is damaged" in finding.reason
+    assert not finding.can_be_accepted
+    attempts.accept_run(today)
+    assert (task.place / "run.json").read_text() == record
+
+
+def as_executed(log: Path, parameters: dict[str, Any]) -> str:
+    """Return the text of a log as papermill leaves it, which tells with which parameters it was executed."""
+    notebook = read(log)
+    notebook["metadata"]["papermill"] = {"parameters": parameters, "start_time": "2026-01-01T00:00:00"}
+    return json.dumps(notebook)
 
 
 def test_run_that_imports_a_module_is_stale_when_that_changes(project: Project) -> None:

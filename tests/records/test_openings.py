@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 import zipfile
 from pathlib import Path
 
@@ -141,6 +142,20 @@ def test_hash_of_a_keras_model_is_that_of_its_weights_alone(tmp_path: Path) -> N
     for number in range(12):  # as people count: dense_10 after dense_9
         arrays += [np.full((2, 2), float(number), "float32"), np.full(2, 0.5, "float32")]
     assert hash_of_weights(arrays) == one
+
+
+def test_keras_model_whose_weights_cannot_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = keras_file(tmp_path / "model.keras", 1, 0.5, "today")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "h5py", None)
+        with pytest.raises(StudyError, match=r"model\.keras: is a Keras model, .* pip install h5py"):
+            hash_of_checkpoint(model)
+    with zipfile.ZipFile(model, "w") as archive:
+        archive.writestr("model.weights.h5", "no HDF5")
+    with pytest.raises(StudyError, match=r"model\.keras: h5py cannot read its model\.weights\.h5"):
+        hash_of_checkpoint(model)
 
 
 def test_hash_of_any_other_checkpoint_is_that_of_its_bytes(tmp_path: Path) -> None:

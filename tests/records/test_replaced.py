@@ -12,6 +12,7 @@ from left import begin, complete_run, names_in, with_code, with_steps, write_his
 from nbstudy.records import attempts, runs
 from nbstudy.records.results import load_results
 from nbstudy.records.runs import Task
+from nbstudy.records.states import State
 from project import STRAIGHT_STUDY, TINY_STUDY, Project, change, read_run, rows
 
 
@@ -77,6 +78,27 @@ def test_old_result_is_kept_by_whoever_finishes_a_promotion(task: Task, moved: b
     assert not task.incomplete.exists()
     attempts.finish_promotion(today)
     assert len(kept_of(task)) == 1
+
+
+def test_empty_directory_is_no_run_that_takes_the_place_of_one(task: Task) -> None:
+    complete_run(task)
+    task.incomplete.mkdir(parents=True)
+    task.place.rename(task.incomplete / "replaced")
+    task.place.mkdir()  # a power loss came between
+    assert runs.find(task).state is State.COMPLETE
+    attempts.finish_promotion(task)
+    assert rows(task.place / "history.csv") == 4
+    assert not task.incomplete.exists() and not kept_of(task)
+
+
+def test_empty_directory_is_never_kept(task: Task) -> None:
+    task.place.mkdir()
+    assert not runs.find(task).replaces
+    complete_run(task)
+    assert rows(task.place / "history.csv") == 4 and not kept_of(task)
+    (task.incomplete / "replaced").mkdir(parents=True)
+    attempts.finish_promotion(task)
+    assert not task.incomplete.exists() and not kept_of(task)
 
 
 def test_dry_run_says_what_will_be_replaced_and_how_it_stays(complete: Project) -> None:

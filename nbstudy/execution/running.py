@@ -17,8 +17,9 @@ from nbstudy.execution.host import Slots
 from nbstudy.execution.pools import Hosts
 from nbstudy.execution.work import run_attempt
 from nbstudy.records.attempts import promote, record_error
+from nbstudy.records.progress import describe_progress
 from nbstudy.records.record import read_run
-from nbstudy.records.runs import Finding, Task, describe_progress, history_of, why_incomplete
+from nbstudy.records.runs import Finding, Task, history_of, why_incomplete
 from nbstudy.words import counted
 
 UNNAMED_SHOWN = 3  # files that runs read and `inputs` does not name

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from nbstudy.files import HISTORY, read_json
 from nbstudy.numbers import is_number
-from nbstudy.records.runs import Task, describe_early_end, history_of
+from nbstudy.records.progress import describe_early_end
+from nbstudy.records.runs import Task, history_of
 from nbstudy.study.study import Study
 
 NO_NUMBERS = {"weights", "diverged", "epochs"}  # of result.json: what it says of the run, not what it came to

@@ -20,9 +20,10 @@ from nbstudy.records import inputs
 from nbstudy.records.history import History, read_history
 from nbstudy.records.inputs import key_of
 from nbstudy.records.metrics import NO_NUMBERS
+from nbstudy.records.progress import ended_after
 from nbstudy.records.record import attempts_in, is_there, read_run, record_of
 from nbstudy.records.replaced import replaced_in
-from nbstudy.records.runs import damaged_files, ended_after
+from nbstudy.records.runs import damaged_files
 from nbstudy.records.states import Asked, Made, State, compare, decide, threads_of
 
 READ = (HISTORY, "result.json")  # the files of a run that numbers are read from

@@ -15,8 +15,8 @@ from nbstudy.decision.scores import Score
 from nbstudy.decision.settling import measured, settled, settled_epochs, spread
 from nbstudy.files import HISTORY
 from nbstudy.records.outputs import Outputs
+from nbstudy.records.progress import describe_early_end
 from nbstudy.records.reading import Run
-from nbstudy.records.runs import describe_early_end
 from nbstudy.records.scores import seed_of
 from nbstudy.records.states import State
 from nbstudy.words import counted

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nbstudy.files import write_json
-from nbstudy.records import runs
+from nbstudy.records import progress, runs
 from nbstudy.records.lease import Lease
 from nbstudy.records.results import Results
 from nbstudy.records.runs import Context, Task, tasks_of
@@ -133,5 +133,5 @@ def test_attempt_that_was_damaged_is_shorter_or_refused_or_says_the_same(
             assert values[:length] == whole.metrics[name][:length], damaged
         if runs.why_incomplete(task, place) is None and not (finished and damage is truncated):
             assert history == whole, damaged
-        assert runs.describe_progress(place) is not None
+        assert progress.describe_progress(place) is not None
         assert len(study.load().runs["hurt"].history) == history.epochs

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbstudy.files import hash_of
-from nbstudy.records import runs
+from nbstudy.records import progress, runs
 from nbstudy.records.history import History, Value, read_history
 from planted import Planted
 
@@ -251,10 +251,10 @@ def test_runner_and_reader_agree_with_the_values_that_were_written(columns: Colu
         (place / "history.csv").write_text(write(columns), encoding="utf-8", newline="")
         results = study.load()
         history = runs.history_of(place)
-        progress = runs.describe_progress(place)
+        said = progress.describe_progress(place)
     epochs = length_of(columns)
     assert history.fault == "" and history.epochs == epochs == results.table.loc["a", "epochs"]
-    assert not epochs or progress.startswith(f"{epochs} epoch")
+    assert not epochs or said.startswith(f"{epochs} epoch")
     assert len(results.histories) == epochs
     for name, column in columns.items():
         if any(value is not None for value in column):

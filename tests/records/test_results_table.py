@@ -11,8 +11,8 @@ import pytest
 
 from nbstudy.checks import StudyError
 from nbstudy.decision.metrics import metric_called
+from nbstudy.records.progress import describe_progress
 from nbstudy.records.results import Results
-from nbstudy.records.runs import describe_progress
 from nbstudy.records.scores import scores_of
 from nbstudy.report.factors import shortest
 from nbstudy.report.rankings import rankings_of, watched_metrics

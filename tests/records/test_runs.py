@@ -19,7 +19,7 @@ from left import (
     write_history,
 )
 from nbstudy.files import read_json, write_json
-from nbstudy.records import attempts, runs
+from nbstudy.records import attempts, progress, runs
 from nbstudy.records.results import load_results
 from nbstudy.records.runs import Task
 from nbstudy.records.states import State
@@ -290,7 +290,7 @@ def test_progress_is_said_by_what_there_is(
 ) -> None:
     write_history(tmp_path, epochs)
     (tmp_path / "result.json").write_text(json.dumps(result))
-    assert runs.describe_progress(tmp_path) == expected
+    assert progress.describe_progress(tmp_path) == expected
 
 
 @pytest.mark.parametrize(
@@ -305,15 +305,15 @@ def test_progress_is_said_by_what_there_is(
 )
 def test_loss_is_said_as_a_number(tmp_path: Path, row: str, expected: str) -> None:
     (tmp_path / "history.csv").write_text(f"val_loss,loss\n{row}\n", encoding="utf-8")
-    assert runs.describe_progress(tmp_path) == f"1 epoch, {expected}"
+    assert progress.describe_progress(tmp_path) == f"1 epoch, {expected}"
 
 
 def test_number_that_decides_is_said_first(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text('{"a": 1, "b": 2, "c": 3, "auc": 0.5}')
-    assert runs.describe_progress(tmp_path, "auc") == "auc 0.5, a 1, b 2"
+    assert progress.describe_progress(tmp_path, "auc") == "auc 0.5, a 1, b 2"
     write_history(tmp_path, 3)
-    assert runs.describe_progress(tmp_path, "auc") == "3 epochs, auc 0.5, a 1, b 2"
-    assert runs.describe_progress(tmp_path, "val_loss") == "3 epochs, val_loss 0.33333"
+    assert progress.describe_progress(tmp_path, "auc") == "3 epochs, auc 0.5, a 1, b 2"
+    assert progress.describe_progress(tmp_path, "val_loss") == "3 epochs, val_loss 0.33333"
 
 
 # --- the format of records ---

@@ -6,12 +6,13 @@ anew, from what the runs left, each time that somebody looks.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from nbstudy.decision.halving import Stage
-from nbstudy.files import write_json
+from nbstudy.files import read_record, write_json
 from nbstudy.records.lease import Lease
 from nbstudy.records.runs import Context, Finding, Task, find, tasks_of
 from nbstudy.study.study import Study
@@ -69,5 +70,9 @@ def unfold(study: Study, context: Context, put_in_order: Callable[[Task], None] 
 def write_study(unfolded: Unfolded, lease: Lease) -> None:
     """Write what a study asks for now, after `find`, which adds what is the same code and what runs imported."""
     lease.check()
-    write_json(unfolded.outputs / "study.json", unfolded.study.record())
+    file, record = unfolded.outputs / "study.json", unfolded.study.record()
+    if read_record(file) != json.loads(
+        json.dumps(record)
+    ):  # what is there need not be written, for which a full disk has no room
+        write_json(file, record)
     unfolded.study.files.remember(unfolded.outputs)

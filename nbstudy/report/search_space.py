@@ -28,6 +28,7 @@ from nbstudy.words import counted
 MOST_TICKS = 6  # an axis of so few values has a tick at each
 LEAST_TFLOP = 10  # below which a cost without decimals says little
 WIDE = 50  # times: from one end of an axis to the other, where there is room for powers of ten alone
+LEAST_POINTS = 5  # of a grid: fewer show nothing that their table does not
 MOST_PARAMETERS = 9  # of a search space
 LOOK_FOR = "look for where these gather, and whether that is at an edge, beyond which the search should go."
 ON_RUNGS = (
@@ -99,7 +100,7 @@ def space_of_all(results: Results) -> SearchSpace | None:
     verdict = ranking.verdict
     reached = {name: int(name not in verdict.dropped) for name in verdict.finite}
     parameters = factors_of(results, reached)
-    if not reached or not parameters:
+    if len(reached) < LEAST_POINTS or not parameters:
         return None
     return SearchSpace(
         metric=ranking.metric,

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from nbstudy.records.openings import read_openings
-from project import ROOT, SUMMARY, Project, begun, outputs_of, papermill
+from project import ROOT, SUMMARY, Project, begun, change, outputs_of, papermill
 
 
 def test_logs_are_valid_and_hold_no_path_and_no_noise(trained: Project) -> None:
@@ -65,6 +65,7 @@ def test_summary_is_a_sensible_page_whatever_is_there(trained: Project, tmp_path
         shutil.rmtree(home / "plain")
         (home / "incomplete" / "dropout").mkdir()
         (home / "dropout").rename(home / "incomplete" / "dropout" / "1")
+        change(home / "incomplete" / "dropout" / "1" / "run.json", finished=False, files={})
         (home / "strange").mkdir()
     if there == "other":
         shutil.copytree(trained.outputs("mine"), home.parent / "mine")

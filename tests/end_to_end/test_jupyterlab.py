@@ -176,7 +176,7 @@ def test_summary_runs_and_leads_to_the_logs(lab: str, browser: Page) -> None:
     answer = browser.locator(".jp-OutputArea-output blockquote").first
     assert "small is chosen" in (answer.text_content() or "")  # filled in by the last cell
     rule = browser.locator(".jp-RenderedMarkdown pre", has_text="def judge(")
-    assert "against[name].is_too_much" in (rule.text_content() or "")  # the rule as it is written
+    assert "if comparison.is_too_much:" in (rule.text_content() or "")  # the rule as it is written
     browser.locator(".jp-RenderedMarkdown table a", has_text="again").first.click()
     browser.locator(".jp-RenderedMarkdown h1", has_text="The log of again").wait_for()
 

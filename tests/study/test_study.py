@@ -168,6 +168,9 @@ def test_notebook_that_opens_the_test_set_is_in_the_study_and_its_record(tmp_pat
         "parameters": {"run": "../../../a"},  # from the directory of an attempt
         "code": [study.test.hash],
         "modules": {},
+        "imported": {},
+        "inputs": {},
+        "input_patterns": [],
     }
 
 

@@ -13,24 +13,12 @@ from nbstudy.decision.metrics import Better, Metric, metric_called
 from nbstudy.records.results import Results, load_results
 from nbstudy.records.scores import scores_of
 from nbstudy.report.rankings import ranking_of, rankings_of, watched_metrics
-from planted import Planted, flat, half_filled, halved
+from planted import Planted, flat, halved
 
 LOSS = Metric("val_loss", Better.LOWER)
 
 
 TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    """A half-filled study with replicates; tests only read it."""
-    return half_filled(tmp_path_factory.mktemp("planted"))
-
-
-@pytest.fixture(scope="module")
-def results(planted: Planted) -> Results:
-    """What the half-filled study left."""
-    return planted.load()
 
 
 # --- which metric decides, and which way ---

@@ -15,6 +15,13 @@ def counted(number: float, noun: str) -> str:
     return f"{number} {noun}s"
 
 
+def duration(minutes: float, digits: int = 1) -> str:
+    """Return a duration in words, in seconds where it is short."""
+    if minutes < 1:
+        return counted(round(60 * minutes), "second")
+    return f"{minutes:.{digits}f} minutes"
+
+
 def enumerated(words: Iterable[str], most: int = NAMED) -> str:
     """Return words as in a sentence; of many, only the first, and how many more there are."""
     shown = list(words)

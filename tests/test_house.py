@@ -21,7 +21,7 @@ SPARED = HEAVY | {  # by a command with nothing to do
 }
 PACKAGE = ROOT / "nbstudy"
 ROOMS = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
-SHARED = {"checks", "files", "numbers", "words"}  # the rooms beside the wings, which all may use
+SHARED = {"checks", "files", "markdown", "numbers", "words"}  # the rooms beside the wings, which all may use
 MAY_IMPORT = {  # wing by wing: arrows run down
     "decision": set(),
     "study": {"decision"},

@@ -42,6 +42,7 @@ from nbstudy.records.obstacles import check_outputs, check_place
 from nbstudy.records.renamed import renamed_runs, renamed_study
 from nbstudy.records.runs import Context, Task, extras, find, tasks_of
 from nbstudy.records.states import State
+from nbstudy.study.origin import origin_of
 from nbstudy.study.study import Study, load_study
 from nbstudy.words import counted
 
@@ -117,6 +118,8 @@ def run(
         metric=study.deciding,
         project=study.project,
         files=study.files,
+        better=study.direction,
+        origin=origin_of(study, file, overrides, outputs if directory is not None else None),
     )
     if scheduler:
         context = replace(context, versions=required_versions(study.template.imports))

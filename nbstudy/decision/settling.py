@@ -25,11 +25,14 @@ def settled_epochs(values: Sequence[float | None]) -> list[float]:
 
 
 def settled(values: Sequence[float | None]) -> float:
-    """Return the mean of a curve's settled epochs; NaN where one of these is not finite, or none is there."""
+    """Return the mean of a curve's settled epochs; NaN where one of these, or their sum, is not finite, or none is there."""
     last = settled_epochs(values)
     if not last or not all(map(math.isfinite, last)):
         return math.nan
-    return statistics.fmean(last)
+    try:
+        return statistics.fmean(last)
+    except OverflowError:
+        return math.nan
 
 
 def lost_after(values: Sequence[float | None]) -> int | None:
@@ -63,8 +66,11 @@ def spread(values: Sequence[float | None]) -> float:
     last = settled_epochs(values)
     if len(last) < 2 or not all(map(math.isfinite, last)):
         return math.nan
-    mean = statistics.fmean(last)
-    squares = math.fsum((value - mean) ** 2 for value in last)
+    try:
+        mean = statistics.fmean(last)
+        squares = math.fsum((value - mean) ** 2 for value in last)
+    except OverflowError:
+        return math.nan
     return math.sqrt(squares / (len(last) - 1))
 
 

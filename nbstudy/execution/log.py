@@ -1,7 +1,7 @@
 """The log of a run: the notebook that papermill executes, with what papermill leaves out of it.
 
 Output goes into the cell that caused it, also when that has ended; an error that no cell could show is shown where it
-happened; paths of this machine are removed.
+happened; paths of this machine are removed; a head tells what came of the run.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import Any
 
 from nbstudy.execution.environment import THE_END
 from nbstudy.files import read_json, write_json
+from nbstudy.study.notebook import identifier
 
 ENGINE = "nbstudy"  # the name by which papermill finds what executes notebooks here
 POLL = 0.05  # seconds between two looks at whether a kernel has ended
 SOON = 0.002  # the same, once it has sent its last message
 OUTPUT = {"stream", "display_data", "update_display_data", "execute_result", "error", "clear_output"}
+HEAD = "nbstudy-head"  # the tag of the cell at the head of a log
+ERROR_MARK = "papermill-error-cell"  # the anchor that papermill puts above the cell that failed
 GRACE = 0.2  # seconds in which the last output arrives of a kernel that could not say that it was the last
 
 
@@ -146,3 +149,30 @@ def mark_error(notebook: Path, error: str) -> None:
     failed.outputs.append(nbformat.v4.new_output("error", ename=name, evalue=message, traceback=[error]))
     with suppress(PapermillExecutionError):
         raise_for_execution_errors(log, str(notebook))  # marks it, and writes the log
+
+
+def put_head(notebook: Path, text: str) -> None:
+    """Put a cell of Markdown at the head of a log, in place of any head that it has."""
+    log = read_json(notebook)
+    cells = [cell for cell in log["cells"] if HEAD not in cell["metadata"].get("tags", [])]
+    taken = {cell["id"] for cell in cells if "id" in cell}
+    head = {
+        "cell_type": "markdown",
+        "id": identifier("head", 0, taken),
+        "metadata": {"tags": [HEAD]},
+        "source": text.splitlines(keepends=True),
+    }
+    log["cells"] = [head, *cells]
+    write_json(notebook, log)
+
+
+def failed_cell(notebook: Path) -> str:
+    """Return which of the cells of code that run was the one that failed in a log, in Markdown; empty where none did."""
+    ran = []
+    for cell in read_json(notebook).get("cells", []):
+        is_skipped = "skip-execution" in cell["metadata"].get("tags", [])
+        if cell["cell_type"] == "code" and "".join(cell["source"]).strip() and not is_skipped:
+            ran.append(cell["metadata"].get("papermill", {}).get("status"))
+    if "failed" not in ran:
+        return ""
+    return f"[code cell {ran.index('failed') + 1} of {len(ran)}](#{ERROR_MARK})"

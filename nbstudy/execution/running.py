@@ -13,6 +13,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TimeRemainingColumn
 
+from nbstudy.execution.heading import write_head
 from nbstudy.execution.host import Slots
 from nbstudy.execution.pools import Hosts
 from nbstudy.execution.work import run_attempt
@@ -183,6 +184,7 @@ def conclude(task: Task, future: Future[Any]) -> Conclusion:
             error = why_incomplete(task, attempt)
             if error:
                 record_error(attempt, error)
+                write_head(task, attempt)
             else:
                 conclusion.replaced = promote(task, attempt)
     except Exception as failure:  # noqa: BLE001 - a full disk, or dead workers: the other runs go on

@@ -21,6 +21,7 @@ PACKAGE = Path(__file__).parent.parent  # nbstudy
 LEFT = ("results.csv", "elimination.png")  # by a summary, beside itself
 # what decides how a summary looks
 SHOWING = (
+    "nbstudy/markdown.py",
     "nbstudy/numbers.py",
     "nbstudy/words.py",
     "nbstudy/study/halving.py",

@@ -15,6 +15,7 @@ from typing import Any
 
 from nbstudy.checks import NAMES_SHOWN
 from nbstudy.execution.environment import Watched
+from nbstudy.execution.heading import write_head
 from nbstudy.execution.host import (
     THIS_MACHINE,
     Share,
@@ -78,6 +79,7 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None, 
     try:
         read, others = what_was_read(attempt, read_run(attempt), task.context.files)
         finish_attempt(attempt, time.monotonic() - started, error, outcome.ending, read)
+        write_head(task, attempt)
     except OSError as failure:  # of a full disk: what went wrong before is told, if anything did
         error = error or f"{type(failure).__name__}: {failure}"
     return attempt.name, error, news_of(warm, host), others

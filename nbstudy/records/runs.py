@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nbstudy.decision.metrics import Better
 from nbstudy.files import (
     CHECKPOINT,
     HISTORY,
@@ -33,6 +34,7 @@ from nbstudy.records.record import MODULES, attempts_in, is_there, log_of, read_
 from nbstudy.records.states import Asked, Made, State, changed_threads, compare, decide
 from nbstudy.study.inputs import ProjectFiles
 from nbstudy.study.modules import hashes_of
+from nbstudy.study.origin import Origin
 from nbstudy.study.project import Project
 from nbstudy.study.study import Preparation, Study
 from nbstudy.study.template import Template, says_the_same
@@ -77,6 +79,8 @@ class Context:
     metric: str | None = None  # that decides, where the study file says it
     project: Project | None = None  # which a run can find its data and modules in
     files: ProjectFiles = field(default_factory=ProjectFiles)  # of it, that runs read
+    better: Better | None = None  # which values of the metric are, where the study file says it
+    origin: Origin | None = None  # that their logs tell of
 
 
 @dataclass(frozen=True)

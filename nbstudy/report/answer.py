@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from nbstudy.decision.elimination import Choice
 from nbstudy.decision.metrics import written
+from nbstudy.markdown import plain
 from nbstudy.records.results import Results
 from nbstudy.report.choice import Chosen, Contest, choice_made, more_replicates
 from nbstudy.report.criteria import Criteria, criteria_line
-from nbstudy.report.markdown import joined, listed, plain, show_texts
+from nbstudy.report.markdown import joined, listed, show_texts
 from nbstudy.report.original import Unseen
 from nbstudy.report.original import write as what_the_original_could_not_see
 from nbstudy.report.phrases import (
-    duration,
     interval,
     link,
     noise_in_words,
@@ -29,7 +29,7 @@ from nbstudy.report.test_set import (
     what_failed,
     what_is_tested,
 )
-from nbstudy.words import NAMED, counted, enumerated
+from nbstudy.words import NAMED, counted, duration, enumerated
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from nbstudy.decision.elimination import Choice, Verdict
 from nbstudy.decision.metrics import written
 from nbstudy.decision.odds import Odds, odds_of
 from nbstudy.decision.power import MOST_REPLICATES, POWER, replicates_needed
+from nbstudy.markdown import Markdown, code, plain
 from nbstudy.records.reading import field_of
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round, has_original
@@ -25,11 +26,12 @@ from nbstudy.report.figures import WIDTH, axis_label, set_margins, show_figures
 from nbstudy.report.labels import SMALLER, width_of
 from nbstudy.report.lines import draw_lines
 from nbstudy.report.looks import Look, dimmed
-from nbstudy.report.markdown import Markdown, code, listed, plain, show_texts, table_of_many
-from nbstudy.report.phrases import borrowed, comparison_cells, decision, duration, interval, link, probability
+from nbstudy.report.markdown import listed, show_texts, table_of_many
+from nbstudy.report.phrases import borrowed, comparison_cells, decision, interval, link, probability
 from nbstudy.report.rounds import are_ranked
 from nbstudy.study.configurations import SEED, replicate_of
 from nbstudy.study.study_file import as_yaml
+from nbstudy.words import duration
 
 CHOICE_WIDTH = 3.4  # of what runs settled at, beside the curves
 FIRST_REPLICATES = 3  # what to begin with where there are none

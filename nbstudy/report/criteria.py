@@ -10,8 +10,9 @@ from typing import Any
 from nbstudy.decision.elimination import Choice
 from nbstudy.decision.metrics import Metric, written
 from nbstudy.decision.settling import best_epoch, settled
+from nbstudy.markdown import Markdown, plain
 from nbstudy.records.results import Results
-from nbstudy.report.markdown import Markdown, listed, number, plain, show_texts, table_of_many
+from nbstudy.report.markdown import listed, number, show_texts, table_of_many
 from nbstudy.report.rankings import Ranking, rankings_of, watched_metrics
 
 LOOK_FOR = (

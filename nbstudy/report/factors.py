@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.metrics import Better, Metric, written
+from nbstudy.markdown import plain
 from nbstudy.records.results import Results
 from nbstudy.records.states import State
 from nbstudy.report.colours import GREY, SHADE, STRONG
@@ -32,7 +33,7 @@ from nbstudy.report.labels import (
     width_of,
 )
 from nbstudy.report.looks import Look
-from nbstudy.report.markdown import plain, show_texts
+from nbstudy.report.markdown import show_texts
 from nbstudy.report.rankings import Ranking, comparable, ranking_of
 
 MOST_FACTORS = 8

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbstudy.decision.settling import lost_after
+from nbstudy.markdown import code, plain
 from nbstudy.records.reading import Run
 from nbstudy.records.results import HOW_TO_MAKE_ONE, Results, beside
 from nbstudy.records.states import State, is_variable
-from nbstudy.report.markdown import SHOWN, code, joined, listed, plain, show_texts, table, with_arrows
+from nbstudy.report.markdown import SHOWN, joined, listed, show_texts, table, with_arrows
 from nbstudy.report.phrases import link, no_value_after, progress
 
 

@@ -1,7 +1,6 @@
-"""Markdown: how texts are shown, how numbers and tables are written, and what makes texts of others fit for it.
+"""How texts are shown on the page, and how numbers and tables are written there.
 
-A sentence is an f-string in which each text that is not ours (a name, a title, a value, an error, a path) is `plain`, or
-`code`. Tables and lists of names see to that themselves: what they are given is a text of others, unless it is Markdown.
+Tables and lists of names make what they are given fit for Markdown: it is a text of others, unless it is Markdown.
 """
 
 from __future__ import annotations
@@ -17,64 +16,15 @@ import pandas as pd
 from IPython import display as ipython
 
 from nbstudy.decision.metrics import written
+from nbstudy.markdown import Markdown, plain, table_of_cells
 from nbstudy.numbers import is_whole
-from nbstudy.words import NAMED, enumerated, on_a_line
+from nbstudy.words import NAMED, enumerated
 
 SHOWN = 50  # rows of a long table: results.csv has all
-# What Markdown or HTML would read in a text: markup, what makes links of addresses, and what begins an item of a list. An
-# underline between letters, as in val_loss, is read by none of those that show a page.
-READ = re.compile(
-    r"[&<>`*~\[\]|#\\$]|(?<![^\W_])_|_(?![^\W_])"
-    r"|:(?=//)|(?<=www)\.|(?<=\S)@(?=\S)|^[-+:](?= |$)|^\d(?=\d*[.)](?: |$))"
-)
-# MathJax reads these in the finished page, whatever way they came into it, but not in code.
-READ_BY_MATHJAX = re.compile(r"[$\\]")
 TAGS = re.compile(r"<(?!br>|/?code>)")  # all but those that are used here
 
 
-class Markdown(str):
-    """What is Markdown already, and is not made fit for it again."""
-
-    __slots__ = ()
-
-
-# --- texts of others ---
-def plain(text: object) -> Markdown:
-    """Return a text of somebody else's, such that Markdown, HTML and MathJax show it as it is, on one line.
-
-    It stands in a sentence, a heading, a link or the cell of a table. What has no character that they read stays as it
-    is; others are written by their numbers, and mathematics is shown as code. Markdown is returned unchanged.
-    """
-    if isinstance(text, Markdown):
-        return text
-    line = on_a_line(str(text))
-    if READ_BY_MATHJAX.search(line):
-        return as_code(line)
-    return Markdown(by_numbers(line))
-
-
-def code(text: object) -> Markdown:
-    """Return a text of somebody else's as code, on one line, wherever `plain` may stand."""
-    line = on_a_line(str(text))
-    if READ.search(line):
-        return as_code(line)
-    return Markdown(f"`{line}`")
-
-
-def as_code(line: str) -> Markdown:
-    """Return a line as code whose characters are written by their numbers.
-
-    Between backticks they could not be, and there nbconvert 7.17 finds mathematics: its MathBlockParser looks for `$$` in
-    the whole text before anything else, so that two pieces of code with one each are swallowed with all between them.
-    """
-    return Markdown(f"<code>{by_numbers(line)}</code>")
-
-
-def by_numbers(line: str) -> str:
-    """Return a line in which the characters that would be read are written by their numbers, as in `&#36;`."""
-    return READ.sub(lambda found: f"&#{ord(found[0])};", line)
-
-
+# --- texts ---
 def with_arrows(text: str) -> str:
     """Return a text with its arrows as people write them."""
     return text.replace(" -> ", " → ")
@@ -121,18 +71,7 @@ def listed(names: Iterable[str], most: int = NAMED) -> Markdown:
 # --- tables ---
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return rows as a table in Markdown, without the columns that are empty; empty where all are."""
-    texts = [{key: cell(value) for key, value in row.items()} for row in rows]
-    keys: dict[str, None] = {}
-    for row in texts:
-        keys.update(dict.fromkeys(row))
-    columns = [key for key in keys if any(row.get(key) for row in texts)]
-    if not columns:
-        return ""
-    head = [plain(key).replace("_", "_&#8203;") for key in columns]  # a long name may wrap there
-    lines = [head, ["---"] * len(columns)]
-    for row in texts:
-        lines.append([row.get(key, "") for key in columns])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table_of_cells([{key: cell(value) for key, value in row.items()} for row in rows])
 
 
 def table_of_many(

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from nbstudy.decision.metrics import Metric, written
 from nbstudy.decision.noise import Noise
+from nbstudy.markdown import plain
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import has_original
-from nbstudy.report.markdown import joined, listed, plain
+from nbstudy.report.markdown import joined, listed
 from nbstudy.report.rankings import ranking_of
 from nbstudy.report.rounds import Judged, rounds_of_dropping
 from nbstudy.report.test_set import Opened, what_is_tested

@@ -11,14 +11,15 @@ from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.metrics import Better, Metric, written
 from nbstudy.decision.noise import Noise
 from nbstudy.decision.odds import Odds
+from nbstudy.markdown import Markdown, code, plain
 from nbstudy.records.reading import Run
 from nbstudy.records.record import log_of
 from nbstudy.records.results import Results
 from nbstudy.records.states import State
-from nbstudy.report.markdown import Markdown, code, listed, plain
+from nbstudy.report.markdown import listed
 from nbstudy.study.configurations import REFIT, SEED
 from nbstudy.study.study_file import as_yaml
-from nbstudy.words import counted, enumerated
+from nbstudy.words import enumerated
 
 
 # --- of a run ---
@@ -51,13 +52,6 @@ def why_refitted(results: Results, run: Run) -> str:
     if run.parameters.get(REFIT) is True:
         return "refitted: it learned from the validation data, too"
     return f"no {results.metric} to judge it by, as of one that learned from the validation data, too"
-
-
-def duration(minutes: float, digits: int = 1) -> str:
-    """Return a duration in words, in seconds where it is short."""
-    if minutes < 1:
-        return counted(round(60 * minutes), "second")
-    return f"{minutes:.{digits}f} minutes"
 
 
 # --- of what decides ---

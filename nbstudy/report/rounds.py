@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.metrics import Better
 from nbstudy.decision.settling import lost_after, measured, settled
+from nbstudy.markdown import plain
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round, has_original
 from nbstudy.records.states import State
@@ -20,7 +21,7 @@ from nbstudy.report.dots import draw_ranking
 from nbstudy.report.figures import axis_label, show_figures
 from nbstudy.report.lines import draw_with_labels, new_axes
 from nbstudy.report.looks import Look
-from nbstudy.report.markdown import listed, plain, show_texts, table_of_many
+from nbstudy.report.markdown import listed, show_texts, table_of_many
 from nbstudy.report.phrases import (
     borrowed,
     comparison_cells,

@@ -10,9 +10,10 @@ from nbstudy.decision.critical import ERROR_RATE, critical_value
 from nbstudy.decision.elimination import Standing, judge
 from nbstudy.decision.halving import RULE
 from nbstudy.decision.noise import noise_of
+from nbstudy.markdown import plain
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round, has_original, length_of
-from nbstudy.report.markdown import plain, show_texts, source_of
+from nbstudy.report.markdown import show_texts, source_of
 from nbstudy.study.configurations import SEED
 from nbstudy.words import counted, enumerated
 

@@ -11,10 +11,11 @@ from nbstudy.decision.halving import RULE, Stage, differs_wholly
 from nbstudy.decision.metrics import Metric, written
 from nbstudy.decision.noise import Noise
 from nbstudy.decision.odds import chance_of_the_best
+from nbstudy.markdown import plain
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round
 from nbstudy.records.rungs import stage_before
-from nbstudy.report.markdown import listed, plain, table
+from nbstudy.report.markdown import listed, table
 from nbstudy.report.phrases import link, noise_in_words, probability
 from nbstudy.words import counted, enumerated
 

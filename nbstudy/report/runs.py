@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 
 from nbstudy.decision.metrics import Metric
+from nbstudy.markdown import Markdown, plain
 from nbstudy.records.reading import Run
 from nbstudy.records.results import Results
 from nbstudy.records.table import column_of
-from nbstudy.report.markdown import SHOWN, Markdown, plain, show_texts, table_of_many, with_arrows
+from nbstudy.report.markdown import SHOWN, show_texts, table_of_many, with_arrows
 from nbstudy.report.phrases import link, why_nothing_decides, why_refitted
 from nbstudy.report.rankings import watched_metrics
 

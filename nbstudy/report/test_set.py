@@ -22,21 +22,13 @@ from nbstudy.decision.elimination import Choice
 from nbstudy.decision.metrics import Better, Metric, written
 from nbstudy.decision.settling import settled_epochs
 from nbstudy.files import CHECKPOINT
+from nbstudy.markdown import Markdown, code, plain
 from nbstudy.numbers import as_count
 from nbstudy.records.openings import Opening, read_openings
 from nbstudy.records.reading import Run, field_of
 from nbstudy.records.results import Results
 from nbstudy.records.tested import why_untestable
-from nbstudy.report.markdown import (
-    SHOWN,
-    Markdown,
-    code,
-    joined,
-    listed,
-    plain,
-    show_texts,
-    table,
-)
+from nbstudy.report.markdown import SHOWN, joined, listed, show_texts, table
 from nbstudy.report.phrases import link
 from nbstudy.words import enumerated
 

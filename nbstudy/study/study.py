@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from nbstudy.checks import Faults, StudyError, check_known
 from nbstudy.decision.halving import Stage
+from nbstudy.decision.metrics import Better
 from nbstudy.files import CHECKPOINT, FORMAT, TEST
 from nbstudy.study.configurations import check_names, check_replicates_differ, read_configurations, resolve
 from nbstudy.study.halving import Configurations, Halving, check_halving, read_halving
@@ -98,6 +99,16 @@ class Study:
         if self.rounds:
             last = self.rounds[-1]
         return last.get("metric") or self.metric
+
+    @property
+    def direction(self) -> Better | None:
+        """Which values of that metric are better; None where the study file does not say."""
+        if self.halving is not None:
+            return self.halving.metric.better
+        for each in [{"metric": self.metric, "better": self.better}, *self.rounds]:
+            if each["better"] and each["metric"] in (None, self.deciding):
+                return Better(each["better"])
+        return None
 
     @property
     def prepare(self) -> Preparation | None:

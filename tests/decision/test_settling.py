@@ -27,6 +27,13 @@ def test_settled_value_is_unknown_where_an_epoch_is_not_finite(broken: float) ->
     assert settled([broken] + [0.5] * 19) == 0.5
 
 
+@pytest.mark.parametrize("huge", [1e200, 1e308])
+def test_values_whose_squares_or_sum_no_number_holds_have_no_spread(huge: float) -> None:
+    curve = [0.5] * 38 + [-huge, huge, huge, huge]
+    assert math.isnan(spread(curve))
+    assert math.isnan(settled([huge] * 20)) == (huge == 1e308)
+
+
 def test_spread_is_the_deviation_within_the_settled_epochs() -> None:
     assert spread([0.5] * 18 + [0.30, 0.32]) == pytest.approx(0.02 / math.sqrt(2))
     assert math.isnan(spread([0.5] * 5))  # one settled epoch says nothing

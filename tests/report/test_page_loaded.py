@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nbstudy.markdown import code
 from nbstudy.records.results import Results, load_results
 from nbstudy.report.loaded import accounts, compute, environments, recorded_environments, write
-from nbstudy.report.markdown import code
 from planted import Planted, column, rows, without_replicates
 from project import change
 

@@ -12,11 +12,12 @@ from matplotlib.text import Text
 from nbconvert import HTMLExporter
 
 from nbstudy.files import write_json
+from nbstudy.markdown import code, plain
 from nbstudy.report import choice, factors, loaded, rounds, search_space, together
 from nbstudy.report.figures import png_of
 from nbstudy.report.labels import LONGEST_TITLE, shortened
 from nbstudy.report.looks import looks_of
-from nbstudy.report.markdown import code, displayed, plain, table
+from nbstudy.report.markdown import displayed, table
 from nbstudy.words import on_a_line
 from planted import Planted, flat, halved
 from project import ROOT, change

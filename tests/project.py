@@ -391,9 +391,11 @@ def kept_by(outputs: Path, file: str) -> dict[str, bytes]:
 
 
 def training_state(model: Path) -> bytes:
-    """Return what a saved model holds of the training: weights and the optimizer's state."""
+    """Return what a saved model holds of the training: weights, the optimizer's state, and the raw weights of an average."""
     with zipfile.ZipFile(model) as archive:
-        return archive.read("model.weights.h5")
+        return b"".join(
+            archive.read(name) for name in sorted(archive.namelist()) if not name.endswith(".json")
+        )
 
 
 def content_of(directory: Path) -> dict[str, bytes]:

@@ -34,7 +34,8 @@ class Facts:
     selects: bool = True  # whether `--only` names it: not the notebook that opens the test set
     epochs: int = 0
     early_end: str = ""  # why it ended before its last epoch
-    device: str = ""  # as its result says
+    data: str = ""  # a hash of what it was trained on, as its result says
+    device: str = ""  # likewise
     judged_by: Metric | None = None
     metrics: Sequence[Settled] = ()  # of its history
     numbers: Mapping[str, float] = field(default_factory=dict)  # of its result, where it has no history
@@ -180,6 +181,8 @@ def made_with(facts: Facts) -> str:
     sources += with_hashes("module", run.get("modules", {}))
     sources += with_hashes("imported", run.get("imported", {}))
     sources += with_hashes("reads", run.get("inputs", {}))
+    if facts.data:
+        sources.append(f"data {code(facts.data)}")
     words = [", ".join(sources)]
     environment = dict(run.get("environment", {}))
     processor = facts.device or environment.get("processor", "")

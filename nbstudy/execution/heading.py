@@ -44,7 +44,7 @@ def facts_of(task: Task, attempt: Path, run: dict[str, Any]) -> Facts:
             for name, value in result.items()
             if is_number(value) and name not in NO_NUMBERS - {"weights"}
         }
-    device = result.get("device")
+    told = {name: value for name in ("data", "device") if isinstance(value := result.get(name), str)}
     failed_in = ""
     if run["error"]:
         failed_in = failed_cell(attempt / f"{task.name}.ipynb")
@@ -57,7 +57,8 @@ def facts_of(task: Task, attempt: Path, run: dict[str, Any]) -> Facts:
         selects=task.tested is None,
         epochs=history.epochs,
         early_end=describe_early_end(result),
-        device=device if isinstance(device, str) else "",
+        data=told.get("data", ""),
+        device=told.get("device", ""),
         judged_by=judged_by,
         metrics=settled_metrics(history, decides),
         numbers=numbers,

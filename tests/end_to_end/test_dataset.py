@@ -57,11 +57,14 @@ def test_data_are_fetched_verified_and_mended(cache: Path, tmp_path: Path) -> No
     _, errors = fetch(tmp_path, notebook).communicate(timeout=PATIENCE)
     assert text_of(tmp_path / "out.ipynb").count("| yes |") == 4, errors
     content = {path.name: path.read_bytes() for path in cache.iterdir()}
-    assert len(content) == 4
+    unpacked = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"}
+    assert {name for name in content if not name.endswith(".gz")} == unpacked
+    assert len(content) == 4 + len(unpacked)
     images = cache / "train-images-idx3-ubyte.gz"
     damaged = bytearray(content[images.name])
     damaged[len(damaged) // 2] ^= 1
     images.write_bytes(damaged)
+    (cache / "train-images-idx3-ubyte").write_bytes(content["train-images-idx3-ubyte"][:1000])
     _, errors = fetch(tmp_path, notebook).communicate(timeout=PATIENCE)
     assert text_of(tmp_path / "out.ipynb").count("already there") == 3, errors
     assert {path.name: path.read_bytes() for path in cache.iterdir()} == content
@@ -112,7 +115,8 @@ def test_cut_download_is_rejected_and_two_at_once_do_not_disturb(
         text = text_of(tmp_path / log)
         assert "Zalando's host" in text or "already there" in text
         assert "Keras's host" not in text
-    assert len(list(cache.iterdir())) == 4
+    assert len(list(cache.glob("*.gz"))) == 4
+    assert len(list(cache.iterdir())) == 6
 
 
 def test_no_source_is_one_message_with_the_cure(with_own_sources: Path, cache: Path, tmp_path: Path) -> None:

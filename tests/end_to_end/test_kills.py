@@ -80,7 +80,7 @@ def test_runs_killed_at_random_instants_equal_uninterrupted_ones(
     study = project.study(
         "notebooks: {run: train.ipynb, summary: null}\n"
         f"defaults: {{hidden_layers: 1, units: 4, epochs: {epochs}}}\n"
-        f"configurations: {{plain: , dropout: {{seed: 1, {CHANGING}}}}}\n"
+        f"configurations: {{plain: , dropout: {{seed: 1, averaging: 0.2, {CHANGING}}}}}\n"
     )
     chance = random.Random(1)
     trained_before = dict.fromkeys(names, 0)

@@ -152,6 +152,7 @@ def test_texts_of_others_are_shown_as_they_are() -> None:
             run=RUN | {"parameters": {evil: evil + "!"}, "error": evil, "environment": {evil: evil}},
             origin=Origin(evil, ("nbstudy", evil), evil),
             early_end=evil,
+            data=evil,
             device=evil,
             metrics=[Settled(evil, math.nan, math.inf)],
             summary=evil,

@@ -192,17 +192,22 @@ def show_rungs(study: Study, stages: Sequence[Stage], tasks: Mapping[str, Task],
         return
     for stage in stages:
         click.echo(describe_stage(study.halving, stage))
+    finished = finished_runs(tasks)
     for rung in rungs_to_come(study, stages):
         what = f"rung {rung.number} of {len(study.halving.rungs)}, to come: {rung.candidates} candidates"
-        click.echo(what + what_runs_take([rung.flops] * rung.runs, tasks, share))
+        click.echo(what + what_runs_take([rung.flops] * rung.runs, finished, share))
 
 
-def what_runs_take(flops: Sequence[float], tasks: Mapping[str, Task], share: Share) -> str:
-    """Say what runs of so many FLOPs each take together, as far as that is known."""
+def finished_runs(tasks: Mapping[str, Task]) -> list[dict[str, Any]]:
+    """Return the records of this study's finished runs; where there are none, of those of the same code."""
+    return own_runs(tasks.values(), 0.0) or runs_of_the_same_code(next(iter(tasks.values())), 0.0)
+
+
+def what_runs_take(flops: Sequence[float], finished: list[dict[str, Any]], share: Share) -> str:
+    """Say what runs of so many FLOPs each take together, as far as finished ones tell it."""
     what = ""
     if any(flops):
         what += f", about {sum(flops) / 1e12:.2f} TFLOP"
-    finished = own_runs(tasks.values(), 0.0) or runs_of_the_same_code(next(iter(tasks.values())), 0.0)
     if finished:
         start, rate = fit_line(finished)
         seconds = [(start + rate * each) / share.busy_cores for each in flops]
@@ -301,7 +306,7 @@ def show_race(
     coming = lap_to_come(study, stages, laps)
     if coming is not None:
         what = f"lap {coming.number} of {len(study.race.plan.replicates)}, to come: at most {coming.candidates} candidates"
-        what += f", {counted(len(coming.flops), 'run')}{what_runs_take(coming.flops, tasks, share)}"
+        what += f", {counted(len(coming.flops), 'run')}{what_runs_take(coming.flops, finished_runs(tasks), share)}"
         if coming.is_too_much:
             budget = f"{study.race.plan.budget:g} {study.race.unit}"
             what += f"; that is more than the budget of {budget}, so that the race ends before it unless some are dropped"

@@ -5,7 +5,7 @@ How a lap is decided is in decision/race.py, who takes part in study/race.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nbstudy.decision.critical import ERROR_RATE
 from nbstudy.decision.halving import Stage, share_of_error
@@ -50,13 +50,23 @@ def laps_of(outputs: Outputs) -> list[Lap]:
 
 def scores_of_first_runs(outputs: Outputs, name: str, number: int) -> dict[str, Score] | None:
     """Return what the first runs of a candidate came to, the first by its name; None where one is not complete."""
-    scores = {}
-    for run_name in runs_in_race(outputs, name, number):
-        run = ready(outputs, run_name)
-        if run is None:
-            return None
-        scores[run_name] = score_of_run(outputs, run, name, epochs_of_race(outputs))
-    return first_by_name(name, scores)
+    scores = scores_in_race(outputs, {name: number})
+    if len(scores) < number:
+        return None
+    return scores
+
+
+def scores_in_race(outputs: Outputs, numbers: Mapping[str, int]) -> dict[str, Score]:
+    """Return what the first runs of candidates came to, so many of each, as far as they are complete."""
+    scores: dict[str, Score] = {}
+    for name, number in numbers.items():
+        own = {}
+        for run_name in runs_in_race(outputs, name, number):
+            run = ready(outputs, run_name)
+            if run is not None:
+                own[run_name] = score_of_run(outputs, run, name, epochs_of_race(outputs))
+        scores |= first_by_name(name, own)
+    return scores
 
 
 def runs_in_race(outputs: Outputs, name: str, number: int) -> list[str]:

@@ -10,9 +10,10 @@ from nbstudy.decision.critical import ERROR_RATE
 from nbstudy.decision.elimination import Choice, Family, Verdict, choice_on, choose, judge
 from nbstudy.decision.halving import Stage, judge_rung
 from nbstudy.decision.metrics import Metric, metric_called
-from nbstudy.decision.race import Lap
+from nbstudy.decision.race import Lap, runs_at_last
+from nbstudy.decision.scores import Score
 from nbstudy.records.outputs import Outputs, read_better, rounds_in
-from nbstudy.records.race import laps_of, runs_in_race, runs_with_new_seeds
+from nbstudy.records.race import laps_of, runs_in_race, runs_with_new_seeds, scores_in_race
 from nbstudy.records.reading import field_of
 from nbstudy.records.rungs import runs_at, scores_at, stages_of, witnesses_at
 from nbstudy.records.scores import scores_of
@@ -175,13 +176,43 @@ def known(content: dict[str, Any], name: str, names: Collection[str]) -> tuple[s
 
 
 # --- what the rule says of them ---
-def runs_in(outputs: Outputs, each: Round, name: str) -> list[str] | None:
-    """Return the runs by which a candidate is judged on a rung or in a lap; None in any other round, where all count."""
-    if each.stage is not None:
-        return runs_at(outputs, name, each.stage.rung)
-    if each.lap is not None:
-        return runs_in_race(outputs, name, each.lap.runs)
-    return None
+def runs_in(outputs: Outputs, each: Round) -> dict[str, list[str]]:
+    """Return the runs that a rung or a lap judges by candidate; none in any other round, where all count."""
+    runs: dict[str, list[str]] = {}
+    for name in each.candidates:
+        if each.stage is not None:
+            runs[name] = runs_at(outputs, name, each.stage.rung)
+        if each.lap is not None:
+            runs[name] = runs_in_race(outputs, name, each.lap.runs)
+    return runs
+
+
+def decisive_runs(outputs: Outputs, rounds: Sequence[Round]) -> dict[str, list[str]]:
+    """Return the runs that judge on the last rung or in a race after rungs, by candidate; none where all runs count.
+
+    Others have not trained as long, or brought a candidate there by their luck.
+    """
+    racing = runs_of_racers(rounds)
+    if racing and outputs.halving is None:
+        return {}
+    if racing:
+        return {name: runs_in_race(outputs, name, number) for name, number in racing.items()}
+    for last in rounds[-1:]:
+        return runs_in(outputs, last)
+    return {}
+
+
+def decisive_scores(outputs: Outputs, rounds: Sequence[Round]) -> dict[str, Score]:
+    """Return what these runs are judged by on the last rung or in the race after it."""
+    for last in rounds[-1:]:
+        if last.stage is not None:
+            return scores_at(outputs, last.stage)
+    return scores_in_race(outputs, runs_of_racers(rounds))
+
+
+def runs_of_racers(rounds: Sequence[Round]) -> dict[str, int]:
+    """Return how many runs each has that takes part in a race; empty without one."""
+    return runs_at_last([each.lap for each in rounds if each.lap is not None])
 
 
 def judge_round(outputs: Outputs, each: Round) -> Verdict:

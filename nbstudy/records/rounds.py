@@ -177,14 +177,17 @@ def known(content: dict[str, Any], name: str, names: Collection[str]) -> tuple[s
 
 # --- what the rule says of them ---
 def runs_in(outputs: Outputs, each: Round) -> dict[str, list[str]]:
-    """Return the runs that a rung or a lap judges by candidate; none in any other round, where all count."""
+    """Return the runs that a rung or a lap judges by candidate; none in any other round, where all count.
+
+    What nobody has asked for yet, as the runner has only just come to it, is left out.
+    """
     runs: dict[str, list[str]] = {}
     for name in each.candidates:
         if each.stage is not None:
             runs[name] = runs_at(outputs, name, each.stage.rung)
         if each.lap is not None:
             runs[name] = runs_in_race(outputs, name, each.lap.runs)
-    return runs
+    return {name: [run for run in own if run in outputs.runs] for name, own in runs.items()}
 
 
 def decisive_runs(outputs: Outputs, rounds: Sequence[Round]) -> dict[str, list[str]]:

@@ -176,9 +176,11 @@ def runner_up_line(chosen: Chosen) -> str:
     """Say how far the next best candidate is from the choice, or the choice from the best; of a race, how it ended."""
     choice, verdict = chosen.choice, chosen.verdict
     race = chosen.results.race
-    if race is not None and chosen.contest is not None and chosen.contest.each.lap is not None:
+    if choice.chosen is None or chosen.contest is None:
+        return ""
+    if race is not None and chosen.contest.each.lap is not None:
         return how_it_ended(race, chosen.contest.each.lap)
-    if choice.chosen is None or len(verdict.finite) < 2:
+    if len(verdict.finite) < 2:
         return ""
     best, second, *_ = verdict.finite
     if choice.chosen != best:

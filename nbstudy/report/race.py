@@ -11,8 +11,10 @@ from nbstudy.decision.metrics import written
 from nbstudy.decision.race import End, Lap, largest_difference
 from nbstudy.records.results import Results
 from nbstudy.report.markdown import listed, plain, show_texts, table
-from nbstudy.study.race import RUNS, Race
+from nbstudy.study.race import RUNS, TFLOP, Race
 from nbstudy.words import counted
+
+UNITS = {RUNS: "runs", TFLOP: "TFLOP"}  # of a budget, as they are written
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,16 +105,17 @@ def how_it_ended(race: Race, lap: Lap) -> str:
     if lap.end is End.ONE_LEFT:
         return f"**The race is decided:** after {where} {plain(*lap.left)} alone is left."
     left = listed(lap.left)
-    at_most = written(largest_difference(lap.verdict))
+    differ = f"differ by {written(largest_difference(lap.verdict))} at most, with 95 % confidence"
     if lap.end is End.TIE:
-        margin = f"within the margin of {race.plan.margin:g}"
-        return f"**The race ended in a tie:** after {where} {left} differ by {at_most} at most, {margin}."
+        margin = f"which is within the margin of {race.plan.margin:g}"
+        return f"**The race ended in a tie:** after {where} {left} {differ}, {margin}."
     why = "that was the last lap"
     if lap.end is End.BUDGET:
-        why = f"the next lap would have made it {lap.spent + lap.further:g} {race.unit}, where the budget is {race.plan.budget:g}"
-    text = f"**The race ended undecided:** after {where} {len(lap.left)} are left, {left}, and {why}."
+        with_the_next = f"{lap.spent + lap.further:g} {UNITS[race.unit]}"
+        why = f"with the next lap it would take {with_the_next}, more than the budget of {race.plan.budget:g}"
+    text = f"**The race ended undecided:** after {where} {left} are left, and {why}."
     if math.isfinite(largest_difference(lap.verdict)):
-        text += f" They differ by {at_most} at most."
+        text += f" They {differ}."
     return text
 
 

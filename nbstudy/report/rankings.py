@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nbstudy.decision.elimination import Family, Verdict, choose, judge, verdict_on
+from nbstudy.decision.elimination import Family, Verdict, choose, judge
 from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric, can_decide, data_of
 from nbstudy.decision.scores import Score, runs_of_candidates
@@ -76,7 +76,7 @@ def as_raced(verdict: Verdict, results: Results) -> Verdict:
     for name in verdict.costs:
         if name in behind or (name in verdict.dropped and name not in racers):
             dropped.append(name)
-    return verdict_on(verdict, verdict.against, dropped)
+    return replace(verdict, dropped=tuple(dropped))
 
 
 def candidates_of_choice(results: Results) -> list[str]:

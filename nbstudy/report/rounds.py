@@ -211,6 +211,8 @@ def table_of_round(judged: Judged) -> str:
         row["runs"] = verdict.runs.get(name)
         row |= comparison_cells(name, verdict)
         row["rule"] = decision(name, verdict)
+        if each.lap is not None and each.lap.waits_for:
+            row["rule"] = "not decided yet"
         if judged.has_original:
             row["original"] = "kept"
         if name in each.originally_dropped:

@@ -214,7 +214,10 @@ def table_of_choice(chosen: Chosen) -> str:
         row["weights"] = results.runs[name].weights
         row["minutes"] = f"{results.runs[name].minutes:.1f}"
         row[contest.title] = metric.value(cost)
-        row["95 % interval"] = interval(verdict, name, metric)
+        over = " over seeds"
+        if verdict.noise.is_guess:  # within the epochs of a run
+            over = ""
+        row[f"95 % interval{over}"] = interval(verdict, name, metric)
         row["runs"] = verdict.runs[name]
         if name in contest.odds:
             row["best with"] = probability(contest.odds[name].best)

@@ -77,7 +77,7 @@ def run_race(
     own name; None where one of them is not complete. `costs` are those of a run of each candidate. Nothing else counts:
     not when runs came, nor what those of later laps came to. The truly best is dropped in any lap with `error_rate`.
     """
-    rate = error_rate_of_a_look(plan.replicates, len(candidates), error_rate)
+    rate = error_rate_of_a_look(plan.replicates, error_rate)
     laps: list[Lap] = []
     left = list(candidates)
     behind: dict[str, Score] = {}  # the runs of those that were dropped, which still say what chance does

@@ -20,23 +20,25 @@ if TYPE_CHECKING:
 POINTS = 10  # two to the power of it are the paths of the best over which is averaged
 NODES = 32  # of the quadrature over what another comes to at a look
 REACH = 8.5  # standard deviations, beyond which nothing counts
-MANY = 10**7  # degrees of freedom: as if it were known what chance does
+KNOWN = 10**7  # degrees of freedom: as if it were known what chance does
+MANY = 64  # candidates
 
 
 @lru_cache(maxsize=256)
-def error_rate_of_a_look(looks: tuple[int, ...], candidates: int, error_rate: float = ERROR_RATE) -> float:
+def error_rate_of_a_look(looks: tuple[int, ...], error_rate: float = ERROR_RATE) -> float:
     """Return the error rate with which each look may judge, so that all of them together keep to `error_rate`.
 
-    `looks` are the numbers of runs of each candidate. It is that of equal candidates whose deviation is known; where
-    it is estimated, rates stay nearly as they are (Jennison and Turnbull, 2000), which the tests simulate.
+    `looks` are the numbers of runs of each candidate. It is that of many equal candidates whose deviation is known. Of
+    fewer each look could err up to a tenth more, which is left for the deviation's being estimated, from few runs at
+    the first looks: the tests simulate what comes of it.
     """
     from scipy import optimize
 
-    if len(looks) == 1 or candidates < 2:
+    if len(looks) == 1:
         return error_rate
 
     def excess_coverage(rate: float) -> float:
-        return chance_to_be_kept(looks, candidates, rate) - (1 - error_rate)
+        return chance_to_be_kept(looks, MANY, rate) - (1 - error_rate)
 
     return float(optimize.brentq(excess_coverage, error_rate / len(looks), error_rate, xtol=1e-6))
 
@@ -55,7 +57,7 @@ def chance_to_be_kept(looks: tuple[int, ...], candidates: int, error_rate: float
     sequence = stats.qmc.Sobol(len(looks), scramble=False).random_base2(POINTS)
     points = sequence + 0.5 / len(sequence)  # none at zero
     walks = np.cumsum(special.ndtri(points) * steps, axis=1)
-    critical = critical_value(1, {1: candidates - 1}, MANY, error_rate)
+    critical = critical_value(1, {1: candidates - 1}, KNOWN, error_rate)
     lowest = walks - critical * np.sqrt(2 * times)
     nodes, weights = special.roots_legendre(NODES)
     before = np.zeros((len(walks), 1))  # where another may stand, for each walk of the one

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import pytest
 from scipy import stats
 
 from nbstudy.decision.critical import critical_value
 from nbstudy.decision.race import End, Lap, Plan, largest_difference, run_race, runs_at_last
 from nbstudy.decision.scores import Score
-from nbstudy.decision.spending import error_rate_of_a_look
+from nbstudy.decision.spending import chance_to_be_kept, error_rate_of_a_look
 
 WIGGLE = [0.1, -0.1, 0.05, -0.05, 0.0, 0.1, -0.1, 0.0]  # what chance does to run after run
 PLAN = Plan((2, 4, 8))
@@ -151,14 +152,23 @@ def test_diverged_are_dropped_and_a_race_of_these_alone_leaves_none() -> None:
 
 # --- one error rate for all laps ---
 @pytest.mark.parametrize(("number", "constant"), [(2, 1.875), (3, 1.992), (4, 2.067), (5, 2.122)])
-def test_looks_at_two_judge_with_pococks_constants(number: int, constant: float) -> None:
+def test_two_are_kept_at_all_looks_with_pococks_constants(number: int, constant: float) -> None:
     # Jennison and Turnbull 2000, table 2.1, for two sides of 5 % each, of which one hardly adds to the other
     looks = tuple(range(3, 3 * number + 1, 3))
-    assert stats.norm.isf(error_rate_of_a_look(looks, 2)) == pytest.approx(constant, abs=0.01)
+    assert chance_to_be_kept(looks, 2, float(stats.norm.sf(constant))) == pytest.approx(0.95, abs=0.001)
 
 
-def test_looks_may_err_more_than_if_they_shared_the_rate_evenly_and_less_with_more_candidates() -> None:
-    rates = [error_rate_of_a_look((3, 5, 8, 12), candidates) for candidates in (2, 7, 64)]
-    assert 0.05 > rates[0] > rates[1] > rates[2] > 0.05 / 4
-    assert error_rate_of_a_look((5,), 7) == 0.05
-    assert error_rate_of_a_look((3, 5), 7, 0.025) < error_rate_of_a_look((3, 5), 7) / 1.9
+def test_chance_to_be_kept_is_the_share_of_random_walks(studies: int) -> None:
+    looks, candidates, critical = (3, 5, 8, 12), 7, critical_value(1, {1: 6}, 10**7, 0.02)
+    walks = np.random.default_rng(3).standard_normal((20 * studies, candidates, 12)).cumsum(axis=2)
+    is_kept = np.ones(len(walks), bool)
+    for runs in looks:
+        means = walks[:, :, runs - 1] / runs
+        is_kept &= means[:, 0] - means[:, 1:].min(axis=1) < critical * math.sqrt(2 / runs)
+    assert chance_to_be_kept(looks, candidates, 0.02) == pytest.approx(is_kept.mean(), abs=0.005)
+
+
+def test_looks_may_err_more_than_if_they_shared_the_rate_evenly() -> None:
+    assert 0.05 / 4 < error_rate_of_a_look((3, 5, 8, 12)) < 0.02
+    assert error_rate_of_a_look((5,)) == 0.05
+    assert error_rate_of_a_look((3, 5), 0.025) < error_rate_of_a_look((3, 5)) / 1.9

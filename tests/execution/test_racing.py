@@ -12,7 +12,9 @@ from project import (
     begun,
     content_of,
     epochs_trained,
+    executed,
     laps_of,
+    outputs_of,
     read_run,
 )
 
@@ -48,7 +50,10 @@ def test_race_goes_on_with_those_that_are_left_and_trains_nothing_twice(
     assert names_in(raced) == of_a | of_b | {"c", "c_seed_1", "c_seed_2", "d", "d_seed_1", "final"}
     assert len(begun(printed)) == 16
     final = read_run(raced.outputs("mine", "final"))["parameters"]
-    assert (final["level"], final["seed"]) == (1.0, 50)  # the smallest of those in the tie
+    assert (final["level"], final["seed"]) == (
+        1.03,
+        50,
+    )  # of two that are as large, the one with the lower mean
 
     project.copy_outputs(raced)
     study = project.study(RACE_STUDY)
@@ -64,6 +69,17 @@ def test_those_left_are_the_same_for_any_number_of_jobs(project: Project, raced:
     project.run(study, "--jobs", "2")
     assert laps_of(project, study) == RACE_PRINTED
     assert names_in(project) == names_in(raced)
+
+
+def test_page_of_a_race_is_executed_at_its_end(project: Project, raced: Project) -> None:
+    project.copy_outputs(raced)
+    project.run(project.study(RACE_STUDY.replace(", summary: null", "")))
+    page = outputs_of(executed(project.outputs("mine")))
+    assert (
+        "### The race" in page
+        and "**The race ended in a tie:** after lap 3 of 3 a and b differ by 0." in page
+    )
+    assert "within the margin of 0.12" in page and "is chosen** from a, b, c and d" in page
 
 
 def test_dry_run_says_what_the_next_lap_may_take(project: Project) -> None:
@@ -129,7 +145,7 @@ def test_race_by_a_number_of_the_result(project: Project) -> None:
     project.edit("straight.ipynb", "result = {", 'result = {"error": level + jitter * (seed % 3), ')
     study = project.study(RACE_STUDY.replace("metric: val_loss", "metric: error"))
     printed = project.run(study, "--jobs", "2")
-    assert "lap 1 of 3, 2 runs each: 3 of 4 candidates are left: a, b, c" in printed
+    assert "lap 1 of 3, 2 runs each: 2 of 4 candidates are left: a, b; the race ends: a tie" in printed
 
 
 def test_metric_that_no_run_has_is_said_after_the_first_run(project: Project) -> None:
@@ -159,7 +175,7 @@ def after_rungs(once: Once) -> Project:
 
 def test_survivors_of_rungs_race_with_new_seeds_alone(project: Project, after_rungs: Project) -> None:
     new = {f"{name}_seed_{seed}" for name in "abc" for seed in (1, 2)}
-    assert names_in(after_rungs) == {"a", "b", "c", "d", "final", *new, "a_seed_3", "b_seed_3"}
+    assert names_in(after_rungs) == {"a", "b", "c", "d", "final", *new, *(f"{name}_seed_3" for name in "abc")}
     assert epochs_trained(after_rungs, "a") == ["0-2"]
     assert epochs_trained(after_rungs, "a_seed_1") == ["0-4"]
     final = read_run(after_rungs.outputs("mine", "final"))["parameters"]
@@ -171,7 +187,7 @@ def test_survivors_of_rungs_race_with_new_seeds_alone(project: Project, after_ru
     assert begun(printed) == [] and "the race ends: it was the last lap" in printed
     printed = project.run(study, "--dry-run")
     assert "rung 1 of 1, 2 epochs: 3 of 4 candidates go on: a, b, c" in printed
-    assert "lap 1 of 2, 2 new seeds each: 2 of 3 candidates are left: a, b" in printed
+    assert "lap 1 of 2, 2 new seeds each: 3 of 3 candidates are left: a, b, c" in printed
 
 
 def test_dry_run_says_before_the_rungs_what_the_first_lap_may_take(project: Project) -> None:

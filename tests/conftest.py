@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from clusters import Cluster
-from project import REAL_STUDY, STRAIGHT_STUDY, TINY_STUDY, Once, Project
+from project import RACE_STUDY, REAL_STUDY, STRAIGHT_STUDY, TINY_STUDY, Once, Project
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -73,6 +73,12 @@ def complete(project: Project, ran: Project) -> Project:
 def unfolded(once: Once) -> Project:
     """A project in which halving has come to its end, one run at a time; tests only read it."""
     return once("unfolded", lambda project: project.run(project.study(STRAIGHT_STUDY), "--jobs", "1"))
+
+
+@pytest.fixture(scope="session")
+def raced(once: Once) -> Project:
+    """A project in which a race has come to its end, one run at a time; tests only read it."""
+    return once("raced", lambda project: project.run(project.study(RACE_STUDY), "--jobs", "1"))
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from nbstudy.files import FORMAT, TEST, hash_of, read_record, write_json
 from nbstudy.records.results import Results, load_results
 from nbstudy.records.runs import read_run
 from nbstudy.records.tested import identity_of
+from nbstudy.study.configurations import replicate_of
 from nbstudy.study.study import load_study
 from project import ROOT, SUMMARY
 
@@ -357,4 +358,39 @@ def halved(root: Path, rungs: int, behind: Collection[str] = ()) -> Planted:
         planted.run(
             name, curves[name][:epochs], flops=1e12 * epochs, parameters=parameters | {"epochs": epochs}
         )
+    return planted
+
+
+RACE = f"""
+notebooks: {{run: train.ipynb}}
+defaults: {{epochs: {EPOCHS}}}
+configurations:
+  one: {{units: 64}}
+  two: {{units: 32}}
+  six: {{units: 16}}
+  far: {{units: 8}}
+race:
+  candidates: "*"
+  metric: val_loss
+  replicates: [2, 4, 6]
+  margin: 0.04
+"""
+RACE_ENDS = {  # of the runs of each candidate: far is dropped in the first lap, six in the second, one and two tie
+    "one": [0.30, 0.32, 0.31, 0.33],
+    "two": [0.31, 0.33, 0.30, 0.34],
+    "six": [0.36, 0.38, 0.37, 0.39],
+    "far": [0.70, 0.72],
+}
+
+
+def raced(root: Path, study: str = RACE, ends: Mapping[str, list[float]] = RACE_ENDS) -> Planted:
+    """Plant a study with a race in which candidates have come so far as `ends` says what their runs came to."""
+    planted = Planted(root, study)
+    loaded = load_study(root / "params" / "mine.yaml")
+    racing = {name: len(own) for name, own in ends.items()}
+    planted.record = loaded.at([], racing).record()
+    write_json(planted.outputs / "study.json", planted.record)
+    for name, own in ends.items():
+        for seed, end in enumerate(own):
+            planted.run(replicate_of(name, seed) if seed else name, flat(end))
     return planted

@@ -67,13 +67,15 @@ configurations:
   long: {steps: 4}
 """
 
-# A template whose curves are straight lines, and whose checkpoint says how many epochs it has.
+# A template whose curves are straight lines, and whose checkpoint says how many epochs it has. Seeds lift them a little, or
+# as by chance, another level otherwise.
 STRAIGHT = {
     "parameters": """
         steps: int = 6
         seed: int = 0
         level: float = 0.0
         slope: float = 0.0
+        jitter: float = 0.0
     """,
     "preflight": """
         flops = 1000.0 * steps
@@ -88,11 +90,12 @@ STRAIGHT = {
         done = Path("done.txt")
         first = int(done.read_text()) if done.exists() else 0
         last = steps
+        chance = jitter * ((7 * seed + 3 * round(100 * level)) % 11 - 5)
         with Path("history.csv").open("a") as history:
             if not first:
                 history.write("epoch,val_loss\\n")
             for epoch in range(first + 1, last + 1):
-                history.write(f"{epoch},{level + slope * epoch + 0.001 * seed}\\n")
+                history.write(f"{epoch},{level + slope * epoch + 0.001 * seed + chance}\\n")
         done.write_text(str(last))
         with Path("trained.txt").open("a") as log:
             log.write(f"{first}-{last}\\n")
@@ -117,6 +120,28 @@ halving:
     - {epochs: 6, replicates: 2}
 final: {seed: 50}
 """
+
+# d is dropped in the first lap, c in the second, and a and b end in a tie in the third
+RACE_STUDY = """
+notebooks: {run: straight.ipynb, summary: null}
+defaults: {steps: 3, jitter: 0.02}
+configurations:
+  a: {level: 1.0}
+  b: {level: 1.03}
+  c: {level: 1.3}
+  d: {level: 9.0}
+race:
+  candidates: "*"
+  metric: val_loss
+  replicates: [2, 3, 5]
+  margin: 0.12
+final: {seed: 50}
+"""
+RACE_PRINTED = [
+    "lap 1 of 3, 2 runs each: 3 of 4 candidates are left: a, b, c",
+    "lap 2 of 3, 3 runs each: 2 of 3 candidates are left: a, b",
+    "lap 3 of 3, 5 runs each: 2 of 2 candidates are left: a, b; the race ends: a tie",
+]
 
 # 16 units train an epoch in half a second
 NETWORK = "hidden_layers: 2, units: 16"
@@ -383,6 +408,12 @@ def survivors_of(project: Project, study: str, *options: str) -> list[str]:
     """Return what a dry run says of rungs that are decided."""
     printed = project.run(study, "--dry-run", *options)
     return re.findall(r"rung \d of \d.* go on: .*", printed)
+
+
+def laps_of(project: Project, study: str, *options: str) -> list[str]:
+    """Return what a dry run says of the laps of a race that are decided."""
+    printed = project.run(study, "--dry-run", *options)
+    return re.findall(r"lap \d of \d.* candidates are left.*", printed)
 
 
 def kept_by(outputs: Path, file: str) -> dict[str, bytes]:

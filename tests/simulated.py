@@ -1,4 +1,4 @@
-"""Studies of equal candidates, drawn by chance: how often the rule errs in any of their rounds."""
+"""Studies drawn by chance: how often the rule errs in any of their rounds, or in a race, and what that takes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nbstudy.decision.elimination import Family, judge
+from nbstudy.decision.race import End, Lap, Plan, run_race
 from nbstudy.decision.scores import Score
 
 
@@ -58,16 +59,17 @@ class Simulated:
                 seed = number
                 if self.effect is None:
                     seed += 100 * place
-                value = cost + effects[number] + deviation * self.chance(drawn)
+                value = cost + effects[number] + deviation * chance(drawn, self.is_heavy_tailed)
                 scores[run] = Score(value, name, seed=seed)
         return scores
 
-    def chance(self, drawn: random.Random) -> float:
-        """Return what chance does to a run, with a deviation of 1."""
-        if not self.is_heavy_tailed:
-            return drawn.gauss(0, 1)
-        squares = sum(drawn.gauss(0, 1) ** 2 for _ in range(3))
-        return drawn.gauss(0, 1) / math.sqrt(squares)  # of t's deviation, the root of 3
+
+def chance(drawn: random.Random, is_heavy_tailed: bool) -> float:
+    """Return what chance does to a run, with a deviation of 1."""
+    if not is_heavy_tailed:
+        return drawn.gauss(0, 1)
+    squares = sum(drawn.gauss(0, 1) ** 2 for _ in range(3))
+    return drawn.gauss(0, 1) / math.sqrt(squares)  # of t's deviation, the root of 3
 
 
 def share_dropped(kind: Simulated, name: str, studies: int, is_one_family: bool = True) -> float:
@@ -85,3 +87,68 @@ def share_dropped(kind: Simulated, name: str, studies: int, is_one_family: bool 
         scores = kind.draw(drawn)
         dropped += any(name in judge(scores, each, family).dropped for each in rounds)
     return dropped / studies
+
+
+@dataclass(frozen=True)
+class SimulatedRace:
+    """A kind of race: what its candidates come to in very many runs, of which the first is the best."""
+
+    means: Sequence[float]
+    plan: Plan
+    deviations: Sequence[float] = ()  # of the candidates' runs; all 1 where they are not said
+    effect: float | None = None  # the deviation of what runs of equal seeds share; None: no seeds are equal
+    is_heavy_tailed: bool = False  # Student's t with 3 degrees of freedom, of the same deviation
+
+    @property
+    def names(self) -> list[str]:
+        """The candidates."""
+        return [f"c{place}" for place in range(len(self.means))]
+
+    def draw(self, drawn: random.Random) -> list[Lap]:
+        """Return the laps of one race."""
+        most = self.plan.replicates[-1]
+        effects = [(self.effect or 0.0) * drawn.gauss(0, 1) for _ in range(most)]
+        deviations = self.deviations or [1.0] * len(self.means)
+        runs: dict[str, list[Score]] = {}
+        for place, name in enumerate(self.names):
+            runs[name] = []
+            for number in range(most):
+                value = self.means[place] + effects[number]
+                value += deviations[place] * chance(drawn, self.is_heavy_tailed)
+                seed = number
+                if self.effect is None:
+                    seed += 100 * place
+                runs[name].append(Score(value, name, seed=seed))
+
+        def scores_of(name: str, number: int) -> dict[str, Score]:
+            return {f"{name}_{at}" if at else name: score for at, score in enumerate(runs[name][:number])}
+
+        return run_race(self.plan, self.names, dict.fromkeys(self.names, 1.0), scores_of)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What many races of a kind came to."""
+
+    errors: float  # the share in which the best is dropped
+    decided: float  # the share in which it alone is left
+    runs: float  # of a race, on average
+    wrong_ties: float  # the share that ends in a tie with one that is worse by more than the margin
+
+
+def outcome_of(kind: SimulatedRace, races: int) -> Outcome:
+    """Return what so many races of a kind come to."""
+    drawn = random.Random(12)
+    best, *_ = kind.names
+    worse = {
+        name
+        for name, mean in zip(kind.names, kind.means, strict=True)
+        if mean - kind.means[0] > kind.plan.margin
+    }
+    ends = [kind.draw(drawn)[-1] for _ in range(races)]
+    return Outcome(
+        errors=sum(best not in lap.left for lap in ends) / races,
+        decided=sum(lap.left == [best] for lap in ends) / races,
+        runs=sum(lap.spent for lap in ends) / races,
+        wrong_ties=sum(lap.end is End.TIE and not worse.isdisjoint(lap.left) for lap in ends) / races,
+    )

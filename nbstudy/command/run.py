@@ -25,9 +25,10 @@ from nbstudy.execution.plan import (
     describe_duration,
     predict,
     show_plan,
+    show_race,
     show_rungs,
-    show_stage,
     show_what_is_open,
+    show_what_is_under_way,
     to_do,
 )
 from nbstudy.execution.pools import Hosts
@@ -136,6 +137,7 @@ def run(
         show_extras(unfolded)
         show_plan(unfolded.tasks, unfolded.among(selected), share())
         show_rungs(unfolded.study, unfolded.stages, unfolded.tasks, share())
+        show_race(unfolded.study, unfolded.stages, unfolded.laps, unfolded.tasks, share())
         show_test(unfolded, context)
         return
 
@@ -187,9 +189,9 @@ def run_as_it_unfolds(
             if task.name not in failed
         ]
         if not left:
-            show_what_is_open(unfolded.study, unfolded.stages)
+            show_what_is_open(unfolded.study, unfolded.stages, unfolded.laps)
             return unfolded, errors
-        show_stage(unfolded.study, unfolded.stages)
+        show_what_is_under_way(unfolded.study, unfolded.stages, unfolded.laps)
         errors += run_what_is_left(left, unfolded, hosts)
         write_study(unfolded, hosts.context.lease)
         check_decidable(unfolded)

@@ -344,7 +344,11 @@ def choose(
     one-standard-error rule chooses (Breiman, Friedman, Olshen and Stone, 1984): the smallest whose mean is within one
     standard error of the best mean.
     """
-    verdict = judge(scores, candidates, family)
+    return choice_on(judge(scores, candidates, family), sizes)
+
+
+def choice_on(verdict: Verdict, sizes: Mapping[str, int]) -> Choice:
+    """Choose on a verdict, as `choose` says."""
     best = verdict.best
     if best is None:
         return Choice(None, verdict, None, math.nan)

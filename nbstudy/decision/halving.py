@@ -73,13 +73,14 @@ def climb(
     rungs: Sequence[Rung],
     candidates: Sequence[str],
     scores_of: Callable[[str, Rung], Mapping[str, Score] | None],
+    with_race: bool = False,
 ) -> list[Stage]:
     """Let candidates climb rungs as far as these are decided; the last stage is the one that is under way, or the top.
 
     `scores_of` says what a candidate's runs have come to at a rung, over the rung's epochs, the first run by the
     candidate's own name; None where one of them is not complete. A candidate's cost is their mean; of equal costs the
     first in the order of candidates is the better one. Nothing else counts: not when runs came, nor on how many
-    machines, nor what came of later rungs (Jamieson and Talwalkar, 2016).
+    machines, nor what came of later rungs (Jamieson and Talwalkar, 2016). A race may take the place of the last rung.
     """
     stages: list[Stage] = []
     left = list(candidates)
@@ -92,7 +93,7 @@ def climb(
                 scores |= own
                 costs[name] = statistics.fmean(score.cost for score in own.values())
         best_first = sorted(costs, key=costs.__getitem__)
-        family = family_of(rungs, rung, left, len(candidates))
+        family = family_of(rung, left, len(candidates), share_of_error(rungs, with_race))
         stage = Stage(rung, left, {name: costs[name] for name in best_first}, family)
         if rung.keep == RULE and not stage.waits_for:
             verdict = judge(scores, left, family)
@@ -104,20 +105,26 @@ def climb(
     return stages
 
 
-def family_of(rungs: Sequence[Rung], rung: Rung, candidates: Sequence[str], began: int) -> Family | None:
+def share_of_error(rungs: Sequence[Rung], with_race: bool) -> float:
+    """Return the error rate of each rung that the rule decides, and of a race after them: they share ERROR_RATE evenly."""
+    deciding = sum(rung.is_decided_by_rule for rung in rungs)
+    if with_race:
+        deciding += 1
+    return ERROR_RATE / max(1, deciding)
+
+
+def family_of(rung: Rung, candidates: Sequence[str], began: int, error_rate: float) -> Family | None:
     """Return the candidates that the rule compares on a rung; None where a number of them goes on.
 
-    All rungs that the rule decides share ERROR_RATE evenly. One that judges by new seeds compares its own candidates
-    alone. One that judges by the runs that brought them there compares them with all that began on the lowest rung: they
-    were picked for their luck among these.
+    One that judges by new seeds compares its own candidates alone. One that judges by the runs that brought them there
+    compares them with all that began on the lowest rung: they were picked for their luck among these.
     """
     if not rung.is_decided_by_rule:
         return None
     further = 0
     if not rung.replicates:
         further = began - len(candidates)
-    deciding = sum(each.is_decided_by_rule for each in rungs)
-    return Family(tuple(candidates), ERROR_RATE / deciding, further)
+    return Family(tuple(candidates), error_rate, further)
 
 
 def judge_rung(scores: Mapping[str, Score], stage: Stage, witnesses: Mapping[str, Score]) -> Verdict:

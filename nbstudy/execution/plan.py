@@ -14,12 +14,14 @@ import click
 
 from nbstudy.checks import NAMES_SHOWN, StudyError
 from nbstudy.decision.halving import Stage
+from nbstudy.decision.race import Lap, cost_of
 from nbstudy.execution.host import Share, gpus, number_of_cores
 from nbstudy.records.lease import holder_of
 from nbstudy.records.record import read_run
 from nbstudy.records.replaced import REPLACED
 from nbstudy.records.runs import Finding, Task
 from nbstudy.study.halving import Halving
+from nbstudy.study.race import Race
 from nbstudy.study.study import Study
 from nbstudy.words import counted
 
@@ -190,32 +192,51 @@ def show_rungs(study: Study, stages: Sequence[Stage], tasks: Mapping[str, Task],
         return
     for stage in stages:
         click.echo(describe_stage(study.halving, stage))
-    finished = own_runs(tasks.values(), 0.0) or runs_of_the_same_code(next(iter(tasks.values())), 0.0)
+    finished = finished_runs(tasks)
     for rung in rungs_to_come(study, stages):
         what = f"rung {rung.number} of {len(study.halving.rungs)}, to come: {rung.candidates} candidates"
-        if rung.flops:
-            what += f", about {rung.runs * rung.flops / 1e12:.2f} TFLOP"
-        if finished:
-            start, rate = fit_line(finished)
-            seconds = [(start + rate * rung.flops) / share.busy_cores] * rung.runs
-            what += f", {makespan(seconds, share.jobs) / 60:.1f} minutes"
-        click.echo(what)
+        click.echo(what + what_runs_take([rung.flops] * rung.runs, finished, share))
 
 
-def show_what_is_open(study: Study, stages: Sequence[Stage]) -> None:
-    """Print what a study still waits for where nothing is left to do: an undecided rung, or the choice."""
+def finished_runs(tasks: Mapping[str, Task]) -> list[dict[str, Any]]:
+    """Return the records of this study's finished runs; where there are none, of those of the same code."""
+    return own_runs(tasks.values(), 0.0) or runs_of_the_same_code(next(iter(tasks.values())), 0.0)
+
+
+def what_runs_take(flops: Sequence[float], finished: list[dict[str, Any]], share: Share) -> str:
+    """Say what runs of so many FLOPs each take together, as far as finished ones tell it."""
+    what = ""
+    if any(flops):
+        what += f", about {sum(flops) / 1e12:.2f} TFLOP"
+    if finished:
+        start, rate = fit_line(finished)
+        seconds = [(start + rate * each) / share.busy_cores for each in flops]
+        what += f", {makespan(seconds, share.jobs) / 60:.1f} minutes"
+    return what
+
+
+def show_what_is_open(study: Study, stages: Sequence[Stage], laps: Sequence[Lap]) -> None:
+    """Print what a study still waits for where nothing is left to do, and how its race ended."""
+    waits_for: list[str] = []
+    is_open = bool(laps)
     for stage in stages[-1:]:
-        if stage.waits_for or not stage.survivors:
-            show_stage(study, stages)
-        if stage.waits_for:
-            click.echo(f"it waits for {names_in_short(stage.waits_for)}")
+        waits_for = stage.waits_for
+        is_open = is_open or bool(waits_for) or not stage.survivors
+    for lap in laps[-1:]:
+        waits_for = lap.waits_for
+    if is_open:
+        show_what_is_under_way(study, stages, laps)
+    if waits_for:
+        click.echo(f"it waits for {names_in_short(waits_for)}")
     if study.changes_of_final is not None and study.final not in study.configurations:
         click.echo(f"{study.final} is made once all others are complete and one of them is chosen")
 
 
-def show_stage(study: Study, stages: Sequence[Stage]) -> None:
-    """Print which rung is under way, where there are any."""
-    if study.halving is not None:
+def show_what_is_under_way(study: Study, stages: Sequence[Stage], laps: Sequence[Lap]) -> None:
+    """Print which rung is under way, or which lap of a race, or how the race ended; nothing where there is neither."""
+    if study.race is not None and laps:
+        click.echo(describe_lap(study.race, laps[-1]))
+    elif study.halving is not None:
         click.echo(describe_stage(study.halving, stages[-1]))
 
 
@@ -233,6 +254,80 @@ def describe_stage(halving: Halving, stage: Stage) -> str:
         return f"{what}: all {len(stage.candidates)} candidates are complete"
     survivors = names_in_short(stage.survivors)
     return f"{what}: {len(stage.survivors)} of {len(stage.candidates)} candidates go on: {survivors}"
+
+
+# --- the race ---
+@dataclass(frozen=True)
+class LapToCome:
+    """What the lap after the one that is under way takes where none is dropped before it."""
+
+    number: int
+    candidates: int
+    flops: list[float]  # of each of its runs
+    is_too_much: bool = False  # for the budget, so that the race ends before it
+
+
+def lap_to_come(study: Study, stages: Sequence[Stage], laps: Sequence[Lap]) -> LapToCome | None:
+    """Return the lap after the one that is under way, or the first one where rungs are; None where there is none."""
+    if study.race is None:
+        return None
+    if not laps:
+        return first_lap(study, study.race, stages)
+    race, under_way = study.race, laps[-1]
+    if under_way.end or under_way.number == len(race.plan.replicates):
+        return None
+    more = race.plan.replicates[under_way.number] - under_way.runs
+    flops = []
+    for name in under_way.candidates:
+        *_, latest = race.runs_of(name, under_way.runs, study.configurations)
+        flops += [study.flops[latest]] * more
+    cost = under_way.spent + cost_of(under_way.candidates, more, race.costs)
+    return LapToCome(under_way.number + 1, len(under_way.candidates), flops, cost > race.plan.budget)
+
+
+def first_lap(study: Study, race: Race, stages: Sequence[Stage]) -> LapToCome | None:
+    """Return the first lap after the rungs that are not decided yet, if they keep what they may and all cost the same."""
+    if study.halving is None or race.epochs is None or not stages[-1].waits_for:
+        return None
+    under_way = stages[-1]
+    mean = statistics.mean(study.flops[name] for name in under_way.candidates) / under_way.rung.epochs
+    candidates = study.halving.rungs[-1].limit or 0
+    return LapToCome(1, candidates, [race.epochs * mean] * candidates * race.plan.replicates[0])
+
+
+def show_race(
+    study: Study, stages: Sequence[Stage], laps: Sequence[Lap], tasks: Mapping[str, Task], share: Share
+) -> None:
+    """Print who is left after the laps that are decided, how the race ended, and what the next lap may take."""
+    if study.race is None:
+        return
+    for lap in laps:
+        click.echo(describe_lap(study.race, lap))
+    coming = lap_to_come(study, stages, laps)
+    if coming is not None:
+        what = f"lap {coming.number} of {len(study.race.plan.replicates)}, to come: at most {coming.candidates} candidates"
+        what += f", {counted(len(coming.flops), 'run')}{what_runs_take(coming.flops, finished_runs(tasks), share)}"
+        if coming.is_too_much:
+            budget = f"{study.race.plan.budget:g} {study.race.unit}"
+            what += f"; that is more than the budget of {budget}, so that the race ends before it unless some are dropped"
+        click.echo(what)
+
+
+def describe_lap(race: Race, lap: Lap) -> str:
+    """Say where a lap stands."""
+    noun = "run"
+    if race.follows_rungs:
+        noun = "new seed"
+    what = f"lap {lap.number} of {len(race.plan.replicates)}, {counted(lap.runs, noun)} each"
+    if lap.waits_for:
+        there = len(lap.candidates) - len(lap.waits_for)
+        return f"{what}: {there} of {len(lap.candidates)} candidates are complete"
+    left = f"{what}: {len(lap.left)} of {len(lap.candidates)} candidates are left"
+    if lap.left:
+        left += f": {names_in_short(lap.left)}"
+    if lap.end is not None:
+        left += f"; the race ends: {lap.end}"
+    return left
 
 
 def names_in_short(names: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """A study that unfolds: what its runs come to decides which runs it asks for next.
 
-That is a study with rungs, or whose `final` is made of the choice. Nothing is stored about it: what is asked for is found
+That is a study with rungs or a race, or whose `final` is made of the choice. Nothing is stored about it: what is asked for is found
 anew, from what the runs left, each time that somebody looks.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbstudy.decision.halving import Stage
+from nbstudy.decision.race import Lap, runs_at_last
 from nbstudy.files import read_record, write_json
 from nbstudy.records.lease import Lease
 from nbstudy.records.runs import Context, Finding, Task, find, tasks_of
@@ -26,6 +27,7 @@ class Unfolded:
     tasks: dict[str, Task]
     findings: dict[str, Finding]
     stages: list[Stage]  # its rungs as far as they are decided, and the one that is under way
+    laps: list[Lap]  # of its race, likewise; none before it begins
 
     @property
     def outputs(self) -> Path:
@@ -44,27 +46,31 @@ def unfold(study: Study, context: Context, put_in_order: Callable[[Task], None] 
     Raise StudyError where a run does not have the metric by which a rung is decided.
     """
     stages = study.beginning
+    laps: list[Lap] = []
+    racing = study.racing_at_first
     choice = None
     while True:
-        asked = study.at(stages, choice)
+        asked = study.at(stages, racing, choice)
         tasks = tasks_of(asked, context)
         if put_in_order is not None:
             for task in tasks.values():
                 put_in_order(task)
         findings = {name: find(task) for name, task in tasks.items()}
         if not study.unfolds:
-            return Unfolded(asked, tasks, findings, stages)
+            return Unfolded(asked, tasks, findings, stages, laps)
         # after `find`, which adds to the record what is the same code
+        from nbstudy.records.race import is_decided, laps_of
         from nbstudy.records.results import Results  # pandas, which other studies do without
-        from nbstudy.records.rungs import check_rungs_can_be_decided, is_decided, stages_of
+        from nbstudy.records.rungs import check_rungs_can_be_decided, stages_of
 
         results = Results.read(context.lease.outputs, asked.record())
         check_rungs_can_be_decided(results)
-        stages = stages_of(results)
-        if study.changes_of_final is not None and is_decided(results, stages):
+        stages, laps = stages_of(results), laps_of(results)
+        racing = runs_at_last(laps)
+        if study.changes_of_final is not None and is_decided(results, stages, laps):
             choice = results.choose().chosen
-        if study.at(stages, choice).configurations == asked.configurations:
-            return Unfolded(asked, tasks, findings, stages)
+        if study.at(stages, racing, choice).configurations == asked.configurations:
+            return Unfolded(asked, tasks, findings, stages, laps)
 
 
 def write_study(unfolded: Unfolded, lease: Lease) -> None:

@@ -49,9 +49,11 @@ def can_be_judged(place: Path) -> bool:
 
 
 def criteria_of(study: Study) -> list[Criterion]:
-    """Return the metrics that the study file names, of the study and of its rounds; none where rungs decide."""
+    """Return the metrics that the study file names, of the study, its rounds or its race; none where rungs decide."""
     if study.halving is not None:
         return []
+    if study.race is not None:
+        return [Criterion(study.race.metric.name, "metric of the race", study.race.candidates)]
     criteria = []
     if study.metric is not None:
         judged = [name for name in study.configurations if name != study.final]

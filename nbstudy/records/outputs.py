@@ -25,6 +25,7 @@ from nbstudy.records.states import Asked, State
 from nbstudy.records.tested import identity_of, is_of_another_run, why_stale
 from nbstudy.study.configurations import REFIT
 from nbstudy.study.halving import Halving, halving_in
+from nbstudy.study.race import Race, race_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,7 @@ class Outputs:
     metric: Metric  # that decides where a round does not say
     directions: dict[str, Better]  # by metric, as far as the study file says them
     halving: Halving | None  # the rungs that candidates climb
+    race: Race | None  # that candidates take part in, or the survivors of rungs
     replaced: dict[str, Run] = field(
         default_factory=dict
     )  # what others took the place of, where that is asked for
@@ -44,19 +46,20 @@ class Outputs:
     @classmethod
     def read(cls, directory: Path, record: dict[str, Any], replaced: bool = False) -> Self:
         """Return what runs left in a directory of what a study.json asks for, and what was replaced if that is asked for."""
-        halving = halving_in(record)
+        halving, race = halving_in(record), race_in(record)
         runs = find_runs(directory, record, halving)
         names = [name for run in runs.values() for name in [*run.curves, *run.numbers]]
         name = field_of(record, "metric", str) or deciding(names)
         directions = read_directions(record, name)
-        if halving is not None:
-            name = halving.metric.name
-            directions[name] = halving.metric.better or directions[name]
+        for unfolding in (halving, race):
+            if unfolding is not None:
+                name = unfolding.metric.name
+                directions[name] = unfolding.metric.better or directions[name]
         metric = metric_called(name, directions.get(name))
         earlier: dict[str, Run] = {}
         if replaced:
             earlier = find_all_replaced(directory, record, runs)
-        return cls(directory, record, runs, metric, directions, halving, earlier)
+        return cls(directory, record, runs, metric, directions, halving, race, earlier)
 
     # --- what was asked for ---
     @property
@@ -124,6 +127,8 @@ class Outputs:
         """Tell whether the study asks for a configuration once it is decided that it does."""
         if name == TEST:
             return self.test is not None
+        if self.race is not None and self.race.may_ask_for(name):
+            return True
         return (self.halving is not None and self.halving.climbs(name)) or name == self.record.get("final")
 
     @cached_property
@@ -201,7 +206,10 @@ class Outputs:
     def values(self, name: str, metric: str, epochs: int | None = None) -> list[float | None]:
         """Return a metric of a run as `curve` does, but None where it was not measured, and what is not finite as it is."""
         check_known([name], self.everything, f"{self.directory}: configuration")
-        run = self.everything[name]
+        return self.values_in(self.everything[name], metric, epochs)
+
+    def values_in(self, run: Run, metric: str, epochs: int | None = None) -> list[float | None]:
+        """Return a metric of a run as `values` does, also of one that is not to be seen by its name."""
         if metric in run.curves:
             return run.curves[metric][:epochs]
         if metric in run.numbers and metric not in self.curved:

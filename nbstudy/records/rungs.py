@@ -30,6 +30,7 @@ def stages_of(outputs: Outputs) -> list[Stage]:
         outputs.halving.rungs,
         list(outputs.halving.candidates),
         lambda name, rung: complete_scores(outputs, name, rung),
+        outputs.race is not None,
     )
 
 
@@ -61,19 +62,17 @@ def scores_at(outputs: Outputs, stage: Stage) -> dict[str, Score]:
     return scores
 
 
-def witnesses_at(outputs: Outputs, stages: Sequence[Stage], rung: Rung) -> dict[str, Score]:
-    """Return what the new seeds of the last rung came to in the epochs of a lower one.
+def witnesses_at(outputs: Outputs, rung: Rung, new: Mapping[str, Sequence[str]]) -> dict[str, Score]:
+    """Return what new runs of some candidates came to in the epochs of a rung below.
 
     They say what chance does there. The runs that climbed say less of it: they were picked for their luck.
     """
     witnesses = {}
-    top = stages[-1]
-    if top.rung.replicates and rung != top.rung:
-        for name in top.candidates:
-            for run_name in runs_at(outputs, name, top.rung):
-                run = completed(outputs, run_name)
-                if run is not None and has_climbed(outputs, run, top.rung):
-                    witnesses[run_name] = score_on_rung(outputs, run, f"{name} again", rung)
+    for name, runs in new.items():
+        for run_name in runs:
+            run = completed(outputs, run_name)
+            if run is not None and has_climbed(outputs, run, rung.epochs):
+                witnesses[run_name] = score_of_run(outputs, run, f"{name} again", rung.epochs)
     return witnesses
 
 
@@ -88,8 +87,8 @@ def scores_on_rung(outputs: Outputs, name: str, rung: Rung) -> dict[str, Score]:
     scores = {}
     for run_name in runs_at(outputs, name, rung):
         run = completed(outputs, run_name)
-        if run is not None and has_climbed(outputs, run, rung):
-            scores[run_name] = score_on_rung(outputs, run, name, rung)
+        if run is not None and has_climbed(outputs, run, rung.epochs):
+            scores[run_name] = score_of_run(outputs, run, name, rung.epochs)
     return scores
 
 
@@ -112,25 +111,25 @@ def completed(outputs: Outputs, name: str) -> Run | None:
     return None
 
 
-def has_climbed(outputs: Outputs, run: Run, rung: Rung) -> bool:
-    """Tell whether a complete run has the epochs of a rung, or ended before them by itself.
+def has_climbed(outputs: Outputs, run: Run, epochs: int) -> bool:
+    """Tell whether a complete run has so many epochs, or ended before them by itself.
 
     What is asked for now plays no part: a rung that is decided stays so.
     """
     if outputs.halving is None or not has_column(run, outputs.halving.metric.name):
         return False
-    return run.epochs >= rung.epochs or bool(describe_early_end(run.result))
+    return run.epochs >= epochs or bool(describe_early_end(run.result))
 
 
-def score_on_rung(outputs: Outputs, run: Run, candidate: str, rung: Rung) -> Score:
-    """Return what a run of a candidate is judged by on a rung: its first epochs.
+def score_of_run(outputs: Outputs, run: Run, candidate: str, epochs: int | None) -> Score:
+    """Return what a run of a candidate is judged by over its first epochs, all where that is not said.
 
     It is infinite if it diverged in them, or has no value at their end.
     """
-    metric = outputs.metric  # which is that of the rungs
-    values = run.curves.get(metric.name, [])[: rung.epochs]
+    metric = outputs.metric  # which is that of the rungs, or of the race
+    values = outputs.values_in(run, metric.name, epochs)
     cost = metric.cost(settled(values))
-    if run.diverged and run.diverged <= rung.epochs:
+    if run.diverged and run.diverged <= (epochs or math.inf):
         cost = math.inf
     return Score(
         cost=cost,
@@ -165,11 +164,6 @@ def check_rungs_can_be_decided(outputs: Outputs) -> None:
 def has_column(run: Run, metric: str) -> bool:
     """Tell whether a run's history has a column, also where nothing was ever measured in it."""
     return metric in run.curves or metric in run.written.empty
-
-
-def is_decided(outputs: Outputs, stages: Sequence[Stage]) -> bool:
-    """Tell whether all is complete that the choice depends on: every configuration but the final one, and all rungs."""
-    return are_climbed(outputs, stages) and all(name == outputs.final for name in outputs.incomplete)
 
 
 def are_climbed(outputs: Outputs, stages: Sequence[Stage]) -> bool:

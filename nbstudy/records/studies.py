@@ -23,9 +23,10 @@ from nbstudy.decision.metrics import Metric
 from nbstudy.decision.scores import Score
 from nbstudy.records.outputs import Outputs
 from nbstudy.records.parameters import as_key
+from nbstudy.records.race import has_ended, laps_of
 from nbstudy.records.reading import field_of
-from nbstudy.records.rounds import candidates_of_all
-from nbstudy.records.rungs import are_climbed, runs_at, scores_on_rung, stages_of
+from nbstudy.records.rounds import candidates_of_all, decisive_runs, decisive_scores, rounds_of
+from nbstudy.records.rungs import stages_of
 from nbstudy.records.scores import scores_of
 from nbstudy.records.table import histories_of, table_of
 from nbstudy.study.configurations import SEED
@@ -246,21 +247,25 @@ def contenders_of(studies: Mapping[str, Outputs], metric: Metric) -> list[Conten
 def judged_runs(results: Outputs, metric: Metric, study: str) -> Iterator[tuple[str, str, Score]]:
     """Yield each run by which a study judges at last, after its candidate, with what it is judged by.
 
-    After rungs these are the runs of the last one alone: the others brought their candidates there by their luck, too.
+    After rungs these are the runs of the last one alone, or of the race in its place: the others brought their
+    candidates there by their luck, too.
     """
+    if not has_ended(results, stages_of(results), laps_of(results)):
+        fail(study, "its rungs or its race are not decided yet; run it to the end before it is compared")
     scores = scores_of(results, metric)
-    if results.halving is None:
+    rounds = rounds_of(results)
+    runs = decisive_runs(results, rounds)
+    if not runs:
         for run, score in scores.items():
             yield results.parameters.first[run], run, score
         return
-    stages = stages_of(results)
-    if not are_climbed(results, stages):
-        fail(study, "its rungs are not decided yet; run it to the end before it is compared")
-    top = stages[-1]
-    for candidate in top.candidates:
-        on_rung = scores_on_rung(results, candidate, top.rung)
-        for run in runs_at(results, candidate, top.rung):
+    decisive = decisive_scores(results, rounds)
+    for candidate, own in runs.items():
+        for run in own:
             if metric == results.metric:
-                yield candidate, run, on_rung[run]
+                name = run
+                if run == own[0]:  # which goes by the candidate's name
+                    name = candidate
+                yield candidate, run, decisive[name]
             elif run in scores:
                 yield candidate, run, scores[run]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nbstudy.decision.elimination import Choice
+from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import written
 from nbstudy.markdown import plain
 from nbstudy.records.results import Results
@@ -20,7 +20,8 @@ from nbstudy.report.phrases import (
     odds_in_words,
     why_nothing_decides,
 )
-from nbstudy.report.rankings import top_rung
+from nbstudy.report.race import how_it_ended, what_it_waits_for
+from nbstudy.report.rankings import candidates_of_choice
 from nbstudy.report.test_set import (
     Opened,
     deciding_at_last,
@@ -29,6 +30,7 @@ from nbstudy.report.test_set import (
     what_failed,
     what_is_tested,
 )
+from nbstudy.study.halving import Halving
 from nbstudy.words import NAMED, counted, duration, enumerated
 
 
@@ -50,7 +52,7 @@ def write(answer: Answer) -> str:
     """Return the answer in five lines at most, for the top of the page."""
     lines = [
         chosen_line(answer.chosen),
-        runner_up_line(answer.chosen.choice),
+        runner_up_line(answer.chosen),
         criteria_line(answer.criteria),
         line_of_test_set(answer.opened),
         incomplete_line(answer.results),
@@ -68,7 +70,7 @@ def write_conclusion(answer: Answer, unseen: Unseen | None) -> str:
     chosen = answer.chosen
     lines = [chosen_line(chosen)]
     if chosen.choice.chosen:
-        lines.append(f"**Why.** {joined(choice_made(chosen), runner_up_line(chosen.choice))}")
+        lines.append(f"**Why.** {joined(choice_made(chosen), runner_up_line(chosen))}")
         sure = joined(noise_in_words(chosen.verdict.noise), more_replicates(chosen))
         lines.append(f"**How sure.** {sure}")
     lines.append(criteria_line(answer.criteria))
@@ -88,20 +90,29 @@ def chosen_line(chosen: Chosen) -> str:
     """Say what was chosen from what, its value, and what it costs."""
     results, name = chosen.results, chosen.choice.chosen
     if name is None or chosen.contest is None:
-        missing = why_nothing_decides(results, deciding_at_last(results)) or where_rungs_stand(results)
+        missing = why_nothing_decides(results, deciding_at_last(results)) or where_it_stands(results)
         return f"**No configuration can be chosen yet**: {missing or 'no run can be judged'}."
     what = f"**{link(results.runs[name])} is chosen**{chosen_from(chosen)}: {what_it_is(chosen, name)}."
     return joined(what, how_likely_it_is_best(chosen.contest, name))
 
 
-def where_rungs_stand(results: Results) -> str:
-    """Say what the rung that is under way waits for; empty where there are none."""
-    top = top_rung(results)
-    if results.halving is None or top is None:
-        return ""
-    where = f"rung {len(results.rounds)} of {len(results.halving.rungs)}"
-    if top.waits_for:
-        return f"{where} waits for {listed(top.waits_for)}"
+def where_it_stands(results: Results) -> str:
+    """Say what the rung or the lap that is under way waits for; empty where there are none."""
+    for last in results.rounds[-1:]:
+        if last.lap is not None and results.race is not None:
+            if last.lap.waits_for:
+                return what_it_waits_for(results.race, last.lap)
+            return "in the race all have diverged"
+        if last.stage is not None and results.halving is not None:
+            return where_a_rung_stands(results.halving, last.stage)
+    return ""
+
+
+def where_a_rung_stands(halving: Halving, stage: Stage) -> str:
+    """Say what a rung waits for, or that none has come through."""
+    where = f"rung {halving.rungs.index(stage.rung) + 1} of {len(halving.rungs)}"
+    if stage.waits_for:
+        return f"{where} waits for {listed(stage.waits_for)}"
     return f"on {where} all have diverged"
 
 
@@ -110,7 +121,9 @@ def chosen_from(chosen: Chosen) -> str:
     results = chosen.results
     if results.halving is not None:
         return f" from {len(results.halving.candidates):,} candidates"
-    names = [name for name in results.rounds[-1].candidates if name in chosen.verdict.costs]
+    names = candidates_of_choice(results)
+    if results.race is None:
+        names = [name for name in names if name in chosen.verdict.costs]
     if len(names) == 1:
         return ""
     if len(names) > NAMED:
@@ -145,6 +158,8 @@ def how_likely_it_is_best(contest: Contest, name: str) -> str:
     if name not in contest.odds or len(contest.verdict.finite) < 2:
         return ""
     among = f"Among the {len(contest.verdict.finite)} of the last round"
+    if contest.each.lap is not None:
+        among = f"Among the {len(contest.verdict.finite)} of the last lap"
     return f"{among} {odds_in_words(contest.odds[name])}."
 
 
@@ -157,10 +172,15 @@ def over_epochs(results: Results) -> str:
     return f" over the first {epochs} epochs"
 
 
-def runner_up_line(choice: Choice) -> str:
-    """Say how far the next best candidate is from the choice, or the choice from the best."""
-    verdict = choice.verdict
-    if choice.chosen is None or len(verdict.finite) < 2:
+def runner_up_line(chosen: Chosen) -> str:
+    """Say how far the next best candidate is from the choice, or the choice from the best; of a race, how it ended."""
+    choice, verdict = chosen.choice, chosen.verdict
+    race = chosen.results.race
+    if choice.chosen is None or chosen.contest is None:
+        return ""
+    if race is not None and chosen.contest.each.lap is not None:
+        return how_it_ended(race, chosen.contest.each.lap)
+    if len(verdict.finite) < 2:
         return ""
     best, second, *_ = verdict.finite
     if choice.chosen != best:

@@ -16,10 +16,11 @@ from nbstudy.decision.elimination import Choice, Verdict
 from nbstudy.decision.metrics import written
 from nbstudy.decision.odds import Odds, odds_of
 from nbstudy.decision.power import MOST_REPLICATES, POWER, replicates_needed
+from nbstudy.decision.race import End
 from nbstudy.markdown import Markdown, code, plain
 from nbstudy.records.reading import field_of
 from nbstudy.records.results import Results
-from nbstudy.records.rounds import Round, has_original
+from nbstudy.records.rounds import Round, has_original, runs_in
 from nbstudy.report.curves import Curve, Scale, curves_of, joined, padded, within_reach
 from nbstudy.report.dots import draw_ranking
 from nbstudy.report.figures import WIDTH, axis_label, set_margins, show_figures
@@ -68,6 +69,13 @@ class Chosen:
         return self.choice.verdict
 
     @property
+    def is_tie(self) -> bool:
+        """Whether a race found that those that are left are equally good."""
+        if self.contest is None or self.contest.each.lap is None:
+            return False
+        return self.contest.each.lap.end is End.TIE
+
+    @property
     def is_smaller(self) -> bool:
         """Whether the choice has fewer weights than others that the rule keeps, so that these decide."""
         known = self.results.sizes
@@ -99,7 +107,9 @@ def compute(results: Results) -> Chosen:
 
 def contest_of(results: Results, each: Round, verdict: Verdict) -> Contest:
     """Return what the candidates of a round settled at."""
-    curves = curves_of(results, list(verdict.finite), verdict, each.metric, each.epochs, each.stage)
+    curves = curves_of(
+        results, list(verdict.finite), verdict, each.metric, each.epochs, runs_in(results, each)
+    )
     return Contest(each, verdict, results.title(each.metric), results.is_by_epoch(each.metric), curves)
 
 
@@ -206,7 +216,10 @@ def table_of_choice(chosen: Chosen) -> str:
         row["weights"] = results.runs[name].weights
         row["minutes"] = f"{results.runs[name].minutes:.1f}"
         row[contest.title] = metric.value(cost)
-        row["95 % interval"] = interval(verdict, name, metric)
+        over = " over seeds"
+        if verdict.noise.is_guess:  # within the epochs of a run
+            over = ""
+        row[f"95 % interval{over}"] = interval(verdict, name, metric)
         row["runs"] = verdict.runs[name]
         if name in contest.odds:
             row["best with"] = probability(contest.odds[name].best)
@@ -224,6 +237,8 @@ def table_of_choice(chosen: Chosen) -> str:
 def how_it_is_chosen(results: Results, contest: Contest) -> str:
     """Explain the choice."""
     candidates = "The choice is among the candidates of the last round, as that round judges them:"
+    if contest.each.lap is not None:
+        candidates = "The choice is among the candidates of the last lap of the race, as it ended:"
     if results.sizes:
         chosen = (
             f"{candidates} of all that the rule keeps, the smallest network, that is the one with the fewest weights, "
@@ -301,7 +316,7 @@ def candidates_in_words(results: Results) -> str:
 def more_replicates(chosen: Chosen) -> str:
     """Say how many replicates would tell the two best apart, and the line for the study file, where that is open."""
     results, verdict = chosen.results, chosen.verdict
-    if chosen.choice.chosen is None or len(verdict.kept) < 2:
+    if chosen.choice.chosen is None or len(verdict.kept) < 2 or chosen.is_tie:
         return ""
     first, second, *_ = verdict.kept
     if type(field_of(results.record, "defaults", dict).get(SEED)) is not int:
@@ -328,8 +343,24 @@ def more_replicates(chosen: Chosen) -> str:
 
 def study_lines(results: Results, first: str, second: str, number: int) -> str:
     """Say what to write into the study file for so many runs of two configurations."""
-    lines = lines_of_rungs(results, number) or lines_of_configurations(results, [first, second], number)
+    lines = (
+        lines_of_race(results, number)
+        or lines_of_rungs(results, number)
+        or lines_of_configurations(results, [first, second], number)
+    )
     return f"write {lines} in the study file, and run it again"
+
+
+def lines_of_race(results: Results, number: int) -> str:
+    """Say which laps would give those that are left in a race so many runs; empty without one."""
+    race = results.race
+    if race is None:
+        return ""
+    replicates = [*race.plan.replicates, number]
+    lines = f"`replicates: {sorted({*replicates})}`"
+    if math.isfinite(race.plan.budget):
+        lines += " and a larger budget"
+    return f"{lines} into the race"
 
 
 def lines_of_rungs(results: Results, number: int) -> str:

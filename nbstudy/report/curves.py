@@ -7,20 +7,18 @@ its running median.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
 
 from nbstudy.decision.elimination import Verdict
-from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric
 from nbstudy.decision.scores import runs_of_candidates
 from nbstudy.decision.settling import settled
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round
-from nbstudy.records.rungs import runs_at
 from nbstudy.records.scores import scores_of
 
 MOST_CURVES = 30  # of more candidates the best are ranked, not drawn as curves
@@ -76,17 +74,15 @@ def curves_of(
     verdict: Verdict,
     metric: Metric,
     epochs: int | None = None,
-    stage: Stage | None = None,
+    runs: Mapping[str, list[str]] | None = None,
 ) -> list[Curve]:
     """Return the curves of candidates, best first and then those not judged: the first ones of very many.
 
-    A candidate that is a replicate of one that is judged is part of that one's curve. On a rung, a curve is that of
-    the runs by which the rung judges.
+    A candidate that is a replicate of one that is judged is part of that one's curve. `runs` are those by which each
+    is judged, where that is not by all.
     """
-    if stage is None:
+    if not runs:
         runs = runs_of_candidates(scores_of(results, metric, epochs), candidates)
-    else:
-        runs = {name: runs_at(results, name, stage.rung) for name in candidates}
     names = list(verdict.costs)
     first = results.parameters.first
     judged = {first[name] for name in names}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nbstudy.decision.elimination import Family, Verdict, choose, judge
@@ -11,7 +11,8 @@ from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric, can_decide, data_of
 from nbstudy.decision.scores import Score, runs_of_candidates
 from nbstudy.records.results import Results
-from nbstudy.records.rungs import first_by_name, runs_at, scores_at
+from nbstudy.records.rounds import decisive_runs, decisive_scores, runs_of_racers
+from nbstudy.records.rungs import first_by_name
 from nbstudy.records.scores import scores_of
 
 
@@ -38,34 +39,59 @@ def ranking_of(
 ) -> Ranking:
     """Rank all configurations that can be compared: by the first epochs, all where that is not said.
 
-    Where there are rungs, and no epochs are asked for, it ranks the candidates of the highest one reached.
+    Where there are rungs, and no epochs are asked for, it ranks the candidates of the highest one reached, or of the
+    race after them. By the metric of a race it keeps what the race keeps.
     """
     if metric is None:
         metric = results.metric
+    is_by_the_rounds = metric == results.metric and epochs is None and not by_best_epoch
     scores = scores_of(results, metric, epochs, by_best_epoch)
     compared = comparable(results)
-    candidates = [name for each in results.rounds[-1:] for name in each.candidates]
-    top = top_rung(results)
-    if top is not None and epochs is None:  # others have not trained as long
-        scores = on_rung(results, top, scores)
-        if metric == results.metric and not by_best_epoch:
-            scores = scores_at(results, top)
-        compared = candidates
-    chosen = choose(scores, candidates, results.sizes, family_of_choice(results)).chosen
+    decisive = decisive_runs(results, results.rounds)
+    if decisive and epochs is None:
+        scores = by_candidate(scores, decisive)
+        if is_by_the_rounds:
+            scores = decisive_scores(results, results.rounds)
+        compared = list(decisive)
+    verdict = judge(scores, compared)
+    chosen = choose(scores, candidates_of_choice(results), results.sizes, family_of_choice(results)).chosen
+    if runs_of_racers(results.rounds) and is_by_the_rounds:
+        verdict = as_raced(verdict, results)
+        chosen = results.choose().chosen
     title = results.title(metric)
     if by_best_epoch:
         title = f"best {metric}"
     runs = runs_of_candidates(scores, compared)
-    if top is not None and epochs is None:
-        runs = {name: runs_at(results, name, top.rung) for name in runs}
-        epochs = top.rung.epochs
-    return Ranking(title, metric, judge(scores, compared), chosen, runs, epochs)
+    if decisive and epochs is None:
+        runs = {name: decisive[name] for name in runs}
+        epochs = results.rounds[-1].epochs
+    return Ranking(title, metric, verdict, chosen, runs, epochs)
+
+
+def as_raced(verdict: Verdict, results: Results) -> Verdict:
+    """Return a verdict that drops of those in a race the ones that were dropped in any of its laps."""
+    racers = runs_of_racers(results.rounds)
+    behind = {name for each in results.rounds if each.lap is not None for name in each.lap.verdict.dropped}
+    dropped = []
+    for name in verdict.costs:
+        if name in behind or (name in verdict.dropped and name not in racers):
+            dropped.append(name)
+    return replace(verdict, dropped=tuple(dropped))
+
+
+def candidates_of_choice(results: Results) -> list[str]:
+    """Return the candidates of the last round; of a race, all that take part."""
+    racers = runs_of_racers(results.rounds)
+    if racers:
+        return list(racers)
+    return [name for each in results.rounds[-1:] for name in each.candidates]
 
 
 def family_of_choice(results: Results) -> Family | None:
-    """Return the family of the last round, by whose error rate the choice is made; None where there is none."""
+    """Return the family of the last round, by whose error rate the choice is made; None where all are one."""
     for last in results.rounds[-1:]:
-        return last.family
+        if last.lap is None:
+            return last.family
     return None
 
 
@@ -103,11 +129,12 @@ def top_rung(results: Results) -> Stage | None:
     return None
 
 
-def on_rung(results: Results, stage: Stage, scores: Mapping[str, Score]) -> dict[str, Score]:
-    """Return scores of the runs by which a rung judges, as `scores_at` names them."""
+def by_candidate(scores: Mapping[str, Score], runs: Mapping[str, Sequence[str]]) -> dict[str, Score]:
+    """Return scores of some runs of each candidate, of which the first goes by the candidate's name."""
     named: dict[str, Score] = {}
-    for name in stage.candidates:
-        runs = [run for run in runs_at(results, name, stage.rung) if run in scores]
-        own = {run: replace(scores[run], configuration=name, is_copy=False) for run in runs}
+    for name, own_runs in runs.items():
+        own = {
+            run: replace(scores[run], configuration=name, is_copy=False) for run in own_runs if run in scores
+        }
         named |= first_by_name(name, own)
     return named

@@ -14,7 +14,7 @@ from nbstudy.decision.metrics import Better
 from nbstudy.decision.settling import lost_after, measured, settled
 from nbstudy.markdown import plain
 from nbstudy.records.results import Results
-from nbstudy.records.rounds import Round, has_original
+from nbstudy.records.rounds import Round, has_original, runs_in
 from nbstudy.records.states import State
 from nbstudy.report.curves import MOST_CURVES, Curve, curves_of, greyed
 from nbstudy.report.dots import draw_ranking
@@ -39,6 +39,7 @@ from nbstudy.report.rungs import (
     after_rung,
     cut_of,
     how_likely_the_best_came,
+    not_decided_yet,
     passage_of,
     table_of_rung,
 )
@@ -69,7 +70,7 @@ class Judged:
     candidates: list[Candidate]  # best first, then those that are not judged
     curves: list[Curve]  # of the first of these
     cut: Cut | None  # of a rung from which candidates go on
-    passage: Passage | None  # of the last rung: how likely the best has come to it
+    passage: Passage | None  # of the last rung, or the race in its place: how likely the best has come to it
     undecided: str  # why nothing can be decided by its metric; empty where it can
     has_original: bool  # whether the study file tells of an original elimination
 
@@ -90,7 +91,7 @@ def compute(results: Results, each: Round) -> Judged:
         each=each,
         verdict=verdict,
         candidates=candidates,
-        curves=curves_of(results, each.candidates, verdict, each.metric, each.epochs, each.stage),
+        curves=curves_of(results, each.candidates, verdict, each.metric, each.epochs, runs_in(results, each)),
         cut=cut_of(results, each, verdict),
         passage=passage_of(results, each),
         undecided=why_nothing_decides(results, each.metric),
@@ -211,6 +212,8 @@ def table_of_round(judged: Judged) -> str:
         row["runs"] = verdict.runs.get(name)
         row |= comparison_cells(name, verdict)
         row["rule"] = decision(name, verdict)
+        if each.lap is not None and each.lap.waits_for:
+            row["rule"] = "not decided yet"
         if judged.has_original:
             row["original"] = "kept"
         if name in each.originally_dropped:
@@ -252,7 +255,9 @@ def after_round(judged: Judged) -> str:
     """Say what the rule drops in a round and why, and whether the original did the same."""
     if judged.cut is not None:
         return after_rung(judged.cut)
-    verdict = judged.verdict
+    verdict, lap = judged.verdict, judged.each.lap
+    if lap is not None and lap.waits_for and not judged.undecided:
+        return not_decided_yet(len(lap.candidates), lap.waits_for)
     if not verdict.costs:
         if judged.undecided:
             return f"**Nothing is decided here:** {judged.undecided}."

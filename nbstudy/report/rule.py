@@ -36,6 +36,7 @@ def show(results: Results) -> None:
         what_seeds_do(results),
         what_rule_needs(results),
         how_rungs_work(results),
+        how_a_race_works(results),
         "This is the rule as the computer has it:",
         source_of(judge, Standing.allowed, Standing.deviation, critical_value, fit_within_seeds, noise_of),
     )
@@ -95,14 +96,43 @@ def how_rungs_work(results: Results) -> str:
         "**Rungs** (successive halving: Jamieson and Talwalkar, 2016). All candidates are trained for some epochs, the "
         "best of them go on from there, and so on from rung to rung; the others stop. A rung keeps as many as the study "
         "file says, also where chance could have put them in another order: it saves time, and may lose the one that "
-        "would have won. The rule judges the last rung alone."
+        "would have won."
     )
+    if results.race is None:
+        text += " The rule judges the last rung alone."
+    else:
+        text += " Those that are left at last take part in the race."
     if any(rung.keep == RULE for rung in results.halving.rungs):
         text += f" One with `keep: {RULE}` keeps what the rule does not drop, as far as `most` allows."
     if results.halving.rungs[-1].replicates:
         text += (
             " There each candidate is trained again with new seeds, and these runs alone count, for its value and for "
             "*s*: those that brought it there were chosen for being good, and some of that was luck."
+        )
+    return text
+
+
+def how_a_race_works(results: Results) -> str:
+    """Explain what a race is, and what it promises."""
+    race = results.race
+    if race is None:
+        return ""
+    text = (
+        "**The race.** In each lap all candidates that are left get further runs, and have "
+        f"{enumerated(map(str, race.plan.replicates))} each; then the rule looks at them, and what it drops runs no more. The "
+        "promise holds for all looks together: each judges with the same error rate, which is smaller, such that they "
+        f"reach {100 * ERROR_RATE:g} % together, since a run that counts at one look counts at all later ones (Pocock, 1977). "
+        "It ends when one is left, at its last lap, or when the next one would exceed the budget; and in a tie"
+    )
+    if race.plan.margin:
+        text += f", when all that are left differ by {race.plan.margin:g} at most"
+    else:
+        text += ", when all that are left are equal"
+    text += ". By how much they differ at most says what is allowed to the truly best, for which the same promise holds (Hsu, 1984)."
+    if race.follows_rungs:
+        text += (
+            " Its runs have new seeds, and these alone count: those that brought its candidates there were chosen for being "
+            "good, and some of that was luck."
         )
     return text
 
@@ -134,7 +164,7 @@ def what_figures_show(results: Results) -> str:
 def what_to_be_careful_of(results: Results) -> str:
     """Explain what the notes on candidates warn of."""
     parts = []
-    if results.halving is None:
+    if results.halving is None and results.race is None:
         parts.append(
             "The candidates of a round are those that the study file names: what the rule drops may come again in a "
             "later one. One that differs from the best in two parameters or more is marked: its difference cannot be put "

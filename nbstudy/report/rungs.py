@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,8 +103,13 @@ def differing_of_late(results: Results, stage: Stage) -> list[str]:
 
 
 def passage_of(results: Results, each: Round) -> Passage | None:
-    """Return how likely the best has come through, for the last rung; None on others, or where that is not known."""
-    if each.stage is None or each.stage.rung.keep is not None or each.number == 1:
+    """Return how likely the best has come through, for the last rung, or the first lap of the race in its place.
+
+    None in other rounds, or where that is not known.
+    """
+    is_last_rung = each.stage is not None and each.stage.rung.keep is None
+    is_first_lap = each.lap is not None and each.lap.number == 1
+    if each.number == 1 or not (is_last_rung or is_first_lap):
         return None
     deviations = {}
     chances = []
@@ -153,8 +159,7 @@ def after_rung(cut: Cut) -> str:
     """Say who goes on from a rung, and how close the cut is."""
     stage = cut.stage
     if stage.waits_for:
-        there = f"{len(stage.costs)} of {len(stage.candidates)} candidates are complete"
-        return f"**Not decided yet:** {there}; it waits for {listed(stage.waits_for)}."
+        return not_decided_yet(len(stage.candidates), stage.waits_for)
     if not stage.survivors:
         return "**None goes on:** all have diverged."
     sentences = [f"**{len(stage.survivors)} of {len(stage.candidates)} go on:** {listed(stage.survivors)}."]
@@ -177,6 +182,12 @@ def after_rung(cut: Cut) -> str:
     if cut.diverged:
         sentences.append(f"{cut.diverged} diverged and cannot go on.")
     return " ".join(sentences)
+
+
+def not_decided_yet(candidates: int, waits_for: Sequence[str]) -> str:
+    """Say for whom a rung or a lap of so many candidates waits."""
+    there = f"{candidates - len(waits_for)} of {candidates} candidates are complete"
+    return f"**Not decided yet:** {there}; it waits for {listed(waits_for)}."
 
 
 def how_they_differ(cut: Cut) -> str:

@@ -94,7 +94,7 @@ def what_decides(runs: AllRuns) -> str:
         return f"**Nothing decides yet:** {runs.undecided}."
     results = runs.results
     decides = f"**{plain(results.metric)} decides** ({results.metric.better} is better)"
-    if results.halving is not None:
+    if results.halving is not None or results.race is not None:
         return f"{decides}: `metric` in the study file says which."
     return f"{decides}, where a round does not name another metric: `metric` in the study file says which."
 

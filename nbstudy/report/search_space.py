@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 
 from nbstudy.decision.metrics import Metric
 from nbstudy.numbers import is_number
+from nbstudy.records.race import is_decided, laps_of, runs_with_new_seeds
 from nbstudy.records.reading import field_of
 from nbstudy.records.results import Results
-from nbstudy.records.rungs import is_decided, runs_at, stages_of
+from nbstudy.records.rounds import Round
+from nbstudy.records.rungs import stages_of
 from nbstudy.report.colours import COLOURS, GREY
 from nbstudy.report.figures import WIDTH, axis_label, number_by_magnitude, show_figures
 from nbstudy.report.labels import SMALL, shortened
@@ -46,8 +48,9 @@ class Cost:
     """The FLOPs that rungs took, and what takes the place of them."""
 
     spent: float
-    whole: float  # every candidate as the last rung has them
-    once: float  # every candidate to the end, by its own runs, and the last rung's new runs of those that reached it
+    whole: float  # every candidate as the last rung has them, or the last lap of the race in its place
+    once: float  # every candidate to the end, by its own runs, and the new runs of those that reached rung or race
+    with_race: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,18 @@ def space_of_rungs(results: Results, judged: Sequence[Judged]) -> SearchSpace | 
         title=f"{metric} after {counted(first.each.epochs or 0, 'epoch')}",
         explanation=ON_RUNGS,
         values={name: metric.value(cost) for name, cost in first.verdict.finite.items()},
-        levels=[f"reached rung {number}" for number in range(1, len(judged) + 1)],
+        levels=[f"reached {rung_or_lap(each.each)}" for each in judged],
         reached=reached,
         parameters=factors_of(results, reached),
         cost=cost_of_halving(results),
     )
+
+
+def rung_or_lap(each: Round) -> str:
+    """Name a round of a study with rungs."""
+    if each.lap is not None:
+        return f"lap {each.lap.number}"
+    return f"rung {each.number}"
 
 
 def space_of_all(results: Results) -> SearchSpace | None:
@@ -133,28 +143,30 @@ def show(space: SearchSpace | None) -> None:
 
 # --- what it costs ---
 def cost_of_halving(results: Results) -> Cost | None:
-    """Return what the rungs cost; None before the end of the last one, or where a run does not say its FLOPs."""
-    halving = results.halving
-    stages = stages_of(results)
-    if halving is None or not is_decided(results, stages):
+    """Return what the rungs cost, and the race after them; None before their end, or where a run does not say its FLOPs."""
+    halving, race = results.halving, results.race
+    stages, laps = stages_of(results), laps_of(results)
+    if halving is None or not is_decided(results, stages, laps):
         return None
-    top = halving.rungs[-1]
+    epochs, replicates = halving.rungs[-1].epochs, halving.rungs[-1].replicates
+    if race is not None:
+        epochs, replicates = race.epochs or epochs, race.plan.replicates[-1]
+    with_new_seeds = runs_with_new_seeds(results, stages, laps)
     spent = 0.0
     whole = 0.0
     once = 0.0
     for name, runs in halving.candidates.items():
         costs = [cost_of_run(results, run) for run in runs]
         _, an_epoch = costs[0]
-        once += an_epoch * top.epochs * len(runs)
-        if top.replicates and name in stages[-1].candidates:
-            new = [cost_of_run(results, run) for run in runs_at(results, name, top)]
-            once += sum(flops for flops, _ in new)
-            costs += new
+        once += an_epoch * epochs * len(runs)
+        new = [cost_of_run(results, run) for run in with_new_seeds.get(name, [])]
+        once += sum(flops for flops, _ in new)
+        costs += new
         if not all(flops for flops, _ in costs):
             return None
         spent += sum(flops for flops, _ in costs)
-        whole += an_epoch * top.epochs * (top.replicates or len(runs))
-    return Cost(spent, whole, once)
+        whole += an_epoch * epochs * (replicates or len(runs))
+    return Cost(spent, whole, once, race is not None)
 
 
 def cost_of_run(results: Results, name: str) -> tuple[float, float]:
@@ -173,14 +185,21 @@ def what_halving_saved(cost: Cost | None) -> str:
     digits = ".0f"
     if spent < LEAST_TFLOP:
         digits = ".3g"
+    took, last, same = "the rungs took", "the last rung trains its own", "the same last rung"
+    if cost.with_race:
+        took, last, same = (
+            "the rungs and the race took",
+            "its last lap trains those that are left",
+            "the same race",
+        )
     text = (
-        f"**Cost to the decision:** the rungs took {spent:{digits}} TFLOP. To train every candidate as the last rung "
-        f"trains its own takes {whole:{digits}}: the share is **{cost.spent / cost.whole:.2f}**."
+        f"**Cost to the decision:** {took} {spent:{digits}} TFLOP. To train every candidate as {last} takes "
+        f"{whole:{digits}}: the share is **{cost.spent / cost.whole:.2f}**."
     )
     if cost.once != cost.whole:
         text += (
-            f" To train every candidate to the end once, and the same last rung after that, takes {cost.once / 1e12:{digits}}: "
-            f"of this it is **{cost.spent / cost.once:.2f}**."
+            f" To train every candidate to the end once, and {same} after that, takes {cost.once / 1e12:{digits}}: of this it is "
+            f"**{cost.spent / cost.once:.2f}**."
         )
     return text
 

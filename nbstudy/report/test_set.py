@@ -47,6 +47,9 @@ class Measured:
     name: str
     value: float
     interval: tuple[float, float] | None = None  # of 95 %, where it is a share of a known number of things
+    over: str = (
+        ""  # these, as in "10,000 test images": what would be others another time, and not the seeds of runs
+    )
 
     @property
     def title(self) -> Markdown:
@@ -58,7 +61,7 @@ class Measured:
         if self.interval is None:
             return written(self.value)
         low, high = self.interval
-        return f"{written(self.value)} (95 % interval {written(low)} to {written(high)})"
+        return f"{written(self.value)} (95 % interval over {self.over} {written(low)} to {written(high)})"
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,8 @@ def tested_in(test: Run) -> Tested:
         if name in shares:
             number = as_count(test.result.get(str(shares[name])))
             if number and 0 <= value <= 1:
-                measured = Measured(name, value, wilson(value, number))
+                things = plain(str(shares[name]).replace("_", " "))
+                measured = Measured(name, value, wilson(value, number), f"{number:,} {things}")
             else:
                 faults.append(not_a_share(name, shares[name]))
         numbers.append(measured)
@@ -270,7 +274,8 @@ def state_in_words(opened: Opened) -> str:
         sentences = [what_failed(opened.failed), "Running the study again executes it again."]
     if opened.openings:
         sentences.append(openings_in_words(opened.openings))
-    return " ".join(sentences)
+        sentences.append(why_older(opened))
+    return joined(*sentences)
 
 
 def what_failed(test: Run) -> str:
@@ -286,6 +291,28 @@ def openings_in_words(openings: Sequence[Opening]) -> str:
         return f"It was opened once, {plain(each[0])}. {others}"
     suspicion = "whoever saw an earlier result may have chosen by it, so be suspicious of this one"
     return f"**It was opened {len(openings)} times:** {listed(each)}; {suspicion}. {others}"
+
+
+def why_older(opened: Opened) -> str:
+    """Explain an opening that is older than the final run that is here; empty where there is none.
+
+    That one was trained again since then. Its test could begin without another opening, so its weights were on record.
+    """
+    results = opened.results
+    test, final = results.test_run, results.runs.get(str(results.final))
+    if opened.tested is None or test is None or final is None:
+        return ""
+    openings = opened.openings
+    if len(openings) > 1:  # earlier versions did not say what a test had tested
+        openings = [opening for opening in openings if opening.weights == test.record.get("weights")]
+    started = field_of(final.record, "started", str)
+    for opening in openings:
+        if opening.when < started:
+            return (
+                f"The run of {plain(final.name)} that is here began after that, on {plain(started[:10])}: it was trained again and came to "
+                "the same weights, so that testing it was no new opening."
+            )
+    return ""
 
 
 def numbers_in_words(tested: Tested) -> str:
@@ -309,13 +336,18 @@ def first_in_words(first: Measured) -> str:
     text = f"**{title}: {written(first.value)}**"
     if first.interval is not None:
         low, high = first.interval
-        text += f", with 95 % certainty {written(low)} to {written(high)}"
+        text += f", with 95 % certainty {written(low)} to {written(high)}, as far as the {first.over} tell it"
     return f"{text}."
 
 
 def row_of(measured: Measured) -> dict[str, Any]:
     """Return a number as a row of a table."""
-    row: dict[str, Any] = {"number": measured.name, "value": measured.value, "95 % interval": ""}
+    row: dict[str, Any] = {
+        "number": measured.name,
+        "value": measured.value,
+        "95 % interval": "",
+        "over": measured.over,
+    }
     if measured.interval is not None:
         low, high = measured.interval
         row["95 % interval"] = f"{written(low)} to {written(high)}"

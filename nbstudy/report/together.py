@@ -64,10 +64,10 @@ class Panel:
 
     @property
     def rung_epochs(self) -> int | None:
-        """How long a rung is; None where it is none."""
-        if self.each.stage is None:
+        """How long a rung is, or the race after it; None where it is neither."""
+        if self.each.stage is None and self.each.lap is None:
             return None
-        return self.each.stage.rung.epochs
+        return self.each.epochs
 
     @property
     def grey(self) -> tuple[str, ...]:

@@ -111,11 +111,13 @@ def record_of(rung: Rung) -> dict[str, Any]:
     return record
 
 
-def read_halving(given: Any, place: str, runs: Mapping[str, list[str]], usual: Mapping[str, Any]) -> Halving:
+def read_halving(
+    given: Any, place: str, runs: Mapping[str, list[str]], usual: Mapping[str, Any], has_race: bool
+) -> Halving:
     """Return what a study file says of halving, or refuse all that is wrong in it.
 
     `runs` are those of each configuration that may be a candidate: itself and its replicates. `usual` is what the
-    study says of its metric, which counts where the halving says nothing of it.
+    study says of its metric, which counts where the halving says nothing of it. A race takes the place of the last rung.
     """
     said = dict.fromkeys(KEYS) | mapping(given, place, KEYS)
     if said["metric"] is None:
@@ -129,7 +131,7 @@ def read_halving(given: Any, place: str, runs: Mapping[str, list[str]], usual: M
         metric = read_metric(said, place)
     with faults:
         fewest = min((len(runs[name]) for name in candidates), default=0)
-        rungs = read_rungs(said["rungs"], f"{place}: rungs", len(candidates), fewest)
+        rungs = read_rungs(said["rungs"], f"{place}: rungs", len(candidates), fewest, has_race)
     faults.end()
     return Halving({name: runs[name] for name in candidates}, metric, rungs)
 
@@ -179,7 +181,7 @@ def read_metric(said: Mapping[str, Any], place: str) -> Metric:
     return metric
 
 
-def read_rungs(given: Any, place: str, number: int, runs: int) -> list[Rung]:
+def read_rungs(given: Any, place: str, number: int, runs: int, has_race: bool) -> list[Rung]:
     """Return the rungs that so many candidates climb, with at least so many runs each; or refuse them."""
     if not given:
         fail(place, "are missing; write one a line, as in `- {epochs: 4, keep: 16}`")
@@ -189,7 +191,7 @@ def read_rungs(given: Any, place: str, number: int, runs: int) -> list[Rung]:
     for at, line in enumerate(lines, 1):
         here = f"{place}: rung {at}"
         with faults:
-            rung = read_rung(line, here, at, is_last=at == len(lines))
+            rung = read_rung(line, here, at, is_last=at == len(lines) and not has_race)
             if rungs and rung.epochs < rungs[-1].epochs:
                 cure = "a run is never shortened; raise it"
                 fail(f"{here}: epochs", f"{rung.epochs} are fewer than the {rungs[-1].epochs} before; {cure}")
@@ -201,6 +203,11 @@ def read_rungs(given: Any, place: str, number: int, runs: int) -> list[Rung]:
                 fail(f"{here}: keep", f"{rung.keep} of {number} candidates would drop none; {cure}")
             if rung.limit is not None:
                 number = min(rung.limit, number or rung.limit)
+            if has_race and at == len(lines) and rung.limit == 1:
+                fail(
+                    f"{here}: {'most' if rung.most else 'keep'}",
+                    "leaves nobody to race with; keep two or more",
+                )
             rungs.append(rung)
     faults.end()
     return rungs
@@ -271,7 +278,7 @@ def check_halving(
                 "write shorter rungs into it",
             )
     with faults:
-        check_candidates_differ(halving, named, configurations, place, lengthens)
+        check_candidates_differ(halving.candidates, named, configurations, place, lengthens)
     for name in halving.candidates:
         with faults:
             if lengthens in (resolve(name, named, place) or {}):
@@ -297,12 +304,16 @@ def check_halving(
 
 
 def check_candidates_differ(
-    halving: Halving, named: Named, configurations: Configurations, place: str, lengthens: str | None
+    candidates: Collection[str],
+    named: Named,
+    configurations: Configurations,
+    place: str,
+    lengthens: str | None,
 ) -> None:
     """Refuse candidates that are equal but for the seed, of which each would take a place of its own."""
     first: dict[str, str] = {}
     faults = Faults()
-    for name in halving.candidates:
+    for name in candidates:
         own = {key: value for key, value in configurations[name].items() if key not in (SEED, lengthens)}
         same = first.setdefault(json.dumps(own, sort_keys=True), name)
         if same != name:

@@ -58,6 +58,7 @@ class Declaration:
 ANYTHING = Declaration()
 TEXT = Declaration((str,))
 WHOLE_NUMBER = Declaration((int,))
+NUMBER = Declaration((float,))
 
 
 # --- the cell ---

@@ -25,6 +25,7 @@ from nbstudy.study.overrides import parse_overrides
 from nbstudy.study.parameters import text_of
 from nbstudy.study.preflight import Preflight, run_preflight
 from nbstudy.study.project import Project, project_root, read_python_path
+from nbstudy.study.race import Race, check_race, read_race
 from nbstudy.study.rounds import FINAL, check_decision, check_directions, check_rounds
 from nbstudy.study.study_file import read_document, read_notebooks
 from nbstudy.study.template import TESTED, Template, convert_parameters
@@ -67,6 +68,7 @@ class Study:
     test: Template | None  # the notebook that opens the test set, for `final`
     preflight: Preflight  # which says what a run costs
     halving: Halving | None = None
+    race: Race | None = None
     changes_of_final: dict[str, Any] | None = None  # where `final` is the choice with other values
     metric: str | None = None  # what decides where a round does not say
     better: str | None = None  # "lower" or "higher", of that metric
@@ -88,13 +90,15 @@ class Study:
     @property
     def unfolds(self) -> bool:
         """Whether what its runs come to decides which other runs it asks for."""
-        return self.halving is not None or self.changes_of_final is not None
+        return (self.halving or self.race or self.changes_of_final) is not None
 
     @property
     def deciding(self) -> str | None:
         """The metric by which the choice is made; None where the study file does not say."""
         if self.halving is not None:
             return self.halving.metric.name
+        if self.race is not None:
+            return self.race.metric.name
         last: dict[str, Any] = {}
         if self.rounds:
             last = self.rounds[-1]
@@ -155,12 +159,21 @@ class Study:
         return [Stage(self.halving.rungs[0], list(self.halving.candidates), {})]
 
     @property
+    def racing_at_first(self) -> dict[str, int]:
+        """How many runs each has that takes part in its race, before anything is decided."""
+        if self.race is None:
+            return {}
+        return self.race.beginning
+
+    @property
     def names(self) -> list[str]:
         """The configurations that it may ask for, however its runs come out."""
         names = dict.fromkeys(self.configurations)
         if self.halving is not None and self.lengthens is not None:
             *_, most = self.halving.all_that_may_be_asked(self.configurations, self.lengthens)
             names = dict.fromkeys(most)
+        if self.race is not None:
+            names |= dict.fromkeys(self.race.all_that_may_be_asked(self.configurations, None))
         if self.changes_of_final is not None:
             names[FINAL] = None
         return list(names)
@@ -169,11 +182,18 @@ class Study:
         """Tell whether a run is one of a candidate's that climbs rungs."""
         return self.halving is not None and self.halving.climbs(name)
 
-    def at(self, stages: Sequence[Stage], choice: str | None = None) -> Study:
-        """Return the study where its rungs stand so, with `final` where the choice is known that it is made of."""
+    def at(
+        self, stages: Sequence[Stage], racing: Mapping[str, int] | None = None, choice: str | None = None
+    ) -> Study:
+        """Return the study where its rungs stand so, with `final` where the choice is known that it is made of.
+
+        `racing` says how many runs each has that takes part in its race.
+        """
         configurations = self.configurations
         if self.halving is not None and self.lengthens is not None:
             configurations = self.halving.asked(stages, configurations, self.lengthens)
+        if self.race is not None:
+            configurations = self.race.asked(racing or {}, configurations, self.lengthens)
         if choice is not None:
             configurations = configurations | {FINAL: self.final_of(choice, configurations)}
         flops = {}
@@ -186,10 +206,15 @@ class Study:
         return replace(self, configurations=configurations, flops=flops)
 
     def final_of(self, choice: str, configurations: Configurations) -> dict[str, Any]:
-        """Return the parameters of `final` where it is made of this choice: as long as the last rung, then its changes."""
+        """Return the parameters of `final` where it is made of this choice: as long as the last rung, then its changes.
+
+        A race after rungs is the last of them.
+        """
         parameters = dict(configurations[choice])
         if self.halving is not None and self.lengthens is not None:
             parameters[self.lengthens] = self.halving.rungs[-1].epochs
+            if self.race is not None:
+                parameters[self.lengthens] = self.race.epochs
         return parameters | (self.changes_of_final or {})
 
     def record(self) -> dict[str, Any]:
@@ -204,6 +229,7 @@ class Study:
             "lengthens": self.lengthens,
             "rounds": self.rounds,
             "halving": self.halving and self.halving.record(),
+            "race": self.race and self.race.record(),
             "changes_of_final": self.changes_of_final,
             "final": self.final,
             "test": self.record_of_test(),
@@ -282,16 +308,27 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         known = named.own
     check_decision(document, str(file), known, faults)
     rounds = check_rounds(document["rounds"], f"{file}: rounds", known, faults)
-    if document["halving"] is None:  # whose metric decides
+    if document["halving"] is None and document["race"] is None:  # whose metric decides
         check_directions(document, rounds, str(file), faults)
+    usual = {key: document[key] for key in ("metric", "better")}
     halving = None
+    has_race = document["race"] is not None
     with faults:
         if document["halving"] is not None and known is not None:
-            usual = {key: document[key] for key in ("metric", "better")}
-            halving = read_halving(document["halving"], f"{file}: halving", named.runs(), usual)
+            place = f"{file}: halving"
+            halving = read_halving(document["halving"], place, named.runs(), usual, has_race)
     with faults:
         if halving is not None and not faults.found:
             check_halving(halving, document, named, configurations, overridden or {}, preflight, str(file))
+    race = None
+    with faults:
+        if has_race and known is not None and (halving is not None) == (document["halving"] is not None):
+            race = read_race(document["race"], f"{file}: race", named.runs(), usual, halving)
+    with faults:
+        if race is not None and not faults.found:
+            race = check_race(
+                race, halving, document, named, configurations, overridden or {}, preflight, str(file)
+            )
     final = document["final"]
     changes_of_final = None
     with faults:
@@ -321,6 +358,7 @@ def load_study(file: Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
         test=notebooks.test,
         preflight=preflight,
         halving=halving,
+        race=race,
         changes_of_final=changes_of_final,
         metric=document["metric"],
         better=document["better"],
@@ -351,16 +389,22 @@ def check_what_may_be_asked(study: Study, file: str) -> None:
     faults = Faults()
     candidates = list(study.configurations)
     everything = [study.configurations]
+    place = file
     if study.halving is not None and study.lengthens is not None:
+        place = f"{file}: halving"
         candidates = list(study.halving.candidates)
         everything = list(study.halving.all_that_may_be_asked(study.configurations, study.lengthens))
-        with faults:
-            check_names(everything[-1], f"{file}: halving", names_taken_by(study.notebooks))
+    if study.race is not None:
+        place = f"{file}: race"
+        candidates = list(study.race.candidates)
+        everything.append(study.race.all_that_may_be_asked(everything[-1], study.lengthens))
+    with faults:
+        check_names(everything[-1], place, names_taken_by(study.notebooks))
     with importable(study.template.modules):
         for configurations in everything:
             for name, parameters in configurations.items():
                 with faults:
-                    study.preflight.run(name, parameters, f"{file}: halving: configuration {name}")
+                    study.preflight.run(name, parameters, f"{place}: configuration {name}")
         if study.changes_of_final is not None:
             for name in candidates:
                 with faults:

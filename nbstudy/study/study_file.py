@@ -35,6 +35,7 @@ EMPTY: dict[str, Any] = {  # a study file that says nothing
     "better": None,
     "rounds": [],
     "halving": None,  # halving.py
+    "race": None,  # race.py
     "final": None,  # rounds.py
     "threads": 1,  # threads.py
     "inputs": [],  # inputs.py

@@ -10,7 +10,16 @@ from dataclasses import replace
 import pytest
 
 from nbstudy.decision.elimination import Family
-from nbstudy.decision.halving import RULE, Rung, Stage, climb, differs_wholly, family_of, judge_rung
+from nbstudy.decision.halving import (
+    RULE,
+    Rung,
+    Stage,
+    climb,
+    differs_wholly,
+    family_of,
+    judge_rung,
+    share_of_error,
+)
 from nbstudy.decision.odds import chance_of_the_best
 from nbstudy.decision.scores import Score
 
@@ -111,8 +120,15 @@ def test_rungs_by_the_rule_share_the_error_and_remember_who_began() -> None:
     assert first.family == Family(("a", "b", "c", "d", "e"), 0.025)
     assert second.family == Family(("a", "b", "c"), 0.025, further=2)
     new_seeds, by_number = Rung(8, None, replicates=3), Rung(4, 2)
-    assert family_of([by_number, new_seeds], new_seeds, ["a", "b"], 5) == Family(("a", "b"), 0.05)
-    assert family_of([by_number, new_seeds], by_number, ["a", "b"], 5) is None
+    assert share_of_error([by_number, new_seeds], with_race=False) == 0.05
+    assert family_of(new_seeds, ["a", "b"], 5, 0.05) == Family(("a", "b"), 0.05)
+    assert family_of(by_number, ["a", "b"], 5, 0.05) is None
+
+
+def test_race_after_rungs_shares_the_error_with_those_that_the_rule_decides() -> None:
+    (stage,) = climb(BY_RULE[:1], "abcde", replicated(ENDS), with_race=True)
+    assert stage.family == Family(("a", "b", "c", "d", "e"), 0.025)
+    assert share_of_error([Rung(4, 2)], with_race=True) == 0.05
 
 
 # --- what those that go on have in common ---

@@ -7,12 +7,6 @@ import pytest
 from simulated import Simulated, share_dropped
 
 
-@pytest.fixture(scope="module")
-def studies(request: pytest.FixtureRequest) -> int:
-    """How many studies of a kind are drawn: 2,000 give a share of 5 % a standard error of half a percent."""
-    return int(request.config.getoption("--simulations"))
-
-
 @pytest.mark.parametrize(
     "runs",
     [

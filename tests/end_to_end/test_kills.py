@@ -17,16 +17,20 @@ import pytest
 from project import (
     CHANGING,
     PATIENCE,
+    RACE_PRINTED,
+    RACE_STUDY,
     REAL_STUDY,
     STRAIGHT_STUDY,
     Project,
     Runner,
     all_end,
     begun,
+    epochs_trained,
     executed,
     kept_by,
     kernels_of,
     kill_together,
+    laps_of,
     outputs_of,
     read_run,
     rows,
@@ -292,6 +296,26 @@ def test_survivors_are_the_same_after_kills_at_any_instant(project: Project) -> 
         "rung 2 of 3, 6 epochs: 2 of 3 candidates go on: a, b",
     ]
     assert read_run(project.outputs("mine", "final"))["parameters"]["level"] == 1.0
+
+
+def test_race_leaves_the_same_after_kills_at_any_instant(project: Project, raced: Project) -> None:
+    project.edit("straight.ipynb", 'history.write(f"', 'time.sleep(0.1); history.write(f"')
+    project.edit("straight.ipynb", "import json", "import json, time")
+    study = project.study(RACE_STUDY)
+    chance = random.Random(3)
+    for _ in range(5):
+        runner = project.start(study, "--jobs", "2")
+        time.sleep(chance.uniform(1, 5))
+        kill_together(runner)
+    project.run(study)
+    assert laps_of(project, study) == RACE_PRINTED
+    histories = kept_by(project.outputs("mine"), "history.csv")
+    assert histories == kept_by(raced.outputs("mine"), "history.csv") and len(histories) == 16
+    for name in histories:  # whatever was complete once, nothing trained again
+        trained = epochs_trained(project, name)
+        assert trained[-1].endswith("-3") and len({each.partition("-")[0] for each in trained}) == len(
+            trained
+        )
 
 
 # `poor` hardly learns; both others survive the first rung

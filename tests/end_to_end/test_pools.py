@@ -20,6 +20,8 @@ import pytest
 
 from clusters import Cluster
 from project import (
+    RACE_PRINTED,
+    RACE_STUDY,
     REAL_STUDY,
     STRAIGHT_STUDY,
     TINY_STUDY,
@@ -29,6 +31,7 @@ from project import (
     executed,
     kept_by,
     kernels_of,
+    laps_of,
     outputs_of,
     read,
     read_run,
@@ -163,6 +166,17 @@ def test_halving_on_two_workers_comes_to_the_same_as_one_machine(
     for file in ("history.csv", "trained.txt"):
         kept = kept_by(project.outputs("mine"), file)
         assert kept == kept_by(unfolded.outputs("mine"), file) and len(kept) == 9
+
+
+def test_race_on_two_workers_leaves_the_same_as_on_one_machine(
+    project: Project, two_workers: Cluster, raced: Project
+) -> None:
+    study = project.study(RACE_STUDY)
+    project.run(study, "--scheduler", two_workers.address)
+    assert laps_of(project, study) == RACE_PRINTED
+    for file in ("history.csv", "trained.txt"):
+        kept = kept_by(project.outputs("mine"), file)
+        assert kept == kept_by(raced.outputs("mine"), file) and len(kept) == 16
 
 
 # --- workers need nothing of this project ---

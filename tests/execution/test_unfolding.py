@@ -6,7 +6,19 @@ import re
 
 import pytest
 
-from project import STRAIGHT_STUDY, Once, Project, begun, content_of, epochs_trained, read_run, survivors_of
+from project import (
+    STRAIGHT_STUDY,
+    Once,
+    Project,
+    begun,
+    content_of,
+    epochs_trained,
+    executed,
+    kept_by,
+    outputs_of,
+    read_run,
+    survivors_of,
+)
 
 HALVED = """
 notebooks: {run: straight.ipynb, summary: null}
@@ -120,6 +132,48 @@ def test_diverged_candidate_does_not_go_on(project: Project) -> None:
     study = project.study(STRAIGHT_STUDY)
     project.run(study)
     assert survivors_of(project, study)[0].endswith("3 of 4 candidates go on: a, b, d")
+
+
+BY_RULE = """
+notebooks: {run: straight.ipynb}
+defaults: {jitter: 0.02}
+configurations:
+  a: {level: 1.0, replicates: 2}
+  b: {level: 1.03, replicates: 2}
+  c: {level: 1.3, replicates: 2}
+  d: {level: 9.0, replicates: 2}
+halving:
+  candidates: "*"
+  metric: val_loss
+  rungs:
+    - {epochs: 2, keep: rule, most: 3}
+    - {epochs: 4, keep: rule, most: 2}
+    - {epochs: 5, replicates: 3}
+final: {seed: 50}
+"""
+
+
+def test_rungs_that_the_rule_decides_come_to_the_same_with_any_number_of_jobs_and_a_page(
+    project: Project,
+) -> None:
+    study = project.study(BY_RULE)
+    printed = project.run(study, "--jobs", "1")
+    climbed = [
+        "rung 1 of 3, 2 epochs: 3 of 4 candidates go on: a, b, c",
+        "rung 2 of 3, 4 epochs: 2 of 3 candidates go on: a, b",
+    ]
+    assert survivors_of(project, study) == climbed
+    assert epochs_trained(project, "c_seed_1") == ["0-2", "2-4"] and epochs_trained(project, "d_seed_1") == [
+        "0-2"
+    ]
+    assert epochs_trained(project, "a_seed_4") == ["0-5"]  # two after those that it had, and one
+    page = outputs_of(executed(project.outputs("mine")))
+    assert "The rule drops 1; of those that it keeps, at most 3 go on." in page
+    assert len(begun(printed)) == 8 + 6 + 1
+
+    project.run(study, "--jobs", "2", "--outputs", "jobs_2")
+    assert survivors_of(project, study, "--outputs", "jobs_2") == climbed
+    assert kept_by(project.root / "jobs_2", "history.csv") == kept_by(project.outputs("mine"), "history.csv")
 
 
 # --- runs that end early, fail, start over, or are asked for less ---

@@ -52,10 +52,13 @@ def test_answer_leaves_out_what_does_not_apply(tmp_path: Path) -> None:
 
 
 def test_answer_says_what_the_test_set_says_of_which_model(single: Results) -> None:
-    accuracy = Measured("test_accuracy", 0.75, (0.7, 0.8))
+    accuracy = Measured("test_accuracy", 0.75, (0.7, 0.8), "400 test images")
     line = line_of_test_set(opened_of(single, None, as_tested(accuracy)))
     model = "all, which is one (the choice) but for refit True"
-    assert line == f"**The test accuracy is 0.7500 (95 % interval 0.7000 to 0.8000)**, that of {model}."
+    assert (
+        line
+        == f"**The test accuracy is 0.7500 (95 % interval over 400 test images 0.7000 to 0.8000)**, that of {model}."
+    )
     line = line_of_test_set(opened_of(single, None, as_tested(accuracy, Measured("loss", 0.25))))
     assert line.endswith(f"0.8000)** and the test loss 0.2500, those of {model}.")
 
@@ -82,7 +85,7 @@ def test_conclusion_gives_the_reasons(results: Results) -> None:
     assert heading == "## Conclusion"
     assert points == [
         f"- {chosen_line(chosen_in(results))}",
-        f"- **Why.** {choice_made(chosen_in(results))} {runner_up_line(choice)}",
+        f"- **Why.** {choice_made(chosen_in(results))} {runner_up_line(chosen_in(results))}",
         f"- **How sure.** {noise_in_words(choice.verdict.noise)} {more_replicates(chosen_in(results))}",
         f"- {criteria_line(criteria_of(results))}",
         "- **The test set stays shut:** 4 of 14 configurations are not complete.",

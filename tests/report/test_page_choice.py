@@ -42,7 +42,7 @@ def test_choice_is_explained(results: Results) -> None:
         f"{odds[name].loss:.4f}" for name in ("wide", "good", "near")
     ]
     half = 3.18245 * 0.0182574 / math.sqrt(3)
-    assert table["good"]["95 % interval"] == f"{0.3 - half:.4f} to {0.3 + half:.4f}"
+    assert table["good"]["95 % interval over seeds"] == f"{0.3 - half:.4f} to {0.3 + half:.4f}"
     assert choice_made(chosen_in(results)) == (
         "The candidates are those of the last round, *The choice*: good, near and wide. "
         "Of what the rule keeps, wide, good and near, **good** is the smallest: **it is the choice**. "
@@ -204,7 +204,7 @@ def test_replicates_are_not_advised_where_the_choice_is_clear(tmp_path: Path) ->
     assert "The rule keeps **a** alone: **it is the choice**." in choice_made(chosen_in(results))
     explained = choice.verdict.against["b"].allowed
     words = f"The runner-up, b, is worse by 0.5995, where chance explains {explained:.4f} at most."
-    assert runner_up_line(choice) == words
+    assert runner_up_line(chosen_in(results)) == words
 
 
 # --- the figure ---

@@ -35,7 +35,7 @@ def test_original_could_not_see_what_the_penalty_hid(tmp_path: Path, accuracy: f
             history = pd.read_csv(place / "history.csv")
             history.assign(val_cross_entropy=history["val_loss"]).to_csv(place / "history.csv", index=False)
     results = study.load()
-    tested = as_tested(Measured("test_accuracy", 0.87, (0.86, 0.88)))
+    tested = as_tested(Measured("test_accuracy", 0.87, (0.86, 0.88), "900 test images"))
     words = original.write(original.compute(results, judged_in(results), opened_of(results, None, tested)))
     assert words.startswith(
         f"By accuracy, networks without a penalty classify {how}: a median val_accuracy of 0.9050 and at best 0.9100 (wide) "
@@ -47,7 +47,9 @@ def test_original_could_not_see_what_the_penalty_hid(tmp_path: Path, accuracy: f
         "not. It did not know by how much "
     )
     assert "All 2 of its eliminations are larger than what chance explains." in words
-    assert words.endswith("the test set says: 0.8700 (95 % interval 0.8600 to 0.8800) for tame.")
+    assert words.endswith(
+        "the test set says: 0.8700 (95 % interval over 900 test images 0.8600 to 0.8800) for tame."
+    )
 
 
 def test_penalty_is_blamed_where_it_alone_makes_the_difference() -> None:

@@ -121,6 +121,17 @@ def test_rung_that_waits_says_for_whom(tmp_path: Path) -> None:
     assert said == "**Not decided yet:** 2 of 3 candidates are complete; it waits for third."
 
 
+def test_rung_that_study_json_does_not_know_of_yet_is_shown_without_its_runs(tmp_path: Path) -> None:
+    results = halved(
+        tmp_path, rungs=2
+    ).load()  # as where somebody looks before the runner has written what it asks for next
+    table, said = round_of(results, 3)
+    assert (
+        column(table, "rule") == ["not judged", "not judged"]
+        and said == "None of the candidates can be judged yet."
+    )
+
+
 def test_last_rung_is_judged_by_its_new_runs_alone(climbed: Results) -> None:
     table, said = round_of(climbed, 3)
     assert column(table, "val_loss") == ["0.3200", "0.4200"]

@@ -15,7 +15,7 @@ import PIL.Image
 import pytest
 
 from nbstudy.files import write_json
-from nbstudy.records.openings import Opening, record_opening
+from nbstudy.records.openings import Opening, record_opening, write_openings
 from nbstudy.records.results import Results
 from nbstudy.report import test_set
 from nbstudy.report.answer import line_of_test_set
@@ -28,7 +28,7 @@ from nbstudy.report.test_set import (
     state_in_words,
     why_shut,
 )
-from planted import Planted, rows, without_replicates
+from planted import Planted, column, rows, without_replicates
 from told import opened_of
 
 CURE = "unless git has it, remove {}/all/ and run the study again, which trains it anew"
@@ -75,6 +75,27 @@ def test_openings_are_told_with_suspicion_where_there_was_more_than_one(tmp_path
     assert state_in_words(opened_of(study.load(), "shut")) == "**The test set stays shut:** shut."
 
 
+def test_opening_that_is_older_than_the_run_beside_it_is_explained(tmp_path: Path) -> None:
+    study = without_replicates(tmp_path)
+    study.test({"accuracy": 0.9}, weights="abc")
+    early = Opening("all", "abc", "2025-12-30T10:00:00Z", numbers={})
+    later = Opening("all", "def", "2025-12-31T10:00:00Z", numbers={})
+    explained = (
+        "The run of all that is here began after that, on 2026-01-01: it was trained again and came to the same weights, so "
+        "that testing it was no new opening."
+    )
+    assert told_of(study, [early]).endswith(explained)
+    assert told_of(study, [early, later]).endswith(explained)
+    assert "trained again" not in told_of(study, [later, replace(early, when="2026-01-01T00:10:00Z")])
+    assert "trained again" not in told_of(study, [replace(early, when="2026-01-01T00:10:00Z")])
+
+
+def told_of(study: Planted, openings: list[Opening]) -> str:
+    """Return what the page says of the test set where these openings are on record."""
+    write_openings(study.outputs, openings)
+    return state_in_words(compute(study.load(), study.load().choose()))
+
+
 def what_came_of(study: Planted, result: dict[str, Any]) -> test_set.Tested:
     """Return what the page has of a test that came to this result."""
     study.test(result)
@@ -91,10 +112,11 @@ def test_share_of_a_number_of_things_has_wilsons_interval(tmp_path: Path) -> Non
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     low, high = f"{middle - half:.4f}", f"{middle + half:.4f}"
     assert numbers_in_words(tested) == (
-        f"**Test accuracy: 0.8800**, with 95 % certainty {low} to {high}. The test loss is 0.2500."
+        f"**Test accuracy: 0.8800**, with 95 % certainty {low} to {high}, as far as the 10,000 test rows tell it. "
+        "The test loss is 0.2500."
     )
     assert in_short(tested) == (
-        f"**The test accuracy is 0.8800 (95 % interval {low} to {high})** and the test loss 0.2500"
+        f"**The test accuracy is 0.8800 (95 % interval over 10,000 test rows {low} to {high})** and the test loss 0.2500"
     )
 
 
@@ -116,6 +138,7 @@ def test_many_numbers_are_a_table(tmp_path: Path) -> None:
     table = rows(words)
     assert list(table) == ["f1", "recall", "precision", "mae"]
     assert table["recall"]["95 % interval"] == "0.1755 to 0.3430" and table["mae"]["95 % interval"] == ""
+    assert column(table, "over") == ["", "100 n", "", ""]
 
 
 def test_test_that_left_no_number_says_so(tmp_path: Path) -> None:

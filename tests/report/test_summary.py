@@ -178,11 +178,15 @@ def test_test_set_is_told_by_what_its_notebook_left_without_keras(complete: Plan
     assert "one notebook of the study alone reads it, [test.ipynb](test/test.ipynb)" in part
     assert f"**The test set is open** for all. It was opened once, on {opening.when[:10]} for all." in part
     interval = "0.6570 to 0.8245"
-    assert f"**Test accuracy: 0.7500**, with 95 % certainty {interval}. The test loss is 0.5000." in part
+    assert (
+        f"**Test accuracy: 0.7500**, with 95 % certainty {interval}, as far as the 100 test images tell it."
+        in part
+    )
+    assert "The test loss is 0.5000." in part
     told = [part.index(words) for words in ("Look for *cats*.", FIGURE, "| cat | 0.2500 |")]
     assert told == sorted(told)
     model = "those of all, which is one (the choice) but for refit True."
-    line = f"**The test accuracy is 0.7500 (95 % interval {interval})** and the test loss 0.5000, {model}"
+    line = f"**The test accuracy is 0.7500 (95 % interval over 100 test images {interval})** and the test loss 0.5000, {model}"
     assert f"> {line}" in page.text and f"- {line}" in page.part("Conclusion")
     assert rows(page.part("All runs"))["all"]["note"] == "refitted: it learned from the validation data, too"
 

@@ -36,6 +36,7 @@ from nbstudy.execution.summary import summarise
 from nbstudy.execution.unfolding import Unfolded, unfold, write_study
 from nbstudy.files import TEST, as_seen
 from nbstudy.records.attempts import accept_run, finish_promotion
+from nbstudy.records.intact import IntactFiles
 from nbstudy.records.lease import Lease, hold
 from nbstudy.records.metrics import why_nothing_is_decided
 from nbstudy.records.obstacles import check_outputs, check_place
@@ -117,6 +118,7 @@ def run(
         metric=study.deciding,
         project=study.project,
         files=study.files,
+        intact=IntactFiles.known_in(outputs),
     )
     if scheduler:
         context = replace(context, versions=required_versions(study.template.imports))
@@ -130,6 +132,7 @@ def run(
         show_earlier_name(study, file, context)
     if dry_run:
         unfolded = unfold(study, context)
+        context.intact.keep()
         show_extras(unfolded)
         show_plan(unfolded.tasks, unfolded.among(selected), share())
         show_rungs(unfolded.study, unfolded.stages, unfolded.tasks, share())

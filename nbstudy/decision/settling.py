@@ -6,10 +6,10 @@ A curve is a value an epoch: None where nothing was measured, which is not the s
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterable, Sequence
 
 from nbstudy.decision.metrics import Better, Metric
+from nbstudy.numbers import mean
 
 
 def settled_epochs(values: Sequence[float | None]) -> list[float]:
@@ -29,7 +29,7 @@ def settled(values: Sequence[float | None]) -> float:
     last = settled_epochs(values)
     if not last or not all(map(math.isfinite, last)):
         return math.nan
-    return statistics.fmean(last)
+    return mean(last)
 
 
 def lost_after(values: Sequence[float | None]) -> int | None:
@@ -63,8 +63,8 @@ def spread(values: Sequence[float | None]) -> float:
     last = settled_epochs(values)
     if len(last) < 2 or not all(map(math.isfinite, last)):
         return math.nan
-    mean = statistics.fmean(last)
-    squares = math.fsum((value - mean) ** 2 for value in last)
+    middle = mean(last)
+    squares = math.fsum((value - middle) ** 2 for value in last)
     return math.sqrt(squares / (len(last) - 1))
 
 

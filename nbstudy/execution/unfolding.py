@@ -28,9 +28,14 @@ class Unfolded:
     stages: list[Stage]  # its rungs as far as they are decided, and the one that is under way
 
     @property
+    def context(self) -> Context:
+        """What its runs have in common."""
+        return next(iter(self.tasks.values())).context
+
+    @property
     def outputs(self) -> Path:
         """Where the study's runs lie."""
-        return next(iter(self.tasks.values())).context.lease.outputs
+        return self.context.lease.outputs
 
     def among(self, names: Collection[str]) -> dict[str, Finding]:
         """Return what is there of the configurations that it asks for and that are among some names."""
@@ -76,3 +81,4 @@ def write_study(unfolded: Unfolded, lease: Lease) -> None:
     ):  # what is there need not be written, for which a full disk has no room
         write_json(file, record)
     unfolded.study.files.remember(unfolded.outputs)
+    unfolded.context.intact.keep()

@@ -21,7 +21,7 @@ from nbstudy.records.history import History, read_history
 from nbstudy.records.inputs import key_of
 from nbstudy.records.metrics import NO_NUMBERS
 from nbstudy.records.progress import ended_after
-from nbstudy.records.record import attempts_in, is_there, read_run, record_of
+from nbstudy.records.record import attempts_in, is_there, read_run, told_by_log
 from nbstudy.records.replaced import replaced_in
 from nbstudy.records.runs import damaged_files
 from nbstudy.records.states import Asked, Made, State, compare, decide, threads_of
@@ -190,9 +190,12 @@ def left_by_promotion(place: Made, incomplete: Path, asked: Asked, record: dict[
 
 def made_in(directory: Path, name: str, asked: Asked, record: dict[str, Any]) -> Made:
     """Return what lies in a directory of a configuration, beside what a study.json asks for."""
-    run = record_of(name, directory)
+    run = read_run(directory)
+    is_told_by_log = not run
+    if is_told_by_log:
+        run = told_by_log(directory / f"{name}.ipynb")
     damaged = damaged_files(directory, run, READ)
-    if run and not read_run(directory):
+    if run and is_told_by_log:
         damaged.append("run.json")
     return compare(asked, directory, run, changed_code(directory, run, record), damaged, ended_after)
 

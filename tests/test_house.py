@@ -38,6 +38,7 @@ MAY_IMPORT = {  # wing by wing: arrows run down
     "command": {"report", "execution", "records", "study", "decision"},
 }
 PANDAS = {
+    "records.histories",
     "records.outputs",
     "records.reading",
     "records.results",

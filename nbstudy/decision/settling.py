@@ -38,6 +38,8 @@ def lost_after(values: Sequence[float | None]) -> int | None:
     It should have one when its end is empty for longer than it ever was before: what is measured every n-th epoch
     may be empty there, and a loss of which the writer left out what is not a number is not.
     """
+    if not values or values[-1] is not None:  # as most are
+        return None
     longest = 0
     empty = 0
     last: int | None = None
@@ -70,7 +72,7 @@ def spread(values: Sequence[float | None]) -> float:
 
 def best_epoch(values: Sequence[float | None], metric: Metric) -> tuple[float, int | None]:
     """Return the best value of a curve and the first epoch that has it, from 1; NaN and None of nothing finite."""
-    finite = [value for value in measured(values) if math.isfinite(value)]
+    finite = list(filter(math.isfinite, measured(values)))
     if not finite:
         return math.nan, None
     best = min(finite)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nbstudy.files import has_hash, read_json
+from nbstudy.files import has_hash, object_in
 from nbstudy.remembered import keep, recall
 from nbstudy.study.inputs import SETTLED
 
@@ -25,8 +25,13 @@ Identity = list[int | str]  # of a file that was found intact: its inode, size, 
 def is_intact(file: Path, digest: str) -> bool:
     """Tell whether a file is as its hash says, or is a notebook with cells."""
     with suppress(OSError):
-        return has_hash(file.read_bytes(), digest) or bool(read_json(file).get("cells"))
+        return is_as_hashed(file.read_bytes(), digest)
     return False
+
+
+def is_as_hashed(content: bytes, digest: str) -> bool:
+    """Tell whether bytes are those of a file that had this hash, or of a notebook with cells."""
+    return has_hash(content, digest) or bool((object_in(content) or {}).get("cells"))
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import reprlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NoReturn
@@ -93,6 +92,9 @@ def check_known(names: Iterable[Any], known: Collection[str], place: str) -> Non
 
 def suggestion(name: Any, known: Collection[str]) -> str:
     """Return the known name that is nearest to a mistyped one, else some that are known."""
+    # takes a moment to import, and nothing is misspelt as a rule
+    import difflib
+
     if isinstance(name, str):
         closest = difflib.get_close_matches(name, known, 1)
         if closest:

@@ -26,8 +26,16 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_object(path: Path) -> dict[str, Any] | None:
     """Return the object that a JSON file holds, None where the file is missing, damaged or holds anything else."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return object_in(path.read_bytes())
+    except OSError:
+        return None
+
+
+def object_in(text: bytes) -> dict[str, Any] | None:
+    """Return the object that the bytes of a JSON file are, None where they are anything else."""
+    try:
+        content = json.loads(text.decode())
+    except (ValueError, RecursionError):
         return None
     if not isinstance(content, dict):
         return None

@@ -21,6 +21,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--simulations", type=int, default=2000, help="studies drawn of a kind (default: 2000)")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache directory of the tests: they find nothing that earlier commands found out, but for Matplotlib's fonts."""
+    fonts = Path.home() / ".cache" / "matplotlib"
+    fonts.mkdir(parents=True, exist_ok=True)
+    cache = tmp_path_factory.mktemp("cache")
+    (cache / "matplotlib").symlink_to(fonts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        yield cache
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     """A project in which nothing has run."""

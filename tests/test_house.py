@@ -18,10 +18,13 @@ SPARED = HEAVY | {  # by a command with nothing to do
     *("numpy", "scipy", "papermill", "IPython", "jupyter_client", "traitlets", "zmq", "rich", "cloudpickle"),
     *("nbformat", "jsonschema", "fastjsonschema", "rfc3987_syntax", "lark"),
     *("asyncio", "ssl", "email", "multiprocessing"),
+    *("statistics", "concurrent", "tempfile", "zipfile"),
 }
 PACKAGE = ROOT / "nbstudy"
 ROOMS = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
-SHARED = {"checks", "files", "markdown", "numbers", "words"}  # the rooms beside the wings, which all may use
+SHARED = {  # the rooms beside the wings, which all may use
+    *("checks", "files", "markdown", "numbers", "remembered", "words"),
+}
 MAY_IMPORT = {  # wing by wing: arrows run down
     "decision": set(),
     "study": {"decision"},
@@ -31,6 +34,7 @@ MAY_IMPORT = {  # wing by wing: arrows run down
     "command": {"report", "execution", "records", "study", "decision"},
 }
 PANDAS = {
+    "records.histories",
     "records.outputs",
     "records.reading",
     "records.results",
@@ -166,7 +170,7 @@ def test_command_with_nothing_to_do_imports_nothing_heavy(project: Project) -> N
     project.run(study)
     summary = project.outputs("mine", "page.ipynb").read_bytes()
     modules = modules_of(project, study)
-    assert {"nbstudy", "ruamel", "filelock"} <= modules  # it did run
+    assert {"nbstudy", "filelock"} <= modules  # it did run
     assert not modules & SPARED
     assert project.outputs("mine", "page.ipynb").read_bytes() == summary
 

@@ -37,6 +37,7 @@ from nbstudy.execution.summary import summarise
 from nbstudy.execution.unfolding import Unfolded, unfold, write_study
 from nbstudy.files import TEST, as_seen
 from nbstudy.records.attempts import accept_run, finish_promotion
+from nbstudy.records.intact import IntactFiles
 from nbstudy.records.lease import Lease, hold
 from nbstudy.records.metrics import why_nothing_is_decided
 from nbstudy.records.obstacles import check_outputs, check_place
@@ -121,6 +122,7 @@ def run(
         files=study.files,
         better=study.direction,
         origin=origin_of(study, file, overrides, outputs if directory is not None else None),
+        intact=IntactFiles.known_in(outputs),
     )
     if scheduler:
         context = replace(context, versions=required_versions(study.template.imports))
@@ -134,6 +136,7 @@ def run(
         show_earlier_name(study, file, context)
     if dry_run:
         unfolded = unfold(study, context)
+        context.intact.keep()
         show_extras(unfolded)
         show_plan(unfolded.tasks, unfolded.among(selected), share())
         show_rungs(unfolded.study, unfolded.stages, unfolded.tasks, share())

@@ -8,7 +8,6 @@ what chance does is the rest. Where they do not, a run is `configuration + rest`
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbstudy.decision.metrics import ROUNDING
 from nbstudy.decision.scores import Score, replicates_of
+from nbstudy.numbers import mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,8 +69,8 @@ class Fit:
 
     def estimate(self, configuration: str, shared: Collection[Hashable]) -> float:
         """Return what a configuration comes to with the seeds that all share: its mean, where it has these alone."""
-        own = statistics.fmean(self.effects[seed] for seed in self.design.seeds[configuration])
-        with_shared = statistics.fmean(self.effects[seed] for seed in shared)
+        own = mean([self.effects[seed] for seed in self.design.seeds[configuration]])
+        with_shared = mean([self.effects[seed] for seed in shared])
         return self.means[configuration] - (own - with_shared)
 
 
@@ -118,7 +118,7 @@ def fit(runs: Mapping[str, list[Score]], seeds: Mapping[str, Seeds], design: Des
     """Fit the finite runs of configurations; `seeds` are those of the design, in the order of the runs."""
     import numpy as np
 
-    means = {name: statistics.fmean(score.cost for score in own) for name, own in runs.items()}
+    means = {name: mean([score.cost for score in own]) for name, own in runs.items()}
     rows = np.repeat(np.arange(len(runs)), [len(own) for own in runs.values()])
     columns = np.array([design.places[seed] for own in seeds.values() for seed in own], dtype=int)
     apart = np.array([score.cost - means[name] for name, own in runs.items() for score in own])

@@ -6,14 +6,13 @@ What a study file says of rungs is read in `study.halving`.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nbstudy.decision.critical import ERROR_RATE
 from nbstudy.decision.elimination import Family, Verdict, judge, stand, verdict_on
 from nbstudy.decision.scores import Score
-from nbstudy.numbers import is_number
+from nbstudy.numbers import is_number, mean
 
 RULE = "rule"  # instead of a number to keep
 
@@ -91,7 +90,7 @@ def climb(
             own = scores_of(name, rung)
             if own is not None:
                 scores |= own
-                costs[name] = statistics.fmean(score.cost for score in own.values())
+                costs[name] = mean([score.cost for score in own.values()])
         best_first = sorted(costs, key=costs.__getitem__)
         family = family_of(rung, left, len(candidates), share_of_error(rungs, with_race))
         stage = Stage(rung, left, {name: costs[name] for name in best_first}, family)

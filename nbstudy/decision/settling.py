@@ -6,10 +6,10 @@ A curve is a value an epoch: None where nothing was measured, which is not the s
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterable, Sequence
 
 from nbstudy.decision.metrics import Better, Metric
+from nbstudy.numbers import mean
 
 
 def settled_epochs(values: Sequence[float | None]) -> list[float]:
@@ -30,7 +30,7 @@ def settled(values: Sequence[float | None]) -> float:
     if not last or not all(map(math.isfinite, last)):
         return math.nan
     try:
-        return statistics.fmean(last)
+        return mean(last)
     except OverflowError:
         return math.nan
 
@@ -41,6 +41,8 @@ def lost_after(values: Sequence[float | None]) -> int | None:
     It should have one when its end is empty for longer than it ever was before: what is measured every n-th epoch
     may be empty there, and a loss of which the writer left out what is not a number is not.
     """
+    if not values or values[-1] is not None:  # as most are
+        return None
     longest = 0
     empty = 0
     last: int | None = None
@@ -67,8 +69,8 @@ def spread(values: Sequence[float | None]) -> float:
     if len(last) < 2 or not all(map(math.isfinite, last)):
         return math.nan
     try:
-        mean = statistics.fmean(last)
-        squares = math.fsum((value - mean) ** 2 for value in last)
+        middle = mean(last)
+        squares = math.fsum((value - middle) ** 2 for value in last)
     except OverflowError:
         return math.nan
     return math.sqrt(squares / (len(last) - 1))
@@ -76,7 +78,7 @@ def spread(values: Sequence[float | None]) -> float:
 
 def best_epoch(values: Sequence[float | None], metric: Metric) -> tuple[float, int | None]:
     """Return the best value of a curve and the first epoch that has it, from 1; NaN and None of nothing finite."""
-    finite = [value for value in measured(values) if math.isfinite(value)]
+    finite = list(filter(math.isfinite, measured(values)))
     if not finite:
         return math.nan, None
     best = min(finite)

@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import stat
-import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -44,6 +43,8 @@ def gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [gpu for gpu in visible.split(",") if gpu not in ("", "-1")]
+    import subprocess  # which a command with nothing to do can spare
+
     query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
     with suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout.split()

@@ -8,15 +8,17 @@ which host it is on, in `work.current_host`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbstudy.checks import fail
 from nbstudy.execution.host import THIS_MACHINE, Share, Slots
 from nbstudy.execution.pools import Pool
 from nbstudy.records.runs import Context
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 
 def open_pool(
@@ -47,6 +49,8 @@ def this_machine(share: Callable[[], Share]) -> Iterator[Pool]:
         def executor() -> ThreadPoolExecutor:
             """Return what runs them, made when there is something to run."""
             # looks at the processes of a user, which a command with nothing to do can spare
+            from concurrent.futures import ThreadPoolExecutor
+
             from nbstudy.execution.limits import allow
 
             jobs = share().jobs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from nbstudy.checks import NAMES_SHOWN, StudyError
 from nbstudy.decision.halving import Stage
 from nbstudy.decision.race import Lap, cost_of
 from nbstudy.execution.host import Share, gpus, number_of_cores
+from nbstudy.numbers import mean
 from nbstudy.records.lease import holder_of
 from nbstudy.records.record import read_run
 from nbstudy.records.replaced import REPLACED
@@ -91,8 +91,10 @@ def fit_line(runs: list[dict[str, Any]]) -> tuple[float, float]:
     flops = [run["flops"] for run in runs]
     seconds = [run["seconds"] * run["cores"] for run in runs]
     if not any(flops):
-        return statistics.mean(seconds), 0.0
+        return mean(seconds), 0.0
     if len(set(flops)) > 1:
+        import statistics  # which a command with nothing to do can spare
+
         rate, start = statistics.linear_regression(flops, seconds)
         if rate > 0 and start >= 0:
             return start, rate
@@ -172,7 +174,7 @@ def rungs_to_come(study: Study, stages: Sequence[Stage]) -> list[RungToCome]:
     if study.halving is None:
         return []
     under_way = stages[-1]
-    mean = statistics.mean(study.flops[name] for name in under_way.candidates) / under_way.rung.epochs
+    flops_an_epoch = mean([study.flops[name] for name in under_way.candidates]) / under_way.rung.epochs
     coming = []
     below = under_way.rung
     runs_each = max(len(study.halving.candidates[name]) for name in under_way.candidates)
@@ -181,7 +183,7 @@ def rungs_to_come(study: Study, stages: Sequence[Stage]) -> list[RungToCome]:
         runs, epochs = candidates * runs_each, rung.epochs - below.epochs
         if rung.replicates:
             runs, epochs = candidates * rung.replicates, rung.epochs
-        coming.append(RungToCome(number, candidates, runs, epochs * mean))
+        coming.append(RungToCome(number, candidates, runs, epochs * flops_an_epoch))
         below = rung
     return coming
 

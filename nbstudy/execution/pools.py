@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from nbstudy.execution.host import Slots
 from nbstudy.records.runs import Context
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 class Pool(NamedTuple):
@@ -36,6 +38,8 @@ class Hosts:
         Raises ClickException where no host can run anything.
         """
         # starts kernels, with all that takes, which a command with nothing to do can spare
+        from concurrent.futures import FIRST_COMPLETED, Future, wait
+
         from nbstudy.execution.work import prepare_host
 
         slots = self.pool.slots()

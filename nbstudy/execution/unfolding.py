@@ -30,9 +30,14 @@ class Unfolded:
     laps: list[Lap]  # of its race, likewise; none before it begins
 
     @property
+    def context(self) -> Context:
+        """What its runs have in common."""
+        return next(iter(self.tasks.values())).context
+
+    @property
     def outputs(self) -> Path:
         """Where the study's runs lie."""
-        return next(iter(self.tasks.values())).context.lease.outputs
+        return self.context.lease.outputs
 
     def among(self, names: Collection[str]) -> dict[str, Finding]:
         """Return what is there of the configurations that it asks for and that are among some names."""
@@ -82,3 +87,4 @@ def write_study(unfolded: Unfolded, lease: Lease) -> None:
     ):  # what is there need not be written, for which a full disk has no room
         write_json(file, record)
     unfolded.study.files.remember(unfolded.outputs)
+    unfolded.context.intact.keep()

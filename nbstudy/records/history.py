@@ -48,7 +48,7 @@ class History:
     """The epochs of a run, and what was measured in each."""
 
     epochs: int = 0
-    metrics: dict[str, list[Value]] = field(default_factory=dict)  # by column: a value an epoch
+    metrics: Mapping[str, list[Value]] = field(default_factory=dict)  # by column: a value an epoch
     empty: frozenset[str] = frozenset()  # columns in which nothing was ever measured, which are no metrics
     refusal: str = ""  # why it cannot be read, with its line and the cure; it then has no epochs
     cut_short: int | None = None  # the line of a last row that was cut short, which is left out
@@ -73,9 +73,13 @@ class Row:
 def read_history(directory: Path, run: Mapping[str, Any]) -> History:
     """Return what the history.csv of a run or an attempt says, by its run.json; no epochs where there is none."""
     try:
-        content = (directory / HISTORY).read_bytes()
+        return history_in((directory / HISTORY).read_bytes(), run)
     except OSError:
         return History()
+
+
+def history_in(content: bytes, run: Mapping[str, Any]) -> History:
+    """Return what the bytes of a history.csv say, as `read_history` does."""
     try:
         text = decode(content)
         if text.endswith(LINE_ENDS) or was_left_so(content, run):
@@ -148,7 +152,7 @@ def parse(text: str, is_whole: bool) -> History:
         if not NO_METRICS.fullmatch(name):
             metrics[name] = by_epoch(values, places, epochs)
     empty = frozenset(name for place, name in enumerate(names) if is_empty(rows, place))
-    return History(epochs, metrics, empty - metrics.keys(), cut_short=cut_short)
+    return History(epochs, metrics, empty.difference(metrics), cut_short=cut_short)
 
 
 def read_rows(text: str, is_whole: bool) -> list[Row]:

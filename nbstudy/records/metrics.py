@@ -36,9 +36,10 @@ def why_nothing_is_decided(study: Study, complete: Iterable[Task]) -> str:
     tasks = {task.name: task for task in complete}
     for criterion in criteria_of(study):
         places = [tasks[name].place for name in criterion.candidates if name in tasks]
-        judged = [place for place in places if can_be_judged(place)]
-        if judged and not any(criterion.metric in metrics_in(place) for place in judged):
-            return missing(criterion, judged[0])
+        if not any(criterion.metric in metrics_in(place) for place in places if can_be_judged(place)):
+            for place in places:
+                if can_be_judged(place):
+                    return missing(criterion, place)
     return ""
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-import zipfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -122,6 +121,8 @@ def hash_of_checkpoint(file: Path) -> str:
 
 def has_weights_of_keras(file: Path) -> bool:
     """Tell whether a file is an archive as Keras saves a model."""
+    import zipfile  # which a command with nothing to do can spare
+
     with suppress(zipfile.BadZipFile), zipfile.ZipFile(file) as archive:
         return WEIGHTS in archive.namelist()
     return False
@@ -132,6 +133,8 @@ def weights_in(model: Path) -> list[Any]:
 
     Neither Keras nor the classes of its layers are needed.
     """
+    import zipfile  # likewise
+
     try:
         import h5py  # which comes with Keras
     except ImportError:

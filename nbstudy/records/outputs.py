@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from nbstudy.decision.settling import measured
 from nbstudy.files import TEST
 from nbstudy.numbers import finite
 from nbstudy.records.parameters import Parameters
-from nbstudy.records.reading import Run, field_of, find_replaced, find_run
+from nbstudy.records.reading import Contents, Found, Run, field_of, find_replaced, find_run, read_runs
 from nbstudy.records.replaced import REPLACED
 from nbstudy.records.runs import extras
 from nbstudy.records.states import Asked, State
@@ -26,6 +27,8 @@ from nbstudy.records.tested import identity_of, is_of_another_run, why_stale
 from nbstudy.study.configurations import REFIT
 from nbstudy.study.halving import Halving, halving_in
 from nbstudy.study.race import Race, race_in
+
+AT_ONCE = 500  # runs whose files are in memory together
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ class Outputs:
         """Return what runs left in a directory of what a study.json asks for, and what was replaced if that is asked for."""
         halving, race = halving_in(record), race_in(record)
         runs = find_runs(directory, record, halving)
-        names = [name for run in runs.values() for name in [*run.curves, *run.numbers]]
+        names = list(dict.fromkeys(name for run in runs.values() for name in [*run.curves, *run.numbers]))
         name = field_of(record, "metric", str) or deciding(names)
         directions = read_directions(record, name)
         for unfolding in (halving, race):
@@ -220,9 +223,15 @@ class Outputs:
 # --- reading ---
 def find_runs(directory: Path, record: dict[str, Any], halving: Halving | None) -> dict[str, Run]:
     """Return what there is of each configuration that a study.json asks for."""
-    runs = {}
-    for name, given in field_of(record, "configurations", dict).items():
-        runs[name] = find_run(name, directory, asked_of(name, given, record, halving), record)
+    runs: dict[str, Run] = {}
+    left = iter(field_of(record, "configurations", dict).items())
+    while some := list(islice(left, AT_ONCE)):
+        contents = Contents()
+        found = []
+        for name, given in some:
+            asked = asked_of(name, given, record, halving)
+            found.append(find_run(name, directory, asked, record, contents))
+        runs |= read_runs(found, record, contents)
     make_alike([run.parameters for run in runs.values()])
     return runs
 
@@ -232,7 +241,10 @@ def find_test_run(directory: Path, record: dict[str, Any], final: Run | None) ->
     test = field_of(record, "test", dict)
     parameters = field_of(test, "parameters", dict)
     asked = Asked(parameters, parameters, None, field_of(record, "threads", int) or None)
-    run = find_run(TEST, directory, asked, test | {"notebooks": {"run": test.get("notebook")}})
+    asked_for = test | {"notebooks": {"run": test.get("notebook")}}
+    contents = Contents()
+    found = find_run(TEST, directory, asked, asked_for, contents)
+    run = read_runs([found], asked_for, contents)[TEST]
     if run.state.is_done and final is not None and is_of_another_run(run.record, identity_of(final.record)):
         return replace(run, state=State.STALE, changes={"tested": why_stale(final.name)})
     return run
@@ -241,12 +253,12 @@ def find_test_run(directory: Path, record: dict[str, Any], final: Run | None) ->
 def find_all_replaced(directory: Path, record: dict[str, Any], runs: dict[str, Run]) -> dict[str, Run]:
     """Return what was replaced, in the order of the configurations, those that the study has no longer last."""
     names = dict.fromkeys([*runs, *sorted(path.name for path in (directory / REPLACED).glob("*"))])
-    found = {}
+    contents = Contents()
+    found: list[Found] = []
     for name in names:
         given = field_of(record, "configurations", dict).get(name)
-        for run in find_replaced(name, directory, asked_of(name, given, record, None), record):
-            found[run.name] = run
-    return found
+        found += find_replaced(name, directory, asked_of(name, given, record, None), record, contents)
+    return read_runs(found, record, contents)
 
 
 def asked_of(name: str, given: Any, record: dict[str, Any], halving: Halving | None) -> Asked:

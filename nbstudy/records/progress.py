@@ -30,7 +30,7 @@ def describe_progress(directory: Path, metric: str | None = None) -> str:
     if history.epochs:
         words.append(counted(history.epochs, "epoch"))
     if metric in history.metrics or (history.metrics and metric not in result):
-        if metric not in history.metrics:
+        if metric is None or metric not in history.metrics:
             metric = deciding(history.metrics)
         words += described_values(
             metric, history.metrics.get(metric, []), has_ended=bool(run.get("finished"))

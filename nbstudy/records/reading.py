@@ -6,7 +6,8 @@ Files of runs may be damaged in any way: what cannot be read counts as missing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,19 +15,22 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from nbstudy.files import CHECKPOINT, HISTORY, read_json
+from nbstudy.files import CHECKPOINT, HISTORY, object_in
 from nbstudy.numbers import as_count, finite, is_number
 from nbstudy.records import inputs
-from nbstudy.records.history import History, read_history
+from nbstudy.records.histories import read_histories
+from nbstudy.records.history import History
 from nbstudy.records.inputs import key_of
+from nbstudy.records.intact import is_as_hashed
 from nbstudy.records.metrics import NO_NUMBERS
 from nbstudy.records.progress import ended_after
-from nbstudy.records.record import attempts_in, is_there, read_run, record_of
+from nbstudy.records.record import attempts_in, is_there, read_run, told_by_log
 from nbstudy.records.replaced import replaced_in
 from nbstudy.records.runs import damaged_files
 from nbstudy.records.states import Asked, Made, State, compare, decide, threads_of
 
-READ = (HISTORY, "result.json")  # the files of a run that numbers are read from
+RESULT = "result.json"
+READ = (HISTORY, RESULT)  # the files of a run that numbers are read from
 Kind = TypeVar("Kind")
 
 
@@ -54,7 +58,7 @@ class Run:
     def history(self) -> pd.DataFrame:
         """The history, a row an epoch, from 1, and a column a metric; NaN where it was not measured or is not finite."""
         index = pd.RangeIndex(1, self.epochs + 1, name="epoch")
-        history = pd.DataFrame(self.written.metrics, index=index, dtype=float)
+        history = pd.DataFrame(dict(self.written.metrics), index=index, dtype=float)
         return history.where(history.abs() < math.inf)
 
     @property
@@ -63,7 +67,7 @@ class Run:
         return self.written.epochs
 
     @property
-    def curves(self) -> dict[str, list[float | None]]:
+    def curves(self) -> Mapping[str, list[float | None]]:
         """The metrics of the history: a value an epoch, None where it was not measured."""
         return self.written.metrics
 
@@ -158,49 +162,89 @@ class Run:
 
 
 # --- which run counts ---
-def find_run(name: str, outputs: Path, asked: Asked, record: dict[str, Any]) -> Run:
-    """Return the first that there is: the complete run, the newest usable attempt, the stale run, or nothing.
+class Contents:
+    """What is in files of runs, each of which is read once: first it is looked for damage, then for what the run came to."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, bytes | None] = {}
+
+    def of(self, file: Path) -> bytes | None:
+        """Return the bytes of a file, None where it cannot be read."""
+        path = str(file)  # which is faster to look up
+        if path not in self.known:
+            self.known[path] = None
+            with suppress(OSError):
+                self.known[path] = file.read_bytes()
+        return self.known[path]
+
+    def is_intact(self, file: Path, digest: str) -> bool:
+        """Tell whether a file is as its hash says, or is a notebook with cells."""
+        content = self.of(file)
+        return content is not None and is_as_hashed(content, digest)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is of a configuration; what it came to is yet to be read."""
+
+    name: str
+    state: State
+    made: Made
+    asked: Asked
+    earlier: Made | None = None  # of an attempt: the complete run that it will replace
+
+
+def find_run(name: str, outputs: Path, asked: Asked, record: dict[str, Any], contents: Contents) -> Found:
+    """Find the first that there is: the complete run, the newest usable attempt, the stale run, or nothing.
 
     That is what `runs.find` tells the runner, but read by study.json alone. Damage is looked for in READ alone.
     """
+    place = made_in(outputs / name, name, asked, record, contents)
+    if place.is_current:
+        return Found(name, State.COMPLETE, place, asked)
     incomplete = outputs / "incomplete" / name
-    place = made_in(outputs / name, name, asked, record)
-    if not place.is_current:
-        place = left_by_promotion(place, incomplete, asked, record)
-    state, decisive = decide(place, made_in_attempts(incomplete, asked, record))
+    place = left_by_promotion(place, incomplete, asked, record, contents)
+    state, decisive = decide(place, made_in_attempts(incomplete, asked, record, contents))
     earlier = None
     if state is State.UNFINISHED and place.run and place.changes.keys() <= {asked.lengthens}:
-        earlier = read_all(place, name, State.STALE, asked, record)
-    return read_all(decisive, name, state, asked, record, earlier)
+        earlier = place
+    return Found(name, state, decisive, asked, earlier)
 
 
-def left_by_promotion(place: Made, incomplete: Path, asked: Asked, record: dict[str, Any]) -> Made:
+def left_by_promotion(
+    place: Made, incomplete: Path, asked: Asked, record: dict[str, Any], contents: Contents
+) -> Made:
     """Return the complete run where a promotion that was cut short left it, else what is in its place."""
     for attempt in attempts_in(incomplete)[-1:]:
-        made = made_in(attempt, incomplete.name, asked, record)
+        made = made_in(attempt, incomplete.name, asked, record, contents)
         has_succeeded = made.run and made.run["finished"] and not made.run["error"]
         # the hashes of its files are written before anything is renamed
         if has_succeeded and made.run.get("files") and made.is_current:
             return made
     replaced = incomplete / "replaced"
     if replaced.exists() and not is_there(place.directory):
-        return made_in(replaced, incomplete.name, asked, record)
+        return made_in(replaced, incomplete.name, asked, record, contents)
     return place
 
 
-def made_in(directory: Path, name: str, asked: Asked, record: dict[str, Any]) -> Made:
+def made_in(directory: Path, name: str, asked: Asked, record: dict[str, Any], contents: Contents) -> Made:
     """Return what lies in a directory of a configuration, beside what a study.json asks for."""
-    run = record_of(name, directory)
-    damaged = damaged_files(directory, run, READ)
-    if run and not read_run(directory):
+    run = read_run(directory)
+    is_told_by_log = not run
+    if is_told_by_log:
+        run = told_by_log(directory / f"{name}.ipynb")
+    damaged = damaged_files(directory, run, READ, contents.is_intact)
+    if run and is_told_by_log:
         damaged.append("run.json")
     return compare(asked, directory, run, changed_code(directory, run, record), damaged, ended_after)
 
 
-def made_in_attempts(incomplete: Path, asked: Asked, record: dict[str, Any]) -> Iterator[Made]:
+def made_in_attempts(
+    incomplete: Path, asked: Asked, record: dict[str, Any], contents: Contents
+) -> Iterator[Made]:
     """Yield what lies in the attempts of a configuration, the newest first."""
     for attempt in reversed(attempts_in(incomplete)):
-        yield made_in(attempt, incomplete.name, asked, record)
+        yield made_in(attempt, incomplete.name, asked, record, contents)
 
 
 def changed_code(directory: Path, run: dict[str, Any], record: dict[str, Any]) -> dict[str, str]:
@@ -240,36 +284,49 @@ def changed_files(directory: Path, run: dict[str, Any], record: dict[str, Any]) 
     )
 
 
-def find_replaced(name: str, outputs: Path, asked: Asked, record: dict[str, Any]) -> Iterator[Run]:
+def find_replaced(
+    name: str, outputs: Path, asked: Asked, record: dict[str, Any], contents: Contents
+) -> Iterator[Found]:
     """Yield what was replaced of a configuration, the oldest first, each named with the time when that was.
 
     Its parameters are its own.
     """
     for directory in replaced_in(outputs, name):
-        made = made_in(directory, name, asked, record)
+        made = made_in(directory, name, asked, record, contents)
         if made.run:
             its_own = replace(asked, parameters=asked.defaults | made.run["parameters"])
-            yield read_all(made, f"{name}@{directory.name}", State.REPLACED, its_own, record)
+            yield Found(f"{name}@{directory.name}", State.REPLACED, made, its_own)
 
 
 # --- its files ---
-def read_all(
-    made: Made, name: str, state: State, asked: Asked, record: dict[str, Any], earlier: Run | None = None
-) -> Run:
-    """Read what a run or an attempt left, and what study.json says of it."""
-    return Run(
-        name=name,
-        directory=made.directory,
-        state=state,
-        changes=made.outdated | {file: f"{file} is damaged" for file in made.damaged},
-        parameters=asked.parameters,
-        record=made.run,
-        result=read_json(made.directory / "result.json"),
-        written=read_history(made.directory, made.run),
-        checkpoint=made.directory / (field_of(record, "checkpoint", str) or CHECKPOINT),
-        note=field_of(field_of(record, "notes", dict), name, str),
-        earlier=earlier,
+def read_runs(found: Sequence[Found], record: dict[str, Any], contents: Contents) -> dict[str, Run]:
+    """Read what runs or attempts left, and what study.json says of them; return them by name."""
+    earlier = {}
+    before = [Found(each.name, State.STALE, each.earlier, each.asked) for each in found if each.earlier]
+    if before:
+        earlier = read_runs(before, record, contents)
+    histories = read_histories(
+        [(contents.of(each.made.directory / HISTORY), each.made.run) for each in found]
     )
+    checkpoint = field_of(record, "checkpoint", str) or CHECKPOINT
+    notes = field_of(record, "notes", dict)
+    runs = {}
+    for each, history in zip(found, histories, strict=True):
+        made = each.made
+        runs[each.name] = Run(
+            name=each.name,
+            directory=made.directory,
+            state=each.state,
+            changes=made.outdated | {file: f"{file} is damaged" for file in made.damaged},
+            parameters=each.asked.parameters,
+            record=made.run,
+            result=object_in(contents.of(made.directory / RESULT) or b"") or {},
+            written=history,
+            checkpoint=made.directory / checkpoint,
+            note=field_of(notes, each.name, str),
+            earlier=earlier.get(each.name),
+        )
+    return runs
 
 
 def field_of(content: dict[str, Any], name: str, kind: type[Kind]) -> Kind:

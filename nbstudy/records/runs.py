@@ -8,7 +8,7 @@ Nothing is written here; attempts.py does that.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,15 +22,23 @@ from nbstudy.files import (
     has_hash,
     hash_of,
     is_in_git,
-    read_json,
     read_object,
 )
 from nbstudy.numbers import is_number
 from nbstudy.records.history import History, read_history
 from nbstudy.records.inputs import changed_files
+from nbstudy.records.intact import IntactFiles, is_intact
 from nbstudy.records.lease import Lease
 from nbstudy.records.progress import describe_early_end, ended_after
-from nbstudy.records.record import MODULES, attempts_in, is_there, log_of, read_run, record_of
+from nbstudy.records.record import (
+    MODULES,
+    attempts_in,
+    is_there,
+    log_of,
+    read_run,
+    record_of,
+    told_by_log,
+)
 from nbstudy.records.states import Asked, Made, State, changed_threads, compare, decide
 from nbstudy.study.inputs import ProjectFiles
 from nbstudy.study.modules import hashes_of
@@ -81,6 +89,7 @@ class Context:
     files: ProjectFiles = field(default_factory=ProjectFiles)  # of it, that runs read
     better: Better | None = None  # which values of the metric are, where the study file says it
     origin: Origin | None = None  # that their logs tell of
+    intact: IntactFiles = field(default_factory=IntactFiles)  # of what runs left
 
 
 @dataclass(frozen=True)
@@ -154,7 +163,12 @@ def history_of(directory: Path) -> History:
     return read_history(directory, read_run(directory))
 
 
-def damaged_files(directory: Path, run: dict[str, Any], files: Collection[str] | None = None) -> list[str]:
+def damaged_files(
+    directory: Path,
+    run: dict[str, Any],
+    files: Collection[str] | None = None,
+    is_intact: Callable[[Path, str], bool] = is_intact,
+) -> list[str]:
     """Return the files of a complete run, or those of some, that are not as they were; a log may have been saved again.
 
     What git and editors do to line ends is no damage. A history without a hash is damaged where it is empty.
@@ -180,13 +194,6 @@ def is_empty(file: Path) -> bool:
 def is_lost(history: Path) -> bool:
     """Tell whether a history is there and says nothing: what was trained beside it cannot be gone on from."""
     return history.exists() and not history_of(history.parent).epochs
-
-
-def is_intact(file: Path, digest: str) -> bool:
-    """Tell whether a file is as its hash says, or is a notebook with cells."""
-    with suppress(OSError):
-        return has_hash(file.read_bytes(), digest) or bool(read_json(file).get("cells"))
-    return False
 
 
 def is_whole(checkpoint: Path) -> bool:
@@ -282,7 +289,7 @@ def can_be_accepted(task: Task, place: Made) -> bool:
     """Tell whether nothing but code, files or threads keeps the run in its place from being current."""
     if not place.run or place.damaged:  # run.json among them, where the run is told by its log
         return False
-    changes = changed_threads(task.asked, place.run) | changed_code(task, place.directory)
+    changes = changed_threads(task.asked, place.run) | changed_code(task, place.directory, place.run)
     return bool(changes) and place.outdated == changes
 
 
@@ -329,9 +336,12 @@ def can_be_promoted(task: Task, attempt: Path) -> bool:
 
 def made_in(task: Task, directory: Path) -> Made:
     """Return what lies in a directory of a configuration, beside what is asked for now."""
-    run = record_of(task.name, directory)
-    damaged = damaged_files(directory, run)
-    if run and not read_run(directory):
+    run = read_run(directory)
+    is_told_by_log = not run
+    if is_told_by_log:
+        run = told_by_log(directory / f"{task.name}.ipynb")
+    damaged = damaged_files(directory, run, is_intact=task.context.intact.is_intact)
+    if run and is_told_by_log:
         damaged.append("run.json")
         is_attempt = directory.parent == task.incomplete
         if not is_attempt and is_short(directory, run.get("parameters", {}).get(task.context.lengthens)):
@@ -340,7 +350,7 @@ def made_in(task: Task, directory: Path) -> Made:
         task.asked,
         directory,
         run,
-        changed_code(task, directory),
+        changed_code(task, directory, run),
         damaged,
         ended_after,
     )
@@ -410,9 +420,8 @@ def differences(task: Task, directory: Path) -> list[str]:
     return [*made_in(task, directory).outdated.values()]
 
 
-def changed_code(task: Task, directory: Path) -> dict[str, str]:
+def changed_code(task: Task, directory: Path, run: dict[str, Any]) -> dict[str, str]:
     """Say by file whether the template, the modules that it imports, or other files that it read, are not a run's."""
-    run = record_of(task.name, directory)
     if not run:
         return {}
     template = task.context.template

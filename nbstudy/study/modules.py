@@ -11,7 +11,6 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import ModuleType
 
 from nbstudy.checks import Faults, fail
@@ -148,6 +147,9 @@ def importable(modules: Mapping[str, str]) -> Iterator[None]:
     if not modules:
         yield
         return
+    # takes a moment to import, and few templates have modules
+    from tempfile import TemporaryDirectory
+
     own = take_out(names_of(modules))
     with TemporaryDirectory() as place:
         write_modules(modules, Path(place))

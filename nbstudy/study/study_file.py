@@ -15,11 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import SafeConstructor
-from ruamel.yaml.error import MarkedYAMLError
-
 from nbstudy.checks import Faults, StudyError, check_known, fail, mapping, shorten
+from nbstudy.remembered import remember
 from nbstudy.study.modules import read_modules
 from nbstudy.study.notebook import read_notebook
 from nbstudy.study.project import Project, is_within
@@ -47,6 +44,7 @@ SUMMARY = "summary.ipynb"  # of a study that does not say
 OWN_SUMMARY = (
     Path(__file__).parent.parent / "report" / SUMMARY
 )  # of nbstudy, where a project has none of that name
+READER = "nbstudy.study.yaml_reader"  # slow to import
 LARGEST_FILE = 1_000_000  # bytes
 PLAIN = re.compile(
     r"[A-Za-z0-9_][\w.=-]*"
@@ -81,44 +79,33 @@ def refuse_named_test_set(test_set: Any, notebooks: Any, file: str) -> NoReturn:
 
 def read_yaml(file: Path) -> Any:
     """Return what a YAML 1.2 file holds: data only, no tags, no duplicate keys."""
+    text = ""
     try:
         text = file.read_text(encoding="utf-8-sig")
         if len(text) > LARGEST_FILE:
             fail(str(file), f"is larger than {LARGEST_FILE:,} bytes; use `grid` for many configurations")
-        return read_text(text)
+        if "&" in text:  # with copies of its parts, a text may come to more than any file can hold
+            return read_text(text)
+        return remember("study", text, (__name__, READER, "ruamel.yaml"), lambda: read_text(text))
     except StudyError:
         raise
     except OSError as error:
         fail(str(file), f"cannot be read: {error.strerror}; name a study file, as params/NAME.yaml")
-    except MarkedYAMLError as error:
-        check_tab(error, text, str(file))
-        fail(str(file), f"is not valid YAML 1.2: {error}".split("\n\n")[0])
     except Exception as error:  # noqa: BLE001 - ruamel.yaml lets all kinds through
+        check_tab(error, text, str(file))
         fail(str(file), f"is not valid YAML 1.2: {error}".split("\n\n")[0])
 
 
 # --- YAML ---
-class Constructor(SafeConstructor):
-    """Take a plain `=` or `<<` for the text that it is in YAML 1.2.
-
-    ruamel.yaml 0.19.1 gives them types that YAML 1.1 had ("value" and "merge"), and then cannot construct these:
-    `a: =` is "could not determine a constructor". As a key `<<` still merges.
-    """
-
-
-Constructor.add_constructor("tag:yaml.org,2002:value", SafeConstructor.construct_yaml_str)
-Constructor.add_constructor("tag:yaml.org,2002:merge", SafeConstructor.construct_yaml_str)
-
-
 def read_text(text: str) -> Any:
     """Return what a text in YAML 1.2 holds, of which JSON is a part."""
     if text.lstrip().startswith(("{", "[")):
         # else it is YAML in brackets, or what is wrong with it is said in YAML's terms
         with suppress(ValueError, RecursionError):
             return json.loads(text, object_pairs_hook=each_key_once)
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Constructor = Constructor
-    return yaml.load(text)
+    from nbstudy.study.yaml_reader import load  # slow to import
+
+    return load(text)
 
 
 def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -136,9 +123,9 @@ def as_yaml(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def check_tab(error: MarkedYAMLError, text: str, place: str) -> None:
+def check_tab(error: Exception, text: str, place: str) -> None:
     """Refuse a tab between words: YAML 1.2 allows it there, but ruamel.yaml 0.19.1 reads it in brackets alone."""
-    mark = error.problem_mark
+    mark = getattr(error, "problem_mark", None)  # of ruamel.yaml's own errors
     if mark is not None and text[mark.index : mark.index + 1] == "\t":
         fail(
             f"{place}, line {mark.line + 1}", "has a tab, which this reader does not take there; write spaces"

@@ -7,14 +7,17 @@ declares what can be set, `preflight` refuses values that make no sense, `presen
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from nbstudy.checks import Faults, check_known, fail, mapping
 from nbstudy.files import hash_of, read_json
+from nbstudy.remembered import remember
 from nbstudy.study.cells import compile_plain, parse_cell
 from nbstudy.study.modules import imported_names, imported_packages, read_modules
 from nbstudy.study.notebook import Cell, Notebook, read_notebook
@@ -44,7 +47,7 @@ class Template:
     # The hashes of today of the project's other files that runs imported, by path in it, as these runs show.
     imported: dict[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """The hash of the code."""
         return hash_of_code(self.cells)
@@ -74,6 +77,14 @@ def hash_of_code(cells: Iterable[str]) -> str:
 
 def says_the_same(was: Iterable[str], now: Iterable[str]) -> bool:
     """Tell whether the code of cells, or of modules, is equal but for comments and spacing."""
+    both = [list(was), list(now)]
+    modules = (__name__, "nbstudy.study.cells")
+    is_same: bool = remember("code", json.dumps(both), modules, lambda: are_same_statements(*both))
+    return is_same
+
+
+def are_same_statements(was: Iterable[str], now: Iterable[str]) -> bool:
+    """Compare code as `says_the_same` does."""
     with suppress(SyntaxError):  # what this Python cannot parse
         return statements(was) == statements(now)
     return False

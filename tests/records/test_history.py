@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from nbstudy.files import hash_of
 from nbstudy.records import progress, runs
-from nbstudy.records.history import History, Value, read_history
+from nbstudy.records.histories import Columns, plain_text, read_histories
+from nbstudy.records.history import History, Value, history_in, read_history
 from planted import Planted
 
 NAN, INF = math.nan, math.inf
@@ -26,14 +27,28 @@ UNDER_WAY: dict[str, Any] = {"finished": False, "error": None}
 ONE = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
 HEADER = "epoch,loss,val_loss\n"
 THREE = [1.0, 2.0, 3.0]
+OTHER = b"epoch,loss,val_loss\n1,1,1\n2,2.0,2e0\n3,3,3\n"  # of the runs beside it
 
 
 def read(tmp_path: Path, content: str | bytes, run: dict[str, Any] = ENDED) -> History:
-    """Return what is read of a history with this content."""
+    """Return what is read of a history with this content, which is the same where those of many runs are read together."""
     if isinstance(content, str):
         content = content.encode()
     (tmp_path / "history.csv").write_bytes(content)
-    return read_history(tmp_path, run)
+    history = read_history(tmp_path, run)
+    before, *_, after = together = list(read_histories([(OTHER, ENDED), (content, run), (OTHER, ENDED)]))
+    assert all(
+        as_text(each) == as_text(read_alone)
+        for each, read_alone in zip(together, [before, history, after], strict=True)
+    )
+    assert before.metrics == after.metrics == {"loss": THREE, "val_loss": THREE}
+    return history
+
+
+def as_text(history: History) -> str:
+    """Return a text that differs for histories that do, in a bit or in what was not measured."""
+    metrics = {name: [value and value.hex() for value in values] for name, values in history.metrics.items()}
+    return f"{history.epochs} {metrics} {sorted(history.empty)} {history.refusal} {history.cut_short}"
 
 
 def same(values: Iterable[Value], others: Iterable[Value]) -> bool:
@@ -169,14 +184,14 @@ def test_rows_of_an_epoch_are_one_where_a_logger_counts_steps(tmp_path: Path) ->
 
 
 # --- whoever writes given values ---
-Columns = dict[str, list[Value]]
-Writer = Callable[[Columns], str]
+Written = dict[str, list[Value]]
+Writer = Callable[[Written], str]
 NAMES = ["loss", "val_loss", "val_f1", "Präzision", "a b", "x|y", "12"]
 values = st.one_of(st.none(), st.floats(), st.sampled_from([NAN, INF, -INF, 0.0, 5e-324]))
 
 
 @st.composite
-def columns_of_values(draw: st.DrawFn) -> Columns:
+def columns_of_values(draw: st.DrawFn) -> Written:
     """Draw the values of a few metrics over a few epochs."""
     epochs = draw(st.integers(0, 25))
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
@@ -184,7 +199,7 @@ def columns_of_values(draw: st.DrawFn) -> Columns:
     return {name: draw(column) for name in names}
 
 
-def length_of(columns: Columns) -> int:
+def length_of(columns: Written) -> int:
     """Return the number of epochs of drawn values."""
     return len(next(iter(columns.values())))
 
@@ -198,34 +213,34 @@ def rows_by_csv(head: Sequence[str], rows: Iterable[dict[str, Any]], nothing: st
     return file.getvalue()
 
 
-def measured_at(columns: Columns, epoch: int) -> dict[str, float]:
+def measured_at(columns: Written, epoch: int) -> dict[str, float]:
     """Return what was measured in an epoch, from 0."""
     return {name: column[epoch] for name, column in columns.items() if column[epoch] is not None}  # type: ignore[misc]
 
 
-def by_pandas(columns: Columns) -> str:
+def by_pandas(columns: Written) -> str:
     """Write values as DataFrame.to_csv does, with its index."""
     return str(pd.DataFrame(columns, dtype=float).to_csv())
 
 
-def by_pandas_without_index(columns: Columns) -> str:
+def by_pandas_without_index(columns: Written) -> str:
     """Write values as DataFrame.to_csv does without its index."""
     return str(pd.DataFrame(columns, dtype=float).to_csv(index=False))
 
 
-def by_csv(columns: Columns) -> str:
+def by_csv(columns: Written) -> str:
     """Write values with the module csv, beside an epoch from 1."""
     rows = [{"epoch": epoch + 1} | measured_at(columns, epoch) for epoch in range(length_of(columns))]
     return rows_by_csv(["epoch", *columns], rows, "", "\n")
 
 
-def by_keras(columns: Columns) -> str:
+def by_keras(columns: Written) -> str:
     """Write values as keras.callbacks.CSVLogger does (3.15: sorted, "NA" where nothing is, epochs from 0)."""
     rows = [{"epoch": epoch} | measured_at(columns, epoch) for epoch in range(length_of(columns))]
     return rows_by_csv(["epoch", *sorted(columns)], rows, "NA", "\r\n")
 
 
-def by_lightning(columns: Columns) -> str:
+def by_lightning(columns: Written) -> str:
     """Write values as Lightning's CSVLogger does (2.x): each metric of an epoch in a row of its own."""
     rows: list[dict[str, Any]] = []
     for epoch in range(length_of(columns)):
@@ -239,7 +254,7 @@ def by_lightning(columns: Columns) -> str:
 @given(
     columns_of_values(), st.sampled_from([by_pandas, by_pandas_without_index, by_csv, by_keras, by_lightning])
 )
-def test_runner_and_reader_agree_with_the_values_that_were_written(columns: Columns, write: Writer) -> None:
+def test_runner_and_reader_agree_with_the_values_that_were_written(columns: Written, write: Writer) -> None:
     if write in (by_pandas, by_pandas_without_index):  # which writes NaN as an empty cell
         columns = {
             name: [None if str(value) == "nan" else value for value in column]
@@ -263,3 +278,47 @@ def test_runner_and_reader_agree_with_the_values_that_were_written(columns: Colu
             assert same(results.curve("a", name), finite) and same(results.histories[name], finite)
         else:
             assert name not in history.metrics and name in history.empty | {"12"}
+
+
+# --- those of many runs, read together ---
+NUMBERS = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.floats(-1e9, 1e9).map("{:.20f}".format),
+    st.floats(allow_nan=False, allow_infinity=False).map("{:.25e}".format),
+    st.integers().map(str),
+    st.sampled_from(["", "1e400", "-1e-400", "007", "+.5", "5.", "-0", "9007199254740993"]),
+)
+CELLS = st.one_of(NUMBERS, NUMBERS, st.text("01.-+eE", max_size=4))
+
+
+@st.composite
+def plain_contents(draw: st.DrawFn) -> bytes:
+    """Draw what may pass for a plain history: rows of cells, most of them numbers, most of them as many as there are names."""
+    names = draw(st.sampled_from([["loss"], ["epoch", "loss"], ["loss", "val_loss", "Unnamed: 0"]]))
+    rows = []
+    for epoch in range(1, draw(st.integers(0, 6)) + 1):
+        width = draw(st.sampled_from([len(names)] * 8 + [len(names) - 1, len(names) + 1]))
+        cells = draw(st.lists(CELLS, min_size=width, max_size=width))
+        if names[0] == "epoch" and cells:
+            cells[0] = str(epoch)
+        rows.append(",".join(cells))
+    return "\n".join([",".join(names), *rows, ""]).encode()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(plain_contents(), max_size=5))
+def test_histories_read_together_say_what_each_says_alone(contents: list[bytes]) -> None:
+    together = read_histories([(content, ENDED) for content in contents])
+    assert list(map(as_text, together)) == [as_text(history_in(content, ENDED)) for content in contents]
+
+
+@pytest.mark.parametrize("write", [by_csv, by_pandas_without_index])
+def test_history_of_numbers_and_gaps_is_read_by_columns(write: Writer) -> None:
+    content = write({"loss": [0.5, None, 0.25], "val_loss": [None, 1e-05, 3.0]}).encode()
+    assert plain_text(content) is not None
+    (history,) = read_histories([(content, ENDED)])
+    assert isinstance(history.metrics, Columns) and as_text(history) == as_text(history_in(content, ENDED))
+
+
+def test_history_that_is_not_there_has_no_epochs() -> None:
+    assert list(read_histories([(None, {})])) == [History()]

@@ -292,9 +292,9 @@ def first_lap(study: Study, race: Race, stages: Sequence[Stage]) -> LapToCome | 
     if study.halving is None or race.epochs is None or not stages[-1].waits_for:
         return None
     under_way = stages[-1]
-    mean = statistics.mean(study.flops[name] for name in under_way.candidates) / under_way.rung.epochs
+    of_an_epoch = mean([study.flops[name] for name in under_way.candidates]) / under_way.rung.epochs
     candidates = study.halving.rungs[-1].limit or 0
-    return LapToCome(1, candidates, [race.epochs * mean] * candidates * race.plan.replicates[0])
+    return LapToCome(1, candidates, [race.epochs * of_an_epoch] * candidates * race.plan.replicates[0])
 
 
 def show_race(

@@ -9,8 +9,8 @@ from typing import Any
 
 from nbstudy.decision.metrics import written
 from nbstudy.decision.race import End, Lap, largest_difference
-from nbstudy.records.results import Results
 from nbstudy.markdown import plain
+from nbstudy.records.results import Results
 from nbstudy.report.markdown import listed, show_texts, table
 from nbstudy.study.race import RUNS, TFLOP, Race
 from nbstudy.words import counted

@@ -19,6 +19,7 @@ from nbstudy.records.states import is_variable
 from nbstudy.study.origin import Origin
 from nbstudy.words import counted, duration, enumerated
 
+AGAIN = "again"  # a directory of outputs for what is run again, beside what is there
 SHOWN = 12  # metrics, numbers or files: the run's own files have all
 
 
@@ -61,8 +62,8 @@ def head_of(facts: Facts) -> str:
 def title(facts: Facts) -> str:
     """Name the configuration and its study."""
     if facts.origin is None:
-        return f"# {plain(facts.name)}"
-    return f"# {plain(facts.name)}, a run of {plain(facts.origin.study)}"
+        return f"# {code(facts.name)}"
+    return f"# {code(facts.name)} of the study {code(facts.origin.study)}"
 
 
 def failure(facts: Facts) -> str:
@@ -80,12 +81,10 @@ def what_was_run(facts: Facts) -> str:
     """Say which notebook was run, when, for how long, and how far it came."""
     run = facts.run
     started = run["started"][:16].replace("T", " ")
-    took = duration(run["seconds"] / 60)
-    if run["attempts"] > 1:
-        took += f" over {run['attempts']} attempts"
-    sentence = f"{code(facts.template)}, run on {plain(started)} UTC, took {took}"
+    sentence = f"{code(facts.template)}, run on {plain(started)} UTC, took {duration(run['seconds'] / 60)}"
     if facts.epochs:
         sentence += f" for {counted(facts.epochs, 'epoch')}"
+    sentence += f", in {counted(run['attempts'], 'attempt')}"
     sentences = [f"{sentence}."]
     if facts.early_end:
         sentences.append(f"It {plain(facts.early_end)}.")
@@ -115,7 +114,8 @@ def table_of_metrics(facts: Facts) -> str:
             row["settled"] = number(each.settled)
         row["last epoch"] = number(each.last)
         if each.metric == judged:
-            row = {column: f"**{text}**" for column, text in row.items() if text}
+            _, decisive, *_ = row
+            row[decisive] = f"**{row[decisive]}**"
         rows.append(row)
     text = table_with_remark(rows, "`history.csv` has")
     return "\n\n".join(part for part in (text, how_it_is_judged(facts.judged_by, epochs)) if part)
@@ -159,14 +159,19 @@ def number(value: float | None) -> str:
 
 # --- on what ---
 def parameters(facts: Facts) -> str:
-    """Show which parameters are not the template's default."""
+    """Show which parameters are not the template's default, and name the others."""
     rows = []
+    others = []
     for name, value in facts.run["parameters"].items():
         if name not in facts.defaults or value != facts.defaults[name]:
             default = Markdown()
             if name in facts.defaults:
                 default = code(shorten(facts.defaults[name]))
             rows.append({"parameter": code(name), "value": code(shorten(value)), "default": default})
+        else:
+            others.append(f"{code(name)} {code(shorten(value))}")
+    if rows and others:
+        return f"{table_of_cells(rows)}\n\nThe defaults hold for {enumerated(others)}."
     if rows:
         return table_of_cells(rows)
     if facts.run["parameters"]:
@@ -185,12 +190,12 @@ def made_with(facts: Facts) -> str:
         sources.append(f"data {code(facts.data)}")
     words = [", ".join(sources)]
     environment = dict(run.get("environment", {}))
-    processor = facts.device or environment.get("processor", "")
+    hardware = [told for told in (environment.get("processor"), facts.device) if told]
     where = []
     if "threads" in run:
         where.append(counted(run["threads"], "thread"))
-    if processor:
-        where.append(f"on {plain(processor)}")
+    if hardware:
+        where.append(f"on {' with '.join(map(plain, hardware))}")
     words.append(" ".join(where))
     words.append(", ".join(versions_in(environment)))
     sentences = [f"Made with {'; '.join(word for word in words if word)}."]
@@ -227,10 +232,14 @@ def how_to_run_it_again(facts: Facts) -> str:
     command = [*facts.origin.command]
     if facts.selects:
         command += ["--only", facts.name]
-    text = f"To run it again, in the project's directory: {code(shlex.join(command))}"
-    if facts.run["error"]:
-        return text
-    return f"{text}\n\nWhat is complete is not run again; with `--outputs` and a new directory it is, beside this."
+    outputs = facts.origin.outputs
+    remark = ""
+    if not facts.run["error"]:
+        outputs = AGAIN
+        remark = "\n\nIn its own place, what is complete is left as it is."
+    if outputs is not None:
+        command += ["--outputs", outputs]
+    return f"To run it again, in the project's directory: {code(shlex.join(command))}{remark}"
 
 
 def link_to_summary(facts: Facts) -> str:

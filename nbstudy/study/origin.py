@@ -21,8 +21,9 @@ class Origin:
     """What all runs of one command come from."""
 
     study: str  # its name
-    command: tuple[str, ...]  # words of a command line, in the directory of the project
+    command: tuple[str, ...]  # words of a command line, in the directory of the project, but for its outputs
     summary: str | None  # the name of the study's summary in its outputs
+    outputs: str | None = None  # their directory, where the command names it
 
 
 def origin_of(study: Study, file: Path, overrides: Iterable[tuple[str, str]], outputs: Path | None) -> Origin:
@@ -34,12 +35,13 @@ def origin_of(study: Study, file: Path, overrides: Iterable[tuple[str, str]], ou
     command.append(within_project(file, root) or file.name)
     for name, value in overrides:
         command += ["-p", name, value]
+    named = None
     if outputs is not None:
-        command += ["--outputs", within_project(outputs, root) or ELSEWHERE]
+        named = within_project(outputs, root) or ELSEWHERE
     summary = None
     if "summary" in study.notebooks:
         summary = study.log_of("summary")
-    return Origin(study.name, tuple(command), summary)
+    return Origin(study.name, tuple(command), summary, named)
 
 
 def within_project(path: Path, root: Path) -> str:

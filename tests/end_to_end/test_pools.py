@@ -223,7 +223,7 @@ def test_workers_without_nbstudy_run_a_study_and_its_summary(project: Project, t
     assert "/kernel-" in file and not Path(file).exists()  # in the kernel's private directory
     assert mark == "of this runner"
     head = executed(project.outputs("mine", "a")).cells[0].source
-    assert head.startswith("# a, a run of mine\n") and "| **`val_loss`** | **0.2500** |" in head
+    assert head.startswith("# `a` of the study `mine`\n") and "| `val_loss` | **0.2500** |" in head
     assert guard in {f"guard of {worker.pid}" for worker in two_workers.workers}
 
 

@@ -61,13 +61,13 @@ def head_of_run(**values: Any) -> str:
 # --- what it says ---
 def test_head_says_what_was_run_on_what_with_which_result_and_how_to_run_it_again() -> None:
     assert head_of(FACTS).splitlines() == [
-        "# model_4, a run of mine",
+        "# `model_4` of the study `mine`",
         "",
-        "`train.ipynb`, run on 2026-01-31 23:59 UTC, took 2.5 minutes for 40 epochs.",
+        "`train.ipynb`, run on 2026-01-31 23:59 UTC, took 2.5 minutes for 40 epochs, in 1 attempt.",
         "",
         "| metric | settled | last epoch |",
         "| --- | --- | --- |",
-        "| **`val_loss`** | **0.2500** | **0.5000** |",
+        "| `val_loss` | **0.2500** | 0.5000 |",
         "| `loss` | 0.1250 | 0.0625 |",
         "",
         "Settled is the mean over the last 4 epochs; the study judges by the settled `val_loss` (lower is better).",
@@ -76,14 +76,19 @@ def test_head_says_what_was_run_on_what_with_which_result_and_how_to_run_it_agai
         "| --- | --- | --- |",
         "| `units` | `64` | `128` |",
         "",
+        "The defaults hold for `l2` `0.0` and `note` `''`.",
+        "",
         (
             "Made with code `0123456789abcdef`, module `helper.py` `aaaaaaaaaaaaaaaa`, reads `data/prices.csv` "
             "`bbbbbbbbbbbbbbbb`; 2 threads on A processor; python 3.11.7, keras 3.15.1, XLA_FLAGS=--fast."
         ),
         "",
-        "To run it again, in the project's directory: `python runner.py params/mine.yaml --only model_4`",
+        (
+            "To run it again, in the project's directory: "
+            "`python runner.py params/mine.yaml --only model_4 --outputs again`"
+        ),
         "",
-        "What is complete is not run again; with `--outputs` and a new directory it is, beside this.",
+        "In its own place, what is complete is left as it is.",
         "",
         "[The summary of the study](../summary.ipynb) sets it beside the others.",
     ]
@@ -93,17 +98,17 @@ def test_head_of_a_failed_attempt_says_what_failed_where_and_in_which() -> None:
     run = RUN | {"error": "ValueError: no <b>", "attempts": 3}
     text = head_with(run=run, failed_in="[code cell 2 of 5](#there)", epochs=0, metrics=[], judged_by=None)
     assert "**Failed** in attempt 3, [code cell 2 of 5](#there): ValueError: no &#60;b&#62;" in text
-    assert "took 2.5 minutes over 3 attempts." in text
-    assert "What is complete" not in text
+    assert "took 2.5 minutes, in 3 attempts." in text
+    assert "--outputs" not in text
 
 
 def test_head_of_little_that_is_known_says_that() -> None:
     run = {name: RUN[name] for name in ("code", "started", "seconds", "attempts", "error")}
     text = head_of(Facts(name="a", template="a.ipynb", defaults={}, run={**run, "parameters": {}}))
     assert text.splitlines() == [
-        "# a",
+        "# `a`",
         "",
-        "`a.ipynb`, run on 2026-01-31 23:59 UTC, took 2.5 minutes.",
+        "`a.ipynb`, run on 2026-01-31 23:59 UTC, took 2.5 minutes, in 1 attempt.",
         "",
         "Made with code `0123456789abcdef`.",
     ]
@@ -237,10 +242,10 @@ def heads_in(directory: Path) -> list[str]:
 def test_log_of_a_run_begins_with_its_head(headed: Project) -> None:
     place = headed.outputs("by hand", "long")
     (head,) = heads_in(place)
-    assert head.startswith("# long, a run of mine\n")
-    assert "| **`val_loss`** | **0.0260** | **0.0250** |" in head  # means of 1/37 to 1/40
+    assert head.startswith("# `long` of the study `mine`\n")
+    assert "| `val_loss` | **0.0260** | 0.0250 |" in head  # means of 1/37 to 1/40
     assert "| `steps` | `40` | `3` |" in head and "| `flag` | `True` | `False` |" in head
-    assert "<code>'a &#124; &#36;b&#36;'</code>" in head and "seconds" not in head.partition("| parameter")[2]
+    assert "<code>'a &#124; &#36;b&#36;'</code>" in head and "| `seconds`" not in head
     assert f"code `{read_run(place)['code']}`; 1 thread on" in head
     assert "[The summary of the study](../summary.ipynb)" in head
     assert (place / "../summary.ipynb").exists()
@@ -252,6 +257,8 @@ def test_command_in_a_head_finds_the_run(headed: Project) -> None:
     (command,) = [line for line in head.splitlines() if line.startswith("To run it again")]
     python, runner, *words = shlex.split(command.partition(": ")[2].strip("`"))
     assert (python, runner) == ("python", "runner.py")
+    assert "\n1 missing\n" in headed.run(*words, "--dry-run")
+    words[-1] = "outputs/by hand"
     assert "\n1 complete\n" in headed.run(*words, "--dry-run")
 
 
@@ -276,7 +283,7 @@ def test_lengthened_run_has_one_head_of_all_its_attempts(project: Project) -> No
     project.run(project.study(study.format(6)))
     project.run(project.study(study.format(30)))
     (head,) = heads_in(project.outputs("mine", "a"))
-    assert "over 2 attempts for 30 epochs" in head and "| `steps` | `30` | `6` |" in head
+    assert "for 30 epochs, in 2 attempts" in head and "| `steps` | `30` | `6` |" in head
     assert "summary" not in head
 
 
@@ -285,7 +292,7 @@ def test_template_that_was_a_log_gives_its_runs_one_head(complete: Project) -> N
     printed = complete.run(complete.study(TINY_STUDY.replace("steps: 4", "steps: 5")))
     assert "1 of 2 complete" in printed  # a head is no code
     (head,) = heads_in(complete.outputs("mine", "long"))
-    assert head.startswith("# long, a run of mine\n")
+    assert head.startswith("# `long` of the study `mine`\n")
 
 
 def test_log_without_a_head_stays_complete(complete: Project) -> None:
@@ -304,4 +311,4 @@ def test_study_outside_of_a_project_is_run_again_by_the_command_nbstudy(project:
     command[1] = str(project.root / "other.py")
     subprocess.run(command, cwd=project.root, check=True, capture_output=True)
     (head,) = heads_in(project.root.parent / "there" / "short")
-    assert "`nbstudy params/mine.yaml --outputs DIR --only short`" in head
+    assert "`nbstudy params/mine.yaml --only short --outputs again`" in head

@@ -38,6 +38,7 @@ from nbstudy.records.record import (
     record_of,
     told_by_log,
 )
+from nbstudy.records.seen import Seen
 from nbstudy.records.states import Asked, Made, State, changed_threads, compare, decide
 from nbstudy.study.inputs import ProjectFiles
 from nbstudy.study.modules import hashes_of
@@ -86,6 +87,7 @@ class Context:
     project: Project | None = None  # which a run can find its data and modules in
     files: ProjectFiles = field(default_factory=ProjectFiles)  # of it, that runs read
     intact: IntactFiles = field(default_factory=IntactFiles)  # of what runs left
+    seen: Seen = field(default_factory=Seen)  # of the same, by this command
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ anew, from what the runs left, each time that somebody looks.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from nbstudy.decision.halving import Stage
 from nbstudy.decision.race import Lap, runs_at_last
-from nbstudy.files import read_record, write_json
+from nbstudy.files import hash_of, read_record, write_json
 from nbstudy.records.lease import Lease
 from nbstudy.records.runs import Context, Finding, Task, find, tasks_of
 from nbstudy.study.study import Study
@@ -50,32 +50,59 @@ def unfold(study: Study, context: Context, put_in_order: Callable[[Task], None] 
 
     Raise StudyError where a run does not have the metric by which a rung is decided.
     """
-    stages = study.beginning
-    laps: list[Lap] = []
-    racing = study.racing_at_first
+    context.seen.look_anew()
     choice = None
+    asked = study.at(study.beginning, study.racing_at_first)
     while True:
-        asked = study.at(stages, racing, choice)
         tasks = tasks_of(asked, context)
-        if put_in_order is not None:
-            for task in tasks.values():
-                put_in_order(task)
-        findings = {name: find(task) for name, task in tasks.items()}
+        findings = findings_of(tasks, context, put_in_order)
         if not study.unfolds:
-            return Unfolded(asked, tasks, findings, stages, laps)
+            return Unfolded(asked, tasks, findings, study.beginning, [])
         # after `find`, which adds to the record what is the same code
         from nbstudy.records.race import is_decided, laps_of
         from nbstudy.records.results import Results  # pandas, which other studies do without
         from nbstudy.records.rungs import check_rungs_can_be_decided, stages_of
 
-        results = Results.read(context.lease.outputs, asked.record())
+        results = Results.read(context.lease.outputs, asked.record(), seen=context.seen)
         check_rungs_can_be_decided(results)
         stages, laps = stages_of(results), laps_of(results)
         racing = runs_at_last(laps)
         if study.changes_of_final is not None and is_decided(results, stages, laps):
             choice = results.choose().chosen
-        if study.at(stages, racing, choice).configurations == asked.configurations:
+        following = study.at(stages, racing, choice)
+        if following.configurations == asked.configurations:
             return Unfolded(asked, tasks, findings, stages, laps)
+        asked = following
+
+
+def findings_of(
+    tasks: Mapping[str, Task], context: Context, put_in_order: Callable[[Task], None] | None
+) -> dict[str, Finding]:
+    """Find what is on disk for each task, which may first be put in order.
+
+    What this command found before and has not changed since is in order, and not read again.
+    """
+    today = what_counts_today(context)
+    findings = {}
+    for name, task in tasks.items():
+        key, given = f"finding {name} {task.epochs}", (task.asked, today)
+        state = context.seen.state_of(task.place, task.incomplete)
+        finding = context.seen.recall(key, state, given)
+        if finding is None:
+            if put_in_order is not None:
+                put_in_order(task)
+                state = context.seen.state_of(task.place, task.incomplete, is_new=True)
+            finding = find(task)
+            context.seen.keep(key, state, given, finding)
+        findings[name] = finding
+    return findings
+
+
+def what_counts_today(context: Context) -> str:
+    """Return a hash of what runs are held against beside what is asked of each: files of the project, and known code."""
+    files, template = context.files, context.template
+    imported = {path: files.hash_of(path) for path in sorted(template.imported)}
+    return hash_of(json.dumps([files.inputs, imported, template.same_code], sort_keys=True))
 
 
 def write_study(unfolded: Unfolded, lease: Lease) -> None:

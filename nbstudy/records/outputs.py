@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,12 +17,13 @@ import pandas as pd
 from nbstudy.checks import check_known
 from nbstudy.decision.metrics import Better, Metric, deciding, metric_called
 from nbstudy.decision.settling import measured
-from nbstudy.files import TEST
+from nbstudy.files import TEST, hash_of
 from nbstudy.numbers import finite
 from nbstudy.records.parameters import Parameters
 from nbstudy.records.reading import Contents, Found, Run, field_of, find_replaced, find_run, read_runs
 from nbstudy.records.replaced import REPLACED
 from nbstudy.records.runs import extras
+from nbstudy.records.seen import Seen
 from nbstudy.records.states import Asked, State
 from nbstudy.records.tested import identity_of, is_of_another_run, why_stale
 from nbstudy.study.configurations import REFIT
@@ -29,6 +31,11 @@ from nbstudy.study.halving import Halving, halving_in
 from nbstudy.study.race import Race, race_in
 
 AT_ONCE = 500  # runs whose files are in memory together
+# of study.json: by what it says there, any run is told to be as asked, and what it left is found
+TOLD_OF_ALL = (
+    *("notebooks", "code", "modules", "imported", "inputs", "input_patterns"),
+    *("checkpoint", "notes"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +54,15 @@ class Outputs:
     )  # what others took the place of, where that is asked for
 
     @classmethod
-    def read(cls, directory: Path, record: dict[str, Any], replaced: bool = False) -> Self:
-        """Return what runs left in a directory of what a study.json asks for, and what was replaced if that is asked for."""
+    def read(
+        cls, directory: Path, record: dict[str, Any], replaced: bool = False, seen: Seen | None = None
+    ) -> Self:
+        """Return what runs left in a directory of what a study.json asks for, and what was replaced if that is asked for.
+
+        What was seen before, and has not changed since, is not read again.
+        """
         halving, race = halving_in(record), race_in(record)
-        runs = find_runs(directory, record, halving)
+        runs = find_runs(directory, record, halving, seen)
         names = list(dict.fromkeys(name for run in runs.values() for name in [*run.curves, *run.numbers]))
         name = field_of(record, "metric", str) or deciding(names)
         directions = read_directions(record, name)
@@ -221,19 +233,61 @@ class Outputs:
 
 
 # --- reading ---
-def find_runs(directory: Path, record: dict[str, Any], halving: Halving | None) -> dict[str, Run]:
+def find_runs(
+    directory: Path, record: dict[str, Any], halving: Halving | None, seen: Seen | None
+) -> dict[str, Run]:
     """Return what there is of each configuration that a study.json asks for."""
-    runs: dict[str, Run] = {}
-    left = iter(field_of(record, "configurations", dict).items())
-    while some := list(islice(left, AT_ONCE)):
-        contents = Contents()
-        found = []
-        for name, given in some:
-            asked = asked_of(name, given, record, halving)
-            found.append(find_run(name, directory, asked, record, contents))
-        runs |= read_runs(found, record, contents)
+    asked = {}
+    for name, given in field_of(record, "configurations", dict).items():
+        asked[name] = asked_of(name, given, record, halving)
+    known: dict[str, Run] = {}
+    if seen is None:
+        for some in in_parts(asked):
+            known |= find_and_read(directory, some, record)
+    else:
+        known = find_what_is_new(directory, asked, record, seen)
+    runs = {name: known[name] for name in asked}
     make_alike([run.parameters for run in runs.values()])
     return runs
+
+
+def in_parts(asked: Mapping[str, Asked]) -> Iterator[dict[str, Asked]]:
+    """Yield what is asked of configurations, of as many at a time as can be in memory together."""
+    left = iter(asked.items())
+    while some := dict(islice(left, AT_ONCE)):
+        yield some
+
+
+def find_and_read(directory: Path, asked: Mapping[str, Asked], record: dict[str, Any]) -> dict[str, Run]:
+    """Return what there is of configurations, read from their files."""
+    contents = Contents()
+    found = [find_run(name, directory, own, record, contents) for name, own in asked.items()]
+    return read_runs(found, record, contents)
+
+
+def find_what_is_new(
+    directory: Path, asked: Mapping[str, Asked], record: dict[str, Any], seen: Seen
+) -> dict[str, Run]:
+    """Return what there is of configurations, read from their files where it was not seen before or has changed."""
+    told = hash_of(json.dumps({name: record.get(name) for name in TOLD_OF_ALL}))
+    known: dict[str, Run] = {}
+    states = {}
+    for name, own in asked.items():
+        states[name] = seen.state_of(directory / name, directory / "incomplete" / name)
+        run = seen.recall(key_of(name, own), states[name], (own, told))
+        if run is not None:
+            known[name] = run
+    new = {name: own for name, own in asked.items() if name not in known}
+    for some in in_parts(new):
+        for name, run in find_and_read(directory, some, record).items():
+            seen.keep(key_of(name, asked[name]), states[name], (asked[name], told), run)
+            known[name] = run
+    return known
+
+
+def key_of(name: str, asked: Asked) -> str:
+    """Return what is looked for, by its name: a configuration as long as it is asked for."""
+    return f"run {name} {asked.parameters.get(asked.lengthens or '')}"
 
 
 def find_test_run(directory: Path, record: dict[str, Any], final: Run | None) -> Run:

@@ -39,6 +39,7 @@ from nbstudy.records.record import (
     record_of,
     told_by_log,
 )
+from nbstudy.records.seen import Seen
 from nbstudy.records.states import Asked, Made, State, changed_threads, compare, decide
 from nbstudy.study.inputs import ProjectFiles
 from nbstudy.study.modules import hashes_of
@@ -90,6 +91,7 @@ class Context:
     better: Better | None = None  # which values of the metric are, where the study file says it
     origin: Origin | None = None  # that their logs tell of
     intact: IntactFiles = field(default_factory=IntactFiles)  # of what runs left
+    seen: Seen = field(default_factory=Seen)  # of the same, by this command
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ It refuses values that make no sense, and says what a run costs, what lengthens 
 from __future__ import annotations
 
 import copy
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -36,12 +37,23 @@ class Preflight:
         self.cells: list[CodeType] = []
         for source in template.preflight:
             self.cells.append(compile_plain(source, f"{template.file}: preflight"))
+        self.flops: dict[str, float] = {}  # by the values of a configuration
         self.has_run = False
         self.lengthens: str | None = None
         self.checkpoint = CHECKPOINT
 
     def run(self, name: str, parameters: Mapping[str, Any], place: str) -> float:
-        """Run it on one configuration; keep what it sets for all, and return the FLOPs of the run."""
+        """Run it on one configuration; keep what it sets for all, and return the FLOPs of the run.
+
+        What it said of equal values before, it says again.
+        """
+        key = json.dumps(parameters)
+        if key not in self.flops:
+            self.flops[key] = self.run_anew(name, parameters, place)
+        return self.flops[key]
+
+    def run_anew(self, name: str, parameters: Mapping[str, Any], place: str) -> float:
+        """Run it on values of which it has said nothing yet."""
         names: dict[str, Any] = copy.deepcopy(dict(parameters))  # it may change lists in place
         for cell in self.cells:
             try:

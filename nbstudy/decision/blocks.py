@@ -57,6 +57,14 @@ class Design:
         return weights
 
 
+@dataclass(frozen=True)
+class Own:
+    """The deviation of a configuration's own runs."""
+
+    deviation: float
+    degrees: float  # of freedom that it is estimated with: less than one for each further run, where seeds take some
+
+
 @dataclass(frozen=True, eq=False)
 class Fit:
     """What runs come to."""
@@ -65,7 +73,7 @@ class Fit:
     means: dict[str, float]  # of each configuration's runs
     effects: dict[Hashable, float]  # of the seeds
     deviation: float  # of the rest; NaN without degrees of freedom
-    own: dict[str, float]  # the same of each configuration that has replicates
+    own: dict[str, Own]  # the same of each configuration that has replicates
 
     def estimate(self, configuration: str, shared: Collection[Hashable]) -> float:
         """Return what a configuration comes to with the seeds that all share: its mean, where it has these alone."""
@@ -138,7 +146,7 @@ def fit(runs: Mapping[str, list[Score]], seeds: Mapping[str, Seeds], design: Des
     freedom = np.bincount(rows, left)
     for row, name in enumerate(runs):
         if len(runs[name]) > 1 and freedom[row] > ROUNDING:
-            own[name] = math.sqrt(squares[row] / freedom[row])
+            own[name] = Own(math.sqrt(squares[row] / freedom[row]), float(freedom[row]))
     return Fit(design, means, dict(zip(design.places, effects.tolist(), strict=True)), deviation, own)
 
 

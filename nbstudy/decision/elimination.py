@@ -17,6 +17,7 @@ from functools import cached_property
 from nbstudy.decision.blocks import (
     Design,
     Fit,
+    Own,
     Seeds,
     finite_runs,
     fit_apart,
@@ -25,6 +26,7 @@ from nbstudy.decision.blocks import (
     variance,
 )
 from nbstudy.decision.critical import ERROR_RATE, critical_for, critical_value, students_quantile
+from nbstudy.decision.metrics import ROUNDING
 from nbstudy.decision.noise import Noise, noise_of
 from nbstudy.decision.scores import Score, runs_of_candidates
 
@@ -64,7 +66,7 @@ class Standing:
     costs: dict[str, float]  # of the candidates that can be judged, means over their runs, best first
     runs: dict[str, int]  # how many runs each of these means is over
     noise: Noise
-    own: dict[str, float] = field(default_factory=dict, kw_only=True)  # deviations of those with replicates
+    own: dict[str, Own] = field(default_factory=dict, kw_only=True)  # deviations of those with replicates
     family: Counter[Seeds] = field(default_factory=Counter, kw_only=True)  # how many have runs of such seeds
     error_rate: float = field(default=ERROR_RATE, kw_only=True)
     configurations: dict[str, str] = field(default_factory=dict, kw_only=True)  # of candidates, in the design
@@ -101,9 +103,7 @@ class Standing:
             return math.inf
         runs = self.seeds(like or name)
         error = math.sqrt(variance(self.within, runs, self.seeds(other)))
-        critical = self.criticals[runs]
-        if like is not None:
-            critical = self.critical_against_others(runs, self.seeds(name))
+        critical = self.critical_against_others(runs, self.seeds(name), self.degrees(name, other))
         return critical * self.deviation(name, other) * error
 
     @property
@@ -115,24 +115,45 @@ class Standing:
         return numbers
 
     @cached_property
-    def criticals(self) -> dict[Seeds, float]:
-        """The critical values of comparisons with all others of the family, by the seeds that one has."""
-        return {runs: self.critical_against_others(runs, runs) for runs in self.family}
+    def criticals(self) -> dict[tuple[Seeds, Seeds, int], float]:
+        """The critical values that were asked for: see `critical_against_others`."""
+        return {}
 
-    def critical_against_others(self, runs: Seeds, own: Seeds) -> float:
+    def critical_against_others(self, runs: Seeds, own: Seeds, degrees: int) -> float:
         """Return the critical value of one with these runs against the family without one that has its `own`."""
-        others = self.family - Counter([own])
-        return critical_for(self.within, runs, others, self.noise.degrees, self.error_rate)
+        asked = runs, own, degrees
+        if asked not in self.criticals:
+            others = self.family - Counter([own])
+            self.criticals[asked] = critical_for(self.within, runs, others, degrees, self.error_rate)
+        return self.criticals[asked]
 
     def deviation(self, name: str, other: str) -> float:
-        """Return the deviation of a run of these two: the pooled one, or theirs alone where that is larger.
+        """Return the deviation of a run of these two: the pooled one, or theirs alone where that is larger."""
+        return max(self.noise.deviation, self.of_these_two(name, other).deviation)
 
-        One without replicates borrows the pooled one.
+    def degrees(self, name: str, other: str) -> int:
+        """Return the degrees of freedom of that deviation: the fewer, the more of it is theirs alone.
+
+        Of its square, the part that is the pooled one's has many, and what theirs has beyond that has few (after
+        Satterthwaite, 1946).
         """
-        one, two = (self.own.get(each, self.noise.deviation) ** 2 for each in (name, other))
+        theirs = self.of_these_two(name, other)
+        if theirs.deviation <= self.noise.deviation * (1 + ROUNDING):
+            return self.noise.degrees
+        share = (1 - (self.noise.deviation / theirs.deviation) ** 2) ** 2
+        return max(1, int(1 / (share / theirs.degrees + (1 - share) / self.noise.degrees)))
+
+    def of_these_two(self, name: str, other: str) -> Own:
+        """Return the deviation of these two alone; one without replicates borrows the pooled one."""
+        borrowed = Own(self.noise.deviation, self.noise.degrees)
+        one, two = self.own.get(name, borrowed), self.own.get(other, borrowed)
         n, m = self.runs[name], self.runs[other]
-        theirs = (one / n + two / m) / (1 / n + 1 / m)
-        return math.sqrt(max(self.noise.deviation**2, theirs))
+        parts = one.deviation**2 / n, two.deviation**2 / m
+        together = sum(parts)
+        if not together:
+            return Own(0.0, self.noise.degrees)
+        degrees = together**2 / (parts[0] ** 2 / one.degrees + parts[1] ** 2 / two.degrees)
+        return Own(math.sqrt(together / (1 / n + 1 / m)), degrees)
 
     def borrows(self, name: str) -> bool:
         """Tell whether a candidate has no replicates, so that the deviation between those of others stands in."""
@@ -158,7 +179,7 @@ class Standing:
         if not self.noise.is_known:
             others = others[:1]
         most_runs = max(self.runs.values())
-        critical = self.criticals[self.seeds(name)]
+        critical = self.critical_against_others(self.seeds(name), self.seeds(name), self.noise.degrees)
         least_allowed = least_difference(critical, self.noise, self.runs[name], most_runs)
         strongest = None
         for other in others:  # best first, so that the difference falls
@@ -235,8 +256,9 @@ def judge(scores: Mapping[str, Score], candidates: Collection[str], family: Fami
 
     A candidate's cost is the mean over its runs. It is dropped when it is above any other's by more than
     `c * s * sqrt(1 / n + 1 / m)`: s is the deviation between replicates of the whole study, or of these two where that
-    is larger, n and m are the numbers of runs of the two, and c is the critical value of a one-sided comparison of this
-    candidate with all others of its family, in whatever rounds they meet; without a family these are the candidates.
+    is larger, n and m are the numbers of runs of the two, and c is the critical value, for the degrees of freedom of s,
+    of a one-sided comparison of this candidate with all others of its family, in whatever rounds they meet; without a
+    family these are the candidates.
     One that is no longer finite is always dropped; where chance is unknown, no other is.
     """
     standing = stand(scores, candidates, family)

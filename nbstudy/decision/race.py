@@ -15,7 +15,7 @@ from enum import StrEnum
 from nbstudy.decision.critical import ERROR_RATE
 from nbstudy.decision.elimination import Family, Standing, Verdict, judge, stand, verdict_on
 from nbstudy.decision.scores import Score
-from nbstudy.decision.spending import error_rate_of_a_look
+from nbstudy.decision.spending import error_rates_of
 
 
 class End(StrEnum):
@@ -77,7 +77,7 @@ def run_race(
     own name; None where one of them is not complete. `costs` are those of a run of each candidate. Nothing else counts:
     not when runs came, nor what those of later laps came to. The truly best is dropped in any lap with `error_rate`.
     """
-    rate = error_rate_of_a_look(plan.replicates, error_rate)
+    rates = iter(error_rates_of(plan.replicates, error_rate))
     laps: list[Lap] = []
     left = list(candidates)
     behind: dict[str, Score] = {}  # the runs of those that were dropped, which still say what chance does
@@ -88,7 +88,7 @@ def run_race(
         scores = dict(behind)
         for name in left:
             scores |= own[name] or {}
-        family = Family(tuple(left), rate)
+        family = Family(tuple(left), next(rates))
         if None in own.values():
             undecided = verdict_on(stand(scores, left, family), {}, ())
             return [*laps, Lap(len(laps) + 1, runs, left, undecided, spent)]

@@ -3,5 +3,5 @@
 It may import `study` and `decision`. What the runner needs imports no pandas: `states`, which decides the state of a
 configuration, `runs.find`, which asks it, `attempts`, `lease`, `history`, `metrics`, `openings` and `tested`. What a reader needs does:
 `results.load_results`, whose Results has runs (`reading`),
-table and histories (`table`) and models; what is computed from it lies beside it, in `scores`, `rungs`, `rounds`.
+table and histories (`table`) and models; what is computed from it lies beside it, in `scores`, `rungs`, `race`, `rounds`.
 """

@@ -5,11 +5,16 @@ This is explanation; what the rounds come to is in rounds.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from nbstudy.decision.blocks import LEAST_DEGREES, LEAST_SHARED, fit_within_seeds
 from nbstudy.decision.critical import ERROR_RATE, critical_value
 from nbstudy.decision.elimination import Standing, judge
 from nbstudy.decision.halving import RULE
 from nbstudy.decision.noise import noise_of
+from nbstudy.decision.race import end_of, largest_difference, run_race
+from nbstudy.decision.spending import error_rates_of
 from nbstudy.markdown import plain
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round, has_original, length_of
@@ -20,9 +25,9 @@ from nbstudy.words import counted, enumerated
 THE_RULE = f"""
 ## Elimination
 
-**The rule** is a multiple comparison with the best (Hsu, 1981). A configuration's value is the mean of what its runs came to: one run, or replicates, which are runs that are equal except for a parameter called `seed`. A candidate is dropped when it is worse than any other by more than `c * s * sqrt(1 / n + 1 / m)`. Here *s* is the standard deviation between replicates, pooled over all replicated configurations of the study, or that between those of the two alone where it is larger; *n* and *m* are the numbers of runs of the two; and *c* is the critical value of Dunnett's comparison of this candidate with all others that are compared by the same metric over the same epochs, in whatever rounds: it grows with their number.
+**The rule** is a multiple comparison with the best (Hsu, 1981). A configuration's value is the mean of what its runs came to: one run, or replicates, which are runs that are equal except for a parameter called `seed`. A candidate is dropped when it is worse than any other by more than `c * s * sqrt(1 / n + 1 / m)`. Here *s* is the standard deviation between replicates, pooled over all replicated configurations of the study, or that between those of the two alone where it is larger; *n* and *m* are the numbers of runs of the two; and *c* is the critical value of Dunnett's comparison of this candidate with all others that are compared by the same metric over the same epochs, in whatever rounds: it grows with their number, and where the two vary more than others do, with how little is known of that.
 
-**What it promises:** of all that are compared by one metric over the same epochs, the truly best is dropped anywhere in at most {100 * ERROR_RATE:g} % of studies, and not in so many of each round. It takes chance to be equally large for all configurations. Where each has three runs or more, that matters little: in simulated studies with deviations spread up to threefold, or with tails as heavy as those of Student's t with 3 degrees of freedom, it is dropped in at most 7 %; in 9 % where it alone is three times as noisy as all others. **A candidate of one run borrows its deviation** from those that have replicates, as its note says, and no promise holds where its own is larger. A candidate of few runs is allowed more, since its mean is less sure; where only that kept it, its note says so. A run whose values are no longer finite is always dropped.
+**What it promises:** of all that are compared by one metric over the same epochs, the truly best is dropped anywhere in at most {100 * ERROR_RATE:g} % of studies, and not in so many of each round. It takes chance to be equally large for all configurations. Where each has three runs or more, that matters little: in simulated studies where deviations are spread up to threefold, or where it alone is three times as noisy as all others, or with tails as heavy as those of Student's t with 3 degrees of freedom, it is dropped in at most 7 %. **A candidate of one run borrows its deviation** from those that have replicates, as its note says, and no promise holds where its own is larger. A candidate of few runs is allowed more, since its mean is less sure; where only that kept it, its note says so. A run whose values are no longer finite is always dropped.
 """
 
 
@@ -38,9 +43,25 @@ def show(results: Results) -> None:
         how_rungs_work(results),
         how_a_race_works(results),
         "This is the rule as the computer has it:",
-        source_of(judge, Standing.allowed, Standing.deviation, critical_value, fit_within_seeds, noise_of),
+        source_of(*sources_of_the_rule(results)),
     )
     show_texts(what_figures_show(results), what_to_be_careful_of(results))
+
+
+def sources_of_the_rule(results: Results) -> list[Callable[..., Any]]:
+    """Return the functions that decide."""
+    sources: list[Callable[..., Any]] = [
+        judge,
+        Standing.allowed,
+        Standing.deviation,
+        Standing.degrees,
+        critical_value,
+        fit_within_seeds,
+        noise_of,
+    ]
+    if results.race is not None:
+        sources += [run_race, end_of, largest_difference, error_rates_of]
+    return sources
 
 
 def what_is_compared(results: Results) -> str:
@@ -120,8 +141,8 @@ def how_a_race_works(results: Results) -> str:
     text = (
         "**The race.** In each lap all candidates that are left get further runs, and have "
         f"{enumerated(map(str, race.plan.replicates))} each; then the rule looks at them, and what it drops runs no more. The "
-        "promise holds for all looks together: each judges with the same error rate, which is smaller, such that they "
-        f"reach {100 * ERROR_RATE:g} % together, since a run that counts at one look counts at all later ones (Pocock, 1977). "
+        "promise holds for all looks together: each judges with an error rate of its own, the higher the more runs it sees, such "
+        f"that they reach {100 * ERROR_RATE:g} % together, as a run that counts at one look counts at all later ones. "
         "It ends when one is left, at its last lap, or when the next one would exceed the budget; and in a tie"
     )
     if race.plan.margin:

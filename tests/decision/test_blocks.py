@@ -80,10 +80,11 @@ def test_fit_is_that_of_least_squares(runs: dict[str, Sequence[int]]) -> None:
         assert difference == pytest.approx(contrast @ solved, abs=1e-9)
         own, theirs = fitted.design.seeds["a"], fitted.design.seeds[other]
         assert variance(fitted.design, own, theirs) == pytest.approx(contrast @ inverse @ contrast, rel=1e-9)
-    for name, deviation in fitted.own.items():
+    for name, own in fitted.own.items():
         rows = [row for row, score in enumerate(scores.values()) if score.configuration == name]
         expected = math.sqrt((residuals[rows] ** 2).sum() / left[rows].sum())
-        assert deviation == pytest.approx(expected, rel=1e-6, abs=1e-9)
+        assert own.deviation == pytest.approx(expected, rel=1e-6, abs=1e-9)
+        assert own.degrees == pytest.approx(left[rows].sum())
 
 
 def test_fit_is_that_of_statsmodels() -> None:

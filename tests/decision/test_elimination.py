@@ -227,6 +227,33 @@ def test_deviation_of_two_is_the_pooled_one_or_theirs_where_that_is_larger() -> 
     assert verdict.deviation("one", "l0") == verdict.deviation("l0", "one") == pytest.approx(of_the_loud)
 
 
+def test_degrees_of_freedom_are_fewer_the_more_of_a_deviation_is_that_of_two_alone() -> None:
+    scores = {}
+    for name, spread in [("loud", 0.1), ("quiet", 0.001), ("calm", 0.001), ("still", 0.001)]:
+        scores |= {
+            f"{name}{number}" if number else name: Score(0.5 + spread * number, name) for number in range(3)
+        }
+    verdict = judge(scores, ["loud", "quiet", "calm", "still"])
+    assert verdict.noise.degrees == 8 == verdict.degrees("quiet", "calm")
+    # of the square of their deviation, a half of 0.1 squared, half is pooled; nearly all is the loud one's, with 2 degrees
+    assert (
+        verdict.degrees("loud", "quiet")
+        == verdict.degrees("quiet", "loud")
+        == int(1 / (0.25 / 2.0004 + 0.75 / 8))
+    )
+    pooled, own = verdict.noise.deviation, verdict.deviation("loud", "quiet")
+    assert own == pytest.approx(math.sqrt(2) * pooled, rel=1e-3)
+    critical = critical_value(3, {3: 3}, verdict.degrees("loud", "quiet"))
+    assert verdict.allowed("loud", "quiet") == pytest.approx(critical * own * math.sqrt(2 / 3))
+
+
+def test_one_of_few_runs_that_varies_alone_is_judged_with_at_least_one_degree() -> None:
+    scores = {f"c{number}": Score(0.5, f"c{number // 2}") for number in range(40)}
+    scores["c0"] = Score(0.9, "c0")
+    verdict = judge(scores, ["c0", "c2", "c4"])
+    assert verdict.degrees("c0", "c2") == 1
+
+
 def test_verdict_on_what_has_no_replicates_rests_on_a_borrowed_deviation() -> None:
     verdict = judge(REPLICATED, ["good", "near", "wide"])
     assert [name for name in verdict.costs if verdict.borrows(name)] == ["near"]

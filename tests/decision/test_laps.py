@@ -12,7 +12,7 @@ from scipy import stats
 from nbstudy.decision.critical import critical_value
 from nbstudy.decision.race import End, Lap, Plan, largest_difference, run_race, runs_at_last
 from nbstudy.decision.scores import Score
-from nbstudy.decision.spending import chance_to_be_kept, error_rate_of_a_look
+from nbstudy.decision.spending import chance_to_be_kept, error_rates_of
 
 WIGGLE = [0.1, -0.1, 0.05, -0.05, 0.0, 0.1, -0.1, 0.0]  # what chance does to run after run
 PLAN = Plan((2, 4, 8))
@@ -155,20 +155,30 @@ def test_diverged_are_dropped_and_a_race_of_these_alone_leaves_none() -> None:
 def test_two_are_kept_at_all_looks_with_pococks_constants(number: int, constant: float) -> None:
     # Jennison and Turnbull 2000, table 2.1, for two sides of 5 % each, of which one hardly adds to the other
     looks = tuple(range(3, 3 * number + 1, 3))
-    assert chance_to_be_kept(looks, 2, float(stats.norm.sf(constant))) == pytest.approx(0.95, abs=0.001)
+    assert chance_to_be_kept(looks, 2, [float(stats.norm.sf(constant))] * number) == pytest.approx(
+        0.95, abs=0.001
+    )
 
 
 def test_chance_to_be_kept_is_the_share_of_random_walks(studies: int) -> None:
-    looks, candidates, critical = (3, 5, 8, 12), 7, critical_value(1, {1: 6}, 10**7, 0.02)
-    walks = np.random.default_rng(3).standard_normal((20 * studies, candidates, 12)).cumsum(axis=2)
+    looks, rates = (3, 5, 8, 12), (0.01, 0.015, 0.02, 0.03)
+    walks = np.random.default_rng(3).standard_normal((20 * studies, 7, 12)).cumsum(axis=2)
     is_kept = np.ones(len(walks), bool)
-    for runs in looks:
+    for runs, rate in zip(looks, rates, strict=True):
         means = walks[:, :, runs - 1] / runs
+        critical = critical_value(1, {1: 6}, 10**7, rate)
         is_kept &= means[:, 0] - means[:, 1:].min(axis=1) < critical * math.sqrt(2 / runs)
-    assert chance_to_be_kept(looks, candidates, 0.02) == pytest.approx(is_kept.mean(), abs=0.005)
+    assert chance_to_be_kept(looks, 7, rates) == pytest.approx(is_kept.mean(), abs=0.005)
 
 
-def test_looks_may_err_more_than_if_they_shared_the_rate_evenly() -> None:
-    assert 0.05 / 4 < error_rate_of_a_look((3, 5, 8, 12)) < 0.02
-    assert error_rate_of_a_look((5,)) == 0.05
-    assert error_rate_of_a_look((3, 5), 0.025) < error_rate_of_a_look((3, 5)) / 1.9
+def test_looks_may_err_the_more_the_more_runs_they_see_and_together_more_than_the_rate() -> None:
+    rates = error_rates_of((3, 5, 8, 12))
+    assert [rate / rates[0] for rate in rates] == pytest.approx([1, 5 / 3, 8 / 3, 4])
+    assert 0.05 < sum(rates) < 0.1
+    assert error_rates_of((5,)) == (0.05,)
+    assert error_rates_of((3, 5), 0.025)[-1] < rates[-1]
+
+
+def test_race_judges_each_lap_with_the_rate_of_its_look() -> None:
+    laps = race({"a": 0.0, "b": 9.0, "c": 0.01, "d": 0.3})
+    assert tuple(lap.verdict.error_rate for lap in laps) == error_rates_of(PLAN.replicates)

@@ -6,18 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from nbstudy.checks import StudyError
+from nbstudy.decision.race import run_race
 from nbstudy.files import write_json
-from nbstudy.records.results import Results
-from nbstudy.report import race, rankings, rounds
+from nbstudy.records.results import Results, load_results
+from nbstudy.report import race, rankings, rounds, search_space
 from nbstudy.report.answer import chosen_line, runner_up_line, write
 from nbstudy.report.choice import more_replicates
 from nbstudy.report.race import Raced, table_of_laps, what_it_took, where_it_stands
-from nbstudy.report.rule import how_a_race_works
+from nbstudy.report.rule import how_a_race_works, sources_of_the_rule
 from nbstudy.report.runs import compute as runs_of
 from nbstudy.report.runs import what_decides
 from nbstudy.study.study import load_study
 from planted import RACE, RACE_ENDS, Planted, column, raced, rows
-from told import answer_of, chosen_in, concluded, round_of
+from told import answer_of, chosen_in, concluded, judged_in, round_of
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +39,7 @@ def told_of(results: Results) -> Raced:
 def test_laps_are_rounds_of_those_that_are_left_by_as_many_runs(tied: Results) -> None:
     assert [each.title for each in tied.rounds] == [
         "Lap 1 of the race: 4 candidates, 2 runs each",
-        "Lap 2 of the race: 2 candidates, 4 runs each",
+        "Lap 2 of the race: 3 candidates, 4 runs each",
     ]
     first, said = round_of(tied, 1)
     assert column(first, "runs") == ["2"] * 4 and column(first, "val_loss") == [
@@ -46,25 +48,29 @@ def test_laps_are_rounds_of_those_that_are_left_by_as_many_runs(tied: Results) -
         "0.3700",
         "0.7100",
     ]
-    assert said.startswith("**The rule drops six and far** and keeps one and two.")
+    assert said.startswith("**The rule drops far** and keeps one, two and six.")
     second, _ = round_of(tied, 2)
-    assert column(second, "runs") == ["4", "4"] and column(second, "val_loss") == ["0.3150", "0.3200"]
+    assert column(second, "runs") == ["4"] * 3 and column(second, "val_loss") == [
+        "0.3150",
+        "0.3200",
+        "0.3750",
+    ]
     drawn = rounds.compute(tied, tied.rounds[0]).curves
     assert list(drawn[0].runs) == ["one", "one_seed_1"]
 
 
 def test_table_of_laps_says_who_was_dropped_when(tied: Results) -> None:
     table = rows(table_of_laps(told_of(tied)))
-    assert column(table, "candidates") == ["4", "2"] and column(table, "runs each") == ["2", "4"]
-    assert column(table, "runs so far") == ["8", "12"]
-    assert column(table, "dropped") == ["six and far", ""]
-    assert column(table, "left") == ["one and two", "one and two"]
+    assert column(table, "candidates") == ["4", "3"] and column(table, "runs each") == ["2", "4"]
+    assert column(table, "runs so far") == ["8", "14"]
+    assert column(table, "dropped") == ["far", "six"]
+    assert column(table, "left") == ["one, two and six", "one and two"]
     assert "TFLOP so far" not in table["1"]
 
 
 def test_what_a_race_took_is_beside_all_runs_that_it_could_have_taken(tied: Results) -> None:
     assert what_it_took(told_of(tied)) == (
-        "It took 12 runs; all 4 with 6 runs each would have taken 24: the share is **0.50**."
+        "It took 14 runs; all 4 with 6 runs each would have taken 24: the share is **0.58**."
     )
 
 
@@ -81,13 +87,13 @@ def test_budget_in_tflop_is_counted_lap_by_lap(tmp_path: Path) -> None:
 def test_tie_is_an_answer_with_its_margin(tied: Results) -> None:
     said = where_it_stands(told_of(tied))
     assert said == (
-        "**The race ended in a tie:** after lap 2 of 3 one and two differ by 0.0173 at most, with 95 % confidence, which is "
+        "**The race ended in a tie:** after lap 2 of 3 one and two differ by 0.0184 at most, with 95 % confidence, which is "
         "within the margin of 0.04."
     )
     # the smaller network of the two, though the other's mean is better
     answer = write(answer_of(tied, ""))
     assert answer.startswith("> **[two](") and "is chosen** from one, two, six and far: " in answer
-    assert "Among the 2 of the last lap it is the best with a probability of 0." in answer
+    assert "Among the 3 of the last lap it is the best with a probability of 0." in answer
     assert said in answer and said in concluded(tied)
     assert more_replicates(chosen_in(tied)) == ""
 
@@ -103,17 +109,17 @@ def test_decision_names_the_one_that_is_left(tmp_path: Path) -> None:
 def test_budget_and_last_lap_leave_it_undecided(tmp_path: Path) -> None:
     margin = "margin: 0.04"
     (tmp_path / "budget").mkdir()
-    results = raced(tmp_path / "budget", RACE.replace(margin, "budget: {runs: 14}")).load()
+    results = raced(tmp_path / "budget", RACE.replace(margin, "budget: {runs: 17}")).load()
     assert where_it_stands(told_of(results)) == (
-        "**The race ended undecided:** after lap 2 of 3 one and two are left, and with the next lap it would take 16 runs, more "
-        "than the budget of 14. They differ by 0.0173 at most, with 95 % confidence."
+        "**The race ended undecided:** after lap 2 of 3 one and two are left, and with the next lap it would take 18 runs, more "
+        "than the budget of 17. They differ by 0.0184 at most, with 95 % confidence."
     )
     more = more_replicates(chosen_in(results))
-    assert "write `replicates: [2, 4, 6, 30]` and a larger budget into the race in the study file" in more
+    assert "write `replicates: [2, 4, 6, 34]` and a larger budget into the race in the study file" in more
     (tmp_path / "last").mkdir()
     last = raced(tmp_path / "last", RACE.replace(margin, "").replace("[2, 4, 6]", "[2, 4]")).load()
     assert "one and two are left, and that was the last lap." in where_it_stands(told_of(last))
-    assert "write `replicates: [2, 4, 27]` into the race" in more_replicates(chosen_in(last))
+    assert "write `replicates: [2, 4, 29]` into the race" in more_replicates(chosen_in(last))
 
 
 def test_diverged_leave_none(tmp_path: Path) -> None:
@@ -140,8 +146,8 @@ def test_race_that_is_under_way_says_for_whom_it_waits_and_chooses_none(tmp_path
     assert where_it_stands(told_of(results)) == "**The race is not decided yet:** lap 2 of 3 waits for two."
     assert what_it_took(told_of(results)) == ""
     table, said = round_of(results, 2)
-    assert said == "**Not decided yet:** 1 of 2 candidates are complete; it waits for two."
-    assert column(table, "rule") == ["not decided yet", "not decided yet"]
+    assert said == "**Not decided yet:** 2 of 3 candidates are complete; it waits for two."
+    assert column(table, "rule") == ["not decided yet"] * 3
     chosen = chosen_in(results)
     assert chosen_line(chosen) == "**No configuration can be chosen yet**: lap 2 of 3 waits for two."
     assert runner_up_line(chosen) == ""
@@ -198,6 +204,39 @@ def test_race_after_rungs_is_judged_by_new_seeds_alone(raced_after_rungs: Result
     answer = write(answer_of(raced_after_rungs, ""))
     assert "is chosen** from 3 candidates" in answer and "after lap 1 of 2 second alone is left" in answer
     assert "new seeds, and these alone count" in how_a_race_works(raced_after_rungs)
+
+
+def test_search_space_says_how_far_candidates_came_and_what_the_race_cost(raced_after_rungs: Results) -> None:
+    space = search_space.compute(raced_after_rungs, judged_in(raced_after_rungs))
+    assert space is not None and space.levels == ["reached rung 1", "reached lap 1"]
+    assert space.reached == {"first": 1, "second": 1, "third": 0}
+    # 2 epochs of three, 4 of four new runs; 3 candidates with 3 runs of 4 epochs each, or with one, and the four new runs
+    assert search_space.what_halving_saved(space.cost) == (
+        "**Cost to the decision:** the rungs and the race took 22 TFLOP. To train every candidate as its last lap trains those "
+        "that are left takes 36: the share is **0.61**. To train every candidate to the end once, and the same race after that, "
+        "takes 28: of this it is **0.79**."
+    )
+
+
+def test_studies_are_judged_together_by_the_runs_of_a_race(raced_after_rungs: Results, tied: Results) -> None:
+    judged = load_results([raced_after_rungs.directory]).judge()
+    assert judged.choice.chosen == "second" and judged.choice.verdict.runs == {"second": 2, "first": 2}
+    assert load_results([tied.directory]).judge().choice.verdict.runs == {
+        "one": 4,
+        "two": 4,
+        "six": 4,
+        "far": 2,
+    }
+
+
+def test_race_that_has_not_ended_is_not_judged_with_others(tmp_path: Path) -> None:
+    study = raced(tmp_path, ends=RACE_ENDS | {"two": RACE_ENDS["two"][:3]})
+    with pytest.raises(StudyError, match="its race are not decided yet; run it to the end"):
+        load_results([study.outputs]).judge()
+
+
+def test_source_of_a_race_is_shown_where_there_is_one(tied: Results, results: Results) -> None:
+    assert run_race in sources_of_the_rule(tied) and run_race not in sources_of_the_rule(results)
 
 
 def test_first_lap_says_how_likely_the_best_has_come_to_it(raced_after_rungs: Results) -> None:

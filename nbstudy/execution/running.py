@@ -18,9 +18,10 @@ from nbstudy.execution.host import Slots
 from nbstudy.execution.pools import Hosts
 from nbstudy.execution.work import run_attempt
 from nbstudy.records.attempts import promote, record_error
+from nbstudy.records.latest import Follower
 from nbstudy.records.progress import describe_progress
 from nbstudy.records.record import read_run
-from nbstudy.records.runs import Finding, Task, history_of, why_incomplete
+from nbstudy.records.runs import Finding, Task, why_incomplete
 from nbstudy.words import counted
 
 UNNAMED_SHOWN = 3  # files that runs read and `inputs` does not name
@@ -227,6 +228,7 @@ class Display:
             disable=not self.console.is_terminal,
         )
         self.bars: dict[str, TaskID] = {}
+        self.followed: dict[str, Follower] = {}  # by task
         self.said: set[str] = set()
         self.study = self.progress.add_task("study", total=number, at="")
 
@@ -249,17 +251,26 @@ class Display:
         self.console.print(f"{task.name}: {beginning}")
 
     def show_progress(self, tasks: list[Task]) -> None:
-        """Show how far the running tasks are, as their histories say."""
+        """Show how far the running tasks are, as their histories say, to whoever can see bars."""
+        if self.progress.disable:
+            return
         for task in tasks:
-            attempts = task.attempts()
-            if attempts:
-                epochs = history_of(attempts[-1]).epochs
-                at = describe_progress(attempts[-1], task.context.metric)
-                self.progress.update(self.bars[task.name], completed=epochs, at=at)
+            for attempt in task.attempts()[-1:]:
+                latest = self.follower_of(task, attempt).look()
+                at = describe_progress(attempt, task.context.metric, latest)
+                self.progress.update(self.bars[task.name], completed=latest.epochs, at=at)
+
+    def follower_of(self, task: Task, attempt: Path) -> Follower:
+        """Return what follows the history of a task's newest attempt."""
+        follower = self.followed.get(task.name)
+        if follower is None or follower.directory != attempt:
+            follower = self.followed[task.name] = Follower(attempt)
+        return follower
 
     def end(self, task: Task, outcome: str | None = None) -> None:
         """Show what a task came to; without an outcome it only leaves its host."""
         self.progress.remove_task(self.bars.pop(task.name))
+        self.followed.pop(task.name, None)
         if outcome is not None:
             self.console.print(f"{task.name}: {outcome}")
             self.progress.advance(self.study)

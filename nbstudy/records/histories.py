@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from nbstudy.records.history import MOST_EPOCHS, NO_METRICS, History, Value, history_in
-
-PLAIN = b"0123456789+-.eE,\n"  # all that stands below the header of a history that is read by columns
-UNUSUAL = set('",;\t\N{ZERO WIDTH NO-BREAK SPACE}')  # in the name of a column
+from nbstudy.records.plain import PlainText, plain_text
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -57,16 +53,7 @@ def as_array(history: History, metric: str) -> Array:
     return np.array(metrics[metric], dtype=float)
 
 
-# --- from bytes to texts ---
-@dataclass(frozen=True)
-class PlainText:
-    """The text of a history that holds numbers alone, an epoch a row, whose names stand in the header."""
-
-    names: tuple[str, ...]
-    body: bytes  # without the header; its first and its last row are whole
-    rows: int
-
-
+# --- from bytes to histories ---
 def read_histories(runs: Sequence[tuple[bytes | None, Mapping[str, Any]]]) -> Iterator[History]:
     """Yield what each history.csv says, given its bytes, or None where there is none, and the run.json beside it."""
     known = read_plain_texts([plain_text(content or b"") for content, _ in runs])
@@ -77,40 +64,6 @@ def read_histories(runs: Sequence[tuple[bytes | None, Mapping[str, Any]]]) -> It
             yield history or history_in(content, run)
 
 
-def plain_text(content: bytes) -> PlainText | None:
-    """Return the text of a history that can be read by columns; None for any other."""
-    if b"\r" in content:
-        content = content.replace(b"\r\n", b"\n")
-    header, _, body = content.partition(b"\n")
-    names = names_in(header)
-    if not names or not body.endswith(b"\n") or b"\n\n" in content or body.translate(None, PLAIN):
-        return None
-    first = body[: body.index(b"\n")]
-    last = body[body.rfind(b"\n", 0, -1) + 1 :]
-    if not first.count(b",") == last.count(b",") == len(names) - 1:
-        return None
-    return PlainText(names, body, body.count(b"\n"))
-
-
-@lru_cache
-def names_in(header: bytes) -> tuple[str, ...]:
-    """Return the names of columns; none where one is not plainly a name, or they are not those of a row an epoch."""
-    try:
-        names = header.decode().split(",")
-    except UnicodeDecodeError:
-        return ()
-    if len(set(names)) < len(names) or "step" in names or not all(map(is_plain, names)):
-        return ()
-    return tuple(names)
-
-
-def is_plain(name: str) -> bool:
-    """Tell whether a text is the name of a column, and of nothing else."""
-    begins_as_name = name[:1].isalpha() or name.startswith("_")
-    return begins_as_name and name.isprintable() and name == name.strip() and UNUSUAL.isdisjoint(name)
-
-
-# --- from texts to histories ---
 def read_plain_texts(texts: Sequence[PlainText | None]) -> list[History | None]:
     """Return the histories of texts, those with the same columns together; None where one has to be read by itself."""
     histories: list[History | None] = [None] * len(texts)

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nbstudy.decision.metrics import deciding
-from nbstudy.decision.settling import lost_after, measured
 from nbstudy.files import read_json
 from nbstudy.numbers import as_count, is_number
 from nbstudy.records.history import read_history
+from nbstudy.records.latest import Latest, latest_of
 from nbstudy.records.record import read_run
 from nbstudy.words import counted
 
 NUMBERS_SHOWN = 3  # of result.json, for a run without a history
 
 
-def describe_progress(directory: Path, metric: str | None = None) -> str:
+def describe_progress(directory: Path, metric: str | None = None, latest: Latest | None = None) -> str:
     """Say how many epochs a run has, what it has come to by a metric, and why it ended early.
 
     Without a metric it is the one that decides where nobody says. Without a history it is the first numbers of the
-    result.
+    result. `latest` is how far its history has come, where that is known.
     """
     run = read_run(directory)
-    history = read_history(directory, run)
+    if latest is None:
+        latest = latest_of(read_history(directory, run))
     result = read_json(directory / "result.json")
     words = []
-    if history.epochs:
-        words.append(counted(history.epochs, "epoch"))
-    if metric in history.metrics or (history.metrics and metric not in result):
-        if metric is None or metric not in history.metrics:
-            metric = deciding(history.metrics)
-        words += described_values(
-            metric, history.metrics.get(metric, []), has_ended=bool(run.get("finished"))
-        )
+    if latest.epochs:
+        words.append(counted(latest.epochs, "epoch"))
+    if metric in latest.values or (latest.values and metric not in result):
+        if metric is None or metric not in latest.values:
+            metric = deciding(latest.values)
+        words.append(described_value(metric, latest, has_ended=bool(run.get("finished"))))
     else:
         words += described_numbers(result, metric)[:NUMBERS_SHOWN]
     early_end = describe_early_end(result)
@@ -64,12 +62,11 @@ def ended_after(directory: Path) -> int | None:
     return None
 
 
-def described_values(metric: str, values: Sequence[float | None], has_ended: bool) -> list[str]:
+def described_value(metric: str, latest: Latest, has_ended: bool) -> str:
     """Say what was measured last of a metric, or after which epoch it no longer was, in a run that has ended."""
-    lost = lost_after(values)
-    if has_ended and lost is not None:
-        return [f"no {metric} after epoch {lost}"]
-    return [f"{metric} {value:.5g}" for value in measured(values)[-1:]]
+    if has_ended and metric in latest.lost:
+        return f"no {metric} after epoch {latest.lost[metric]}"
+    return f"{metric} {latest.values[metric]:.5g}"
 
 
 def described_numbers(result: dict[str, Any], metric: str | None) -> list[str]:

@@ -179,7 +179,7 @@ def test_survivors_of_rungs_race_with_new_seeds_alone(project: Project, after_ru
     assert epochs_trained(after_rungs, "a") == ["0-2"]
     assert epochs_trained(after_rungs, "a_seed_1") == ["0-4"]
     final = read_run(after_rungs.outputs("mine", "final"))["parameters"]
-    assert (final["level"], final["steps"], final["slope"]) == (1.0, 4, 0.5)
+    assert (final["level"], final["steps"], final["slope"]) == (1.03, 4, 0.5)  # b, by 1.01 to 1.02
 
     project.copy_outputs(after_rungs)
     study = project.study(AFTER_RUNGS)

@@ -95,7 +95,7 @@ class SimulatedRace:
 
     means: Sequence[float]
     plan: Plan
-    deviations: Sequence[float] = ()  # of the candidates' runs; all 1 where they are not said
+    deviations: Sequence[float] = ()  # of the first candidates' runs; 1 of those for which it is not said
     effect: float | None = None  # the deviation of what runs of equal seeds share; None: no seeds are equal
     is_heavy_tailed: bool = False  # Student's t with 3 degrees of freedom, of the same deviation
 
@@ -108,7 +108,7 @@ class SimulatedRace:
         """Return the laps of one race."""
         most = self.plan.replicates[-1]
         effects = [(self.effect or 0.0) * drawn.gauss(0, 1) for _ in range(most)]
-        deviations = self.deviations or [1.0] * len(self.means)
+        deviations = [*self.deviations, *[1.0] * len(self.means)]
         runs: dict[str, list[Score]] = {}
         for place, name in enumerate(self.names):
             runs[name] = []
@@ -133,7 +133,8 @@ class Outcome:
     errors: float  # the share in which the best is dropped
     decided: float  # the share in which it alone is left
     runs: float  # of a race, on average
-    wrong_ties: float  # the share that ends in a tie with one that is worse by more than the margin
+    ties: float  # the share that ends in a tie
+    wrong_ties: float  # with one that is worse by more than the margin
 
 
 def outcome_of(kind: SimulatedRace, races: int) -> Outcome:
@@ -150,5 +151,6 @@ def outcome_of(kind: SimulatedRace, races: int) -> Outcome:
         errors=sum(best not in lap.left for lap in ends) / races,
         decided=sum(lap.left == [best] for lap in ends) / races,
         runs=sum(lap.spent for lap in ends) / races,
+        ties=sum(lap.end is End.TIE for lap in ends) / races,
         wrong_ties=sum(lap.end is End.TIE and not worse.isdisjoint(lap.left) for lap in ends) / races,
     )

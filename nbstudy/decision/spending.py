@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
 POINTS = 10  # two to the power of it are the paths of the best over which is averaged
-NODES = 32  # of the quadrature over what another comes to at a look
-REACH = 8.5  # standard deviations, beyond which nothing counts
+LEAST_NODES = 32  # of the quadrature over what another comes to at a look
+NODES_A_STEP = 12  # by as many times as all steps together are longer than the one to a look
+AT_ONCE = 2**21  # densities, so that they fit into memory
+REACH = 6.0  # standard deviations, beyond which nothing counts
 KNOWN = 10**7  # degrees of freedom: as if it were known what chance does
 MANY = 64  # candidates
 
@@ -68,18 +70,33 @@ def chance_to_be_kept(looks: tuple[int, ...], candidates: int, error_rates: Sequ
     walks = np.cumsum(special.ndtri(points) * steps, axis=1)
     criticals = [critical_value(1, {1: candidates - 1}, KNOWN, rate) for rate in error_rates]
     lowest = walks - criticals * np.sqrt(2 * times)
-    nodes, weights = special.roots_legendre(NODES)
-    before = np.zeros((len(walks), 1))  # where another may stand, for each walk of the one
-    chances = np.ones((len(walks), 1))
-    for look, step in enumerate(steps):
-        reach = REACH * math.sqrt(times[look])
-        low = np.clip(lowest[:, look], -reach, reach)[:, None]
-        places = low + (reach - low) * (nodes + 1) / 2
+    nodes = max(LEAST_NODES, math.ceil(NODES_A_STEP * float((np.sqrt(times) / steps).max())))
+    parts = np.array_split(lowest, math.ceil(len(lowest) * nodes**2 / AT_ONCE))
+    chances = np.concatenate([chance_to_stay_above(part, times, nodes) for part in parts])
+    return float((chances ** (candidates - 1)).mean())
+
+
+def chance_to_stay_above(lowest: Array, times: Array, nodes: int) -> Array:
+    """Return the probability that a random walk is above some values at some times, for each row of these.
+
+    It is followed from time to time by Gauss's quadrature with so many nodes.
+    """
+    import numpy as np
+    from scipy import special
+
+    at, weights = special.roots_legendre(nodes)
+    steps = np.sqrt(np.diff(times, prepend=0.0))
+    before = np.zeros((len(lowest), 1))  # where it may be, for each row
+    chances = np.ones((len(lowest), 1))
+    for number, step in enumerate(steps):
+        reach = REACH * math.sqrt(times[number])
+        low = np.clip(lowest[:, number], -reach, reach)[:, None]
+        places = low + (reach - low) * (at + 1) / 2
         densities = density((places[:, :, None] - before[:, None, :]) / step) / step
         chances = (densities @ chances[:, :, None])[:, :, 0] * (reach - low) * weights / 2
         before = places
-    is_kept = np.clip(chances.sum(axis=1), 0.0, 1.0) ** (candidates - 1)
-    return float(is_kept.mean())
+    result: Array = np.clip(chances.sum(axis=1), 0.0, 1.0)
+    return result
 
 
 def density(z: Array) -> Array:

@@ -177,6 +177,7 @@ def test_looks_may_err_the_more_the_more_runs_they_see_and_together_more_than_th
     assert 0.05 < sum(rates) < 0.1
     assert error_rates_of((5,)) == (0.05,)
     assert error_rates_of((3, 5), 0.025)[-1] < rates[-1]
+    assert 0.04 < error_rates_of((100, 101))[-1] < 0.05  # which are nearly one look
 
 
 def test_race_judges_each_lap_with_the_rate_of_its_look() -> None:

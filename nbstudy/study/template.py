@@ -11,7 +11,6 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +45,11 @@ class Template:
     module_places: tuple[Path, ...] = ()  # the directories that modules come from, the first that has one
     # The hashes of today of the project's other files that runs imported, by path in it, as these runs show.
     imported: dict[str, str] = field(default_factory=dict)
+    # Of the code. No `cached_property`, whose lock does not travel to a worker before Python 3.12.
+    hash: str = field(init=False)
 
-    @cached_property
-    def hash(self) -> str:
-        """The hash of the code."""
-        return hash_of_code(self.cells)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hash", hash_of_code(self.cells))
 
     @property
     def codes(self) -> list[str]:

@@ -83,7 +83,7 @@ def task(planted: Planted) -> Task:
 
 def numbers(results: Results) -> dict[str, list[float | None]]:
     """Return the numbers that a run came to."""
-    return results.runs["hurt"].curves | {"": [results.runs["hurt"].weights]}
+    return {**results.runs["hurt"].curves, "": [results.runs["hurt"].weights]}
 
 
 @pytest.mark.parametrize("damage", EACH)

@@ -105,8 +105,7 @@ def test_last_rung_is_a_family_of_its_own_where_new_seeds_decide(tmp_path: Path)
     assert last.family is not None and (last.family.candidates, last.family.further) == (last.candidates, 0)
     assert last.stage is not None and last.stage.family == last.family
     # by the same runs they would be compared with all five that began
-    rungs = [Rung(2, 3), Rung(4, None)]
-    family = family_of(rungs, rungs[-1], ["first", "second", "third"], began=5)
+    family = family_of(Rung(4, None), ["first", "second", "third"], began=5, error_rate=0.05)
     assert family == Family(("first", "second", "third"), 0.05, further=2)
 
 

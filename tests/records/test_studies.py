@@ -134,7 +134,7 @@ def test_after_rungs_new_seeds_alone_are_compared(tmp_path: Path) -> None:
 def test_rungs_that_are_not_decided_cannot_be_compared(tmp_path: Path) -> None:
     first, _ = two(tmp_path)
     (tmp_path / "h").mkdir()
-    with pytest.raises(StudyError, match="its rungs are not decided yet"):
+    with pytest.raises(StudyError, match="its rungs or its race are not decided yet"):
         together(first, halved(tmp_path / "h", rungs=2)).judge()
 
 

@@ -59,6 +59,7 @@ def test_parameters_are_those_that_the_cell_declares() -> None:
         "seed": 0,
         "refit": False,
         "precision": "float32",
+        "averaging": 0.0,
     }
 
 

@@ -406,7 +406,7 @@ def assert_is_kept_and_named(project: Project, name: str, error: str, printed: s
 def assert_is_marked(log: nbformat.NotebookNode, error: str) -> None:
     """Check that a log says at its top and in one cell, which failed, what ended it, and that no other came after."""
     nbformat.validate(log)
-    top = [cell for cell in log.cells if cell.id != "head"][0]  # of what papermill leaves
+    top = next(cell for cell in log.cells if cell.id != "head")  # of what papermill leaves
     assert "An Exception was encountered" in top.source
     states = [cell.metadata.papermill.status for cell in log.cells if cell.cell_type == "code"]
     failed = states.index("failed")

@@ -7,7 +7,7 @@ A sentence is an f-string in which each text that is not ours (a name, a title, 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from nbstudy.words import on_a_line
 
@@ -19,6 +19,7 @@ READ = re.compile(
 )
 # MathJax reads these in the finished page, whatever way they came into it, but not in code.
 READ_BY_MATHJAX = re.compile(r"[$\\]")
+A_NUMBER = re.compile(r"\**[-+]?[\d.,]+(e[-+]?\d+)?\**", re.ASCII)  # as it stands in a cell, perhaps in bold
 
 
 class Markdown(str):
@@ -72,7 +73,14 @@ def table_of_cells(rows: Sequence[Mapping[str, str]]) -> str:
     if not columns:
         return ""
     head = [plain(key).replace("_", "_&#8203;") for key in columns]  # a long name may wrap there
-    lines = [head, ["---"] * len(columns)]
+    lines = [head, [alignment(row.get(key, "") for row in rows) for key in columns]]
     for row in rows:
         lines.append([row.get(key, "") for key in columns])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def alignment(cells: Iterable[str]) -> str:
+    """Return how Markdown aligns a column: numbers to the right, so that their digits stand below each other."""
+    if all(A_NUMBER.fullmatch(cell) for cell in cells if cell):
+        return "---:"
+    return ":---"

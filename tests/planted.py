@@ -179,7 +179,7 @@ def rows(text: str) -> dict[str, dict[str, str]]:
     table = {}
     for line in lines:
         row = dict(zip(keys, cells(line), strict=True))
-        table[re.sub(r"\[(.*)\].*", r"\1", row[keys[0]])] = row
+        table[re.sub(r"\[(.*?)\].*", r"\1", row[keys[0]])] = row
     return table
 
 
@@ -297,9 +297,9 @@ def without_replicates(root: Path) -> Planted:
     return study
 
 
-def plant_final(study: Planted) -> None:
+def plant_final(study: Planted, name: str = "all") -> None:
     """Leave a run on all images, which has nothing to validate with."""
-    final = study.run("all", [0.5] * 20)
+    final = study.run(name, [0.5] * 20)
     history = (final / "history.csv").read_text()
     (final / "history.csv").write_text(history.replace("val_", "not_"))
 

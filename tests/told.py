@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from nbstudy.records.results import Results
-from nbstudy.report import choice, criteria, original, rounds, together
-from nbstudy.report.answer import Answer, write_conclusion
+from nbstudy.report import choice, criteria, rounds, runs, together
+from nbstudy.report.answer import Answer
 from nbstudy.report.choice import Chosen
 from nbstudy.report.criteria import Criteria
 from nbstudy.report.phrases import link
+from nbstudy.report.rankings import rankings_of
 from nbstudy.report.rounds import Judged
+from nbstudy.report.runs import AllRuns, table_of_configurations
 from nbstudy.report.test_set import Measured, Opened, Tested, openings_of
 from nbstudy.report.together import Together
 from planted import rows
@@ -55,10 +57,14 @@ def answer_of(results: Results, shut: str | None = None, tested: Tested | None =
     return Answer(chosen_in(results), criteria_of(results), opened_of(results, shut, tested))
 
 
-def concluded(results: Results, shut: str | None = None) -> str:
-    """Return the conclusion, without a test."""
-    unseen = original.compute(results, judged_in(results), opened_of(results, shut))
-    return write_conclusion(answer_of(results, shut), unseen)
+def runs_in(results: Results) -> AllRuns:
+    """Return what all configurations came to."""
+    return runs.compute(results, rankings_of(results))
+
+
+def configurations_of(results: Results) -> dict[str, dict[str, str]]:
+    """Return the table of all configurations, by name."""
+    return rows(table_of_configurations(runs_in(results)))
 
 
 def linked(results: Results, name: str) -> str:

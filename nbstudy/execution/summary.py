@@ -18,7 +18,8 @@ from nbstudy.records.tested import find_test, task_of_test
 from nbstudy.study.study import Study
 
 PACKAGE = Path(__file__).parent.parent  # nbstudy
-LEFT = ("results.csv", "elimination.png")  # by a summary, beside itself
+LEFT = ("results.csv", "elimination.png", "summary.html")  # by a summary, beside itself
+SOURCE = (".py", ".html", ".css", ".js")  # of the package: its code, and what its page to explore is made of
 # what decides how a summary looks
 SHOWING = (
     "nbstudy/markdown.py",
@@ -144,5 +145,5 @@ def record_shown(study: Study) -> dict[str, Any]:
 
 def package_source() -> dict[str, str]:
     """Return the source of nbstudy by path: it travels with a summary, to hosts that lack this project too."""
-    files = sorted(PACKAGE.rglob("*.py"))
+    files = [file for file in sorted(PACKAGE.rglob("*")) if file.suffix in SOURCE]
     return {file.relative_to(PACKAGE.parent).as_posix(): file.read_text(encoding="utf-8") for file in files}

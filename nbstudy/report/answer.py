@@ -1,4 +1,4 @@
-"""The answer at the top of the page, and its conclusion: the lines that say what the other sections found."""
+"""The answer at the top of the page: what is chosen, how sure that is, what speaks against it, what the test set says."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import written
 from nbstudy.markdown import plain
 from nbstudy.records.results import Results
-from nbstudy.report.choice import Chosen, Contest, choice_made, more_replicates
+from nbstudy.report.choice import Chosen, Contest
 from nbstudy.report.criteria import Criteria, criteria_line
-from nbstudy.report.markdown import joined, listed, show_texts
-from nbstudy.report.original import Unseen
-from nbstudy.report.original import write as what_the_original_could_not_see
+from nbstudy.report.markdown import listed, show_texts
 from nbstudy.report.phrases import (
     interval,
     link,
-    noise_in_words,
-    odds_in_words,
+    probability,
     why_nothing_decides,
 )
 from nbstudy.report.race import how_it_ended, what_it_waits_for
@@ -26,12 +23,11 @@ from nbstudy.report.test_set import (
     Opened,
     deciding_at_last,
     in_short,
-    last_epoch,
     what_failed,
     what_is_tested,
 )
 from nbstudy.study.halving import Halving
-from nbstudy.words import NAMED, counted, duration, enumerated
+from nbstudy.words import counted, duration, enumerated
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,52 +44,30 @@ class Answer:
         return self.chosen.results
 
 
+def show(answer: Answer) -> None:
+    """Show the answer."""
+    show_texts(write(answer))
+
+
 def write(answer: Answer) -> str:
-    """Return the answer in five lines at most, for the top of the page."""
+    """Return the answer in four lines at most."""
     lines = [
         chosen_line(answer.chosen),
-        runner_up_line(answer.chosen),
+        sure_line(answer.chosen),
         criteria_line(answer.criteria),
         line_of_test_set(answer.opened),
-        incomplete_line(answer.results),
     ]
     return "\n>\n".join(f"> {line}" for line in lines if line)
 
 
-def show(answer: Answer, unseen: Unseen | None) -> None:
-    """Show the conclusion."""
-    show_texts(write_conclusion(answer, unseen))
-
-
-def write_conclusion(answer: Answer, unseen: Unseen | None) -> str:
-    """Say the answer again with its reasons, and what an original elimination could not see."""
-    chosen = answer.chosen
-    lines = [chosen_line(chosen)]
-    if chosen.choice.chosen:
-        lines.append(f"**Why.** {joined(choice_made(chosen), runner_up_line(chosen))}")
-        sure = joined(noise_in_words(chosen.verdict.noise), more_replicates(chosen))
-        lines.append(f"**How sure.** {sure}")
-    lines.append(criteria_line(answer.criteria))
-    lines.append(line_of_test_set(answer.opened))
-    if answer.opened.tested:
-        lines.append(last_epoch(answer.opened))
-    lines.append(incomplete_line(answer.results))
-    parts = ["## Conclusion", "\n".join(f"- {line}" for line in lines if line)]
-    original = what_the_original_could_not_see(unseen)
-    if original:
-        parts += ["### What the original could not see", original]
-    return "\n\n".join(parts)
-
-
 # --- the lines ---
 def chosen_line(chosen: Chosen) -> str:
-    """Say what was chosen from what, its value, and what it costs."""
+    """Say what was chosen, its value, and what it costs."""
     results, name = chosen.results, chosen.choice.chosen
     if name is None or chosen.contest is None:
         missing = why_nothing_decides(results, deciding_at_last(results)) or where_it_stands(results)
         return f"**No configuration can be chosen yet**: {missing or 'no run can be judged'}."
-    what = f"**{link(results.runs[name])} is chosen**{chosen_from(chosen)}: {what_it_is(chosen, name)}."
-    return joined(what, how_likely_it_is_best(chosen.contest, name))
+    return f"**{link(results.runs[name])} is chosen**{chosen_from(chosen)}: {what_it_is(chosen, name)}."
 
 
 def where_it_stands(results: Results) -> str:
@@ -117,18 +91,16 @@ def where_a_rung_stands(halving: Halving, stage: Stage) -> str:
 
 
 def chosen_from(chosen: Chosen) -> str:
-    """Say what a choice is from, by name where these are few; of rungs, from how many they began with."""
+    """Say from how many a choice is; of rungs, from how many they began with."""
     results = chosen.results
+    number = len([name for name in results.rounds[-1].candidates if name in chosen.verdict.costs])
     if results.halving is not None:
-        return f" from {len(results.halving.candidates):,} candidates"
-    names = candidates_of_choice(results)
-    if results.race is None:
-        names = [name for name in names if name in chosen.verdict.costs]
-    if len(names) == 1:
+        number = len(results.halving.candidates)
+    elif results.race is not None:
+        number = len(candidates_of_choice(results))
+    if number < 2:
         return ""
-    if len(names) > NAMED:
-        return f" from {len(names):,} configurations"
-    return f" from {listed(names)}"
+    return f" from {number:,} candidates"
 
 
 def what_it_is(chosen: Chosen, name: str) -> str:
@@ -145,22 +117,12 @@ def what_it_is(chosen: Chosen, name: str) -> str:
             over = ""
         sure = f"95 % interval{over} {between}, {sure}"
     title = plain(results.title(metric))
-    words = [f"its {title}{over_epochs(results)} is {written(value)} ({sure})"]
+    words = [f"{title}{over_epochs(results)} {written(value)} ({sure})"]
     if run.weights is not None:
-        words.append(f"it has {run.weights:,} weights")
+        words.append(f"{run.weights:,} weights")
     if run.minutes:
-        words.append(f"a run takes {duration(run.minutes)}")
-    return enumerated(words)
-
-
-def how_likely_it_is_best(contest: Contest, name: str) -> str:
-    """Say with which probability the choice is the best, and what one loses on average by it; empty where unknown."""
-    if name not in contest.odds or len(contest.verdict.finite) < 2:
-        return ""
-    among = f"Among the {len(contest.verdict.finite)} of the last round"
-    if contest.each.lap is not None:
-        among = f"Among the {len(contest.verdict.finite)} of the last lap"
-    return f"{among} {odds_in_words(contest.odds[name])}."
+        words.append(f"{duration(run.minutes)} a run")
+    return ", ".join(words)
 
 
 def over_epochs(results: Results) -> str:
@@ -172,28 +134,40 @@ def over_epochs(results: Results) -> str:
     return f" over the first {epochs} epochs"
 
 
-def runner_up_line(chosen: Chosen) -> str:
-    """Say how far the next best candidate is from the choice, or the choice from the best; of a race, how it ended."""
-    choice, verdict = chosen.choice, chosen.verdict
-    race = chosen.results.race
-    if choice.chosen is None or chosen.contest is None:
+def sure_line(chosen: Chosen) -> str:
+    """Say how far the next best candidate is from the choice, or the choice from the best, and what the odds are.
+
+    Of a race, say how it ended.
+    """
+    verdict, name, race = chosen.verdict, chosen.choice.chosen, chosen.results.race
+    if name is None or chosen.contest is None:
         return ""
     if race is not None and chosen.contest.each.lap is not None:
-        return how_it_ended(race, chosen.contest.each.lap)
+        return how_it_ended(race, chosen.contest.each.lap) + odds_in_short(chosen.contest, name)
     if len(verdict.finite) < 2:
         return ""
     best, second, *_ = verdict.finite
-    if choice.chosen != best:
-        worse = verdict.excess[choice.chosen]
-        close = "too close to call, so the smaller network is chosen"
-        return f"The best mean is that of {plain(best)}, better by {written(worse)}: {close}."
-    worse = verdict.excess[second]
+    if name != best:
+        better = f"{plain(best)} is better by {written(verdict.excess[name])}, which chance explains"
+        why = "so the smaller network is chosen"
+        return f"**Too close to call:** {better}, {why}.{odds_in_short(chosen.contest, best, name)}"
+    excess = written(verdict.excess[second])
+    worse = f"{plain(second)} is worse by {excess}"
     if not verdict.noise.is_known:
-        return f"The runner-up, {plain(second)}, is worse by {written(worse)}, and nobody knows how much is chance."
+        return f"**How sure is unknown:** {worse}, and nobody knows how much is chance."
     if second in verdict.kept:
-        return f"The runner-up, {plain(second)}, is worse by {written(worse)}, which chance explains: too close to call."
+        return f"**Too close to call:** {worse}, which chance explains.{odds_in_short(chosen.contest, name)}"
     least = verdict.against[second].allowed
-    return f"The runner-up, {plain(second)}, is worse by {written(worse)}, where chance explains {written(least)} at most."
+    return f"**Clearly the best:** {plain(second)} comes next, worse by {excess}, where chance explains {written(least)} at most."
+
+
+def odds_in_short(contest: Contest, *names: str) -> str:
+    """Say with which probability these are the best, and what one loses on average by the last; empty where unknown."""
+    if not all(name in contest.odds for name in names):
+        return ""
+    odds = [f"{plain(name)} {probability(contest.odds[name].best)}" for name in names]
+    loss = written(contest.odds[names[-1]].loss)
+    return f" The odds of being the best: {enumerated(odds)}; with {plain(names[-1])} one loses {loss} on average."
 
 
 def line_of_test_set(opened: Opened) -> str:
@@ -215,11 +189,3 @@ def line_of_test_set(opened: Opened) -> str:
     if number > 1:
         return f"{line}; **the test set was opened {number} times**, so be suspicious of it."
     return f"{line}."
-
-
-def incomplete_line(results: Results) -> str:
-    """Say what is not complete."""
-    if not results.incomplete:
-        return ""
-    missing = f"{len(results.incomplete)} of {len(results.runs)} configurations"
-    return f"**Not complete yet**, so that this may change: {missing} ({listed(results.incomplete, most=6)})."

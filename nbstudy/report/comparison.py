@@ -16,7 +16,7 @@ from nbstudy.records.parameters import as_key
 from nbstudy.records.reading import field_of
 from nbstudy.records.results import Results
 from nbstudy.records.studies import Contender, Judgement, Studies
-from nbstudy.report.phrases import borrowed, comparison_cells, decision, noise_in_words, odds_in_words
+from nbstudy.report.phrases import judged_cells, noise_in_words, odds_in_words
 from nbstudy.study.configurations import SEED
 from nbstudy.words import counted, enumerated
 
@@ -167,11 +167,7 @@ def ranked(studies: Studies[Results], judgement: Judgement) -> list[str]:
         row["runs"] = verdict.runs[name]
         if len(set(lengths.values())) > 1:
             row["epochs"] = lengths[name]
-        row |= comparison_cells(name, verdict)
-        row["rule"] = decision(name, verdict)
-        row["note"] = ""
-        if name != verdict.best:
-            row["note"] = borrowed(name, verdict)
+        row |= judged_cells(name, verdict)
         rows.append(row)
     return lines_of(rows)
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from nbstudy.decision.elimination import Choice
 from nbstudy.decision.metrics import Metric, written
 from nbstudy.decision.settling import best_epoch, settled
 from nbstudy.markdown import Markdown, plain
 from nbstudy.records.results import Results
-from nbstudy.report.markdown import listed, number, show_texts, table_of_many
-from nbstudy.report.rankings import Ranking, rankings_of, watched_metrics
+from nbstudy.report.markdown import listed, show_texts
+from nbstudy.report.rankings import Ranking, rankings_of
+from nbstudy.words import enumerated
 
 LOOK_FOR = (
-    "A ranking is only as good as its criterion, so here are others beside it. Look for names that change their place "
-    "much, and for bold ones in one column that are not in another: bold is what the rule would keep."
+    "A ranking is only as good as its criterion. The table of all configurations has others beside it: look for names that "
+    "are bold in one column and not in another."
 )
+FEW = 2  # names that are said and not counted
+NAMED_OF_MANY = 3
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Criteria:
         titles: dict[str, list[str]] = {}
         for ranking in self.rankings:
             if ranking.chosen not in (None, self.choice.chosen):
-                titles.setdefault(str(ranking.chosen), []).append(ranking.title)
+                titles.setdefault(str(ranking.chosen), []).append(ranking.what)
         return titles
 
     def ahead(self, ranking: Ranking) -> list[str]:
@@ -68,16 +70,16 @@ def compute(results: Results, choice: Choice) -> Criteria:
 
 
 def show(criteria: Criteria) -> None:
-    """Show the rankings side by side, and what they would choose; nothing without a choice or another criterion."""
+    """Say what other criteria would choose; nothing without a choice or another criterion."""
+    show_texts(write(criteria))
+
+
+def write(criteria: Criteria) -> str:
+    """Say in what the criteria differ, and what each would choose; empty without a choice or another criterion."""
     if criteria.choice.chosen is None or len(criteria.rankings) < 2:
-        return
-    show_texts(
-        "## What the criterion hides",
-        LOOK_FOR,
-        what_criteria_ask(criteria.results),
-        table_of_criteria(criteria.rankings),
-        criteria_compared(criteria),
-    )
+        return ""
+    lines = "\n".join(filter(None, [what_criteria_ask(criteria), criteria_compared(criteria)]))
+    return f"## What the criterion hides\n\n{LOOK_FOR}\n\n{lines}".rstrip()
 
 
 # --- what there is to say ---
@@ -98,38 +100,17 @@ def stopping_time(results: Results, rankings: Sequence[Ranking]) -> Stopping | N
     return found
 
 
-# --- the table ---
-def table_of_criteria(rankings: Sequence[Ranking]) -> str:
-    """Show rankings by several criteria side by side, what each keeps in bold."""
-    columns: dict[str, list[Markdown]] = {}
-    for ranking in rankings:
-        columns[ranking.title] = []
-        for name, cost in ranking.verdict.costs.items():
-            text = f"{plain(name)} {number(ranking.metric.value(cost)) or 'not finite'}"
-            if name not in ranking.verdict.dropped:
-                text = f"**{text}**"
-            columns[ranking.title].append(Markdown(text))
-    rows = []
-    for place in range(max(map(len, columns.values()), default=0)):
-        row: dict[str, Any] = {"rank": place + 1}
-        for title, texts in columns.items():
-            if place < len(texts):
-                row[title] = texts[place]
-        rows.append(row)
-    return table_of_many(rows)
-
-
 # --- the sentences ---
-def what_criteria_ask(results: Results) -> str:
+def what_criteria_ask(criteria: Criteria) -> str:
     """Explain in what the criteria differ."""
-    names = [metric.name for metric in watched_metrics(results)]
+    names = [ranking.metric.name for ranking in criteria.rankings]
     lines = []
     if {"val_loss", "val_cross_entropy"} <= set(names):
         lines.append(
             "- **The penalty.** `val_loss` contains each network's own L2 term, which is not an error that it makes; "
             "`val_cross_entropy` does not contain it."
         )
-    if results.is_by_epoch(results.metric):
+    if any(ranking.by_best_epoch for ranking in criteria.rankings):
         lines.append(
             "- **The stopping time.** A settled value judges a run as it is at the end; the value of its best epoch is "
             "what early stopping would have kept."
@@ -147,14 +128,16 @@ def criteria_compared(criteria: Criteria) -> str:
     chosen = criteria.choice.chosen
     if chosen is None:
         return ""
-    lines = [criteria_line(criteria), ""]
+    lines = []
     for ranking in criteria.rankings:
         ahead = criteria.ahead(ranking)
         if ahead:
             more = f"ahead of {plain(chosen)} by more than chance explains"
             if any(ranking.verdict.borrows(name) for name in (*ahead, chosen)):
                 more += ", as far as the deviation holds that single runs borrow from others"
-            lines.append(f"- By {plain(ranking.title)}, {listed(ahead)} {are(ahead)} {more}.")
+            best = f"{plain(ahead[0])} ({written(ranking.values[ahead[0]])})"
+            names = [Markdown(best), *ahead[1:]]
+            lines.append(f"- By {plain(ranking.what)}, {listed(names)} {are(ahead)} {more}.")
     if criteria.stopping is not None:
         lines.append(f"- {when_to_stop(criteria.stopping)}")
     return "\n".join(lines)
@@ -175,22 +158,50 @@ def when_to_stop(stopping: Stopping) -> str:
 
 
 def criteria_line(criteria: Criteria) -> str:
-    """Say whether another criterion would choose otherwise, and which configurations."""
+    """Say whether another criterion would choose otherwise, and what is ahead by it."""
     if not criteria.is_comparable:
         return ""
-    ahead = []
+    parts = []
+    for name, whats in criteria.otherwise.items():
+        parts.append(f"by {listed(whats)} it would be {plain(name)}")
     for ranking in criteria.rankings:
-        names = criteria.ahead(ranking)
-        if names:
-            names[0] += f" ({written(ranking.values[names[0]])})"
-            ahead.append(f"{listed(names, most=3)} by {plain(ranking.title)}")
-    parts = [f"by {listed(titles)} it would be {plain(name)}" for name, titles in criteria.otherwise.items()]
-    if ahead:
-        whose = "of all configurations, not the candidates alone, these"
-        if criteria.rankings[0].verdict.costs.keys() <= criteria.choice.verdict.costs.keys():
-            whose = "these"
-        parts.append(f"{whose} are ahead by more than chance explains: {', and '.join(ahead)}")
+        ahead = ahead_in_words(criteria, ranking)
+        if ahead:
+            parts.append(ahead)
     if parts:
         return f"**Another criterion would choose otherwise:** {'; '.join(parts)}."
-    titles = [ranking.title for ranking in criteria.rankings]
-    return f"**Each criterion chooses the same:** {listed(titles)}."
+    whats = [ranking.what for ranking in criteria.rankings]
+    return f"**Each criterion chooses the same:** {listed(whats)}."
+
+
+def ahead_in_words(criteria: Criteria, ranking: Ranking) -> str:
+    """Say what is ahead of the choice by a criterion, as in "6 networks with l2 0.0 have a lower val_loss"; empty if nothing.
+
+    What the criterion would choose is left out, since that is said already.
+    """
+    names = [name for name in criteria.ahead(ranking) if name not in criteria.otherwise]
+    if not names:
+        return ""
+    have = "have"
+    if len(names) == 1:
+        have = "has"
+    who = who_they_are(criteria.results, names, str(criteria.choice.chosen))
+    return f"{who} {have} a {ranking.metric.better} {plain(ranking.what)}"
+
+
+def who_they_are(results: Results, names: Sequence[str], chosen: str) -> str:
+    """Say which configurations these are: by name where they are few, else by what they share and the choice does not."""
+    if len(names) <= FEW:
+        return listed(names)
+    noun = "networks"
+    if not results.sizes:
+        noun = "configurations"
+    given = results.parameters.given
+    shared = []
+    for parameter in results.parameters.factors:
+        values = {str(given[name].get(parameter)) for name in names}
+        if len(values) == 1 and values != {str(given[chosen].get(parameter))}:
+            shared.append(plain(f"{parameter} {values.pop()}"))
+    if shared:
+        return f"{len(names)} {noun} with {enumerated(shared)}"
+    return f"{len(names)} {noun} ({listed(names, most=NAMED_OF_MANY)})"

@@ -128,7 +128,8 @@ def scale_of(curves: Sequence[Curve], metric: Metric, grey: Collection[str] = ()
     """Return the scale that fits what survivors do in the last half of the epochs; None where there is no curve.
 
     Others are on it if they end within reach, that is at most the survivors' height away from them. Where survivors
-    themselves are many times apart, the scale is logarithmic, up to FURTHEST times the best.
+    themselves are many times apart, the scale is logarithmic, up to FURTHEST times the best. It hides no value of any epoch
+    that is better than these, whoever has it.
     """
     if not curves:
         return None
@@ -141,9 +142,25 @@ def scale_of(curves: Sequence[Curve], metric: Metric, grey: Collection[str] = ()
         if abs(curve.end) <= FURTHEST * abs(best.end) or curve is best:
             extents.append(extent(curve, last // 2))
     low, high = joined(extents)
+    best_ever = best_of_any_epoch(curves, metric)
     if low > 0 and high > EXPLOSION * low:
-        return Scale(low / 1.1, 1.1 * min(high, FURTHEST * low), is_log=True)
-    return padded(low, high, within_reach(low, high, [curve.end for curve in curves]))
+        high = min(high, FURTHEST * low)
+        low, high = min([low, *(value for value in best_ever if value > 0)]), max([high, *best_ever])
+        return Scale(low / 1.1, 1.1 * high, is_log=True)
+    return padded(low, high, [*within_reach(low, high, [curve.end for curve in curves]), *best_ever])
+
+
+def best_of_any_epoch(curves: Sequence[Curve], metric: Metric) -> list[float]:
+    """Return the best value of any epoch of those that are judged; none where nobody knows what is better."""
+    values = [
+        value
+        for curve in curves
+        if math.isfinite(curve.value)
+        for value in (curve.raw.min(), curve.raw.max())
+    ]
+    if not values or metric.better is None:
+        return []
+    return [float(min(values, key=metric.cost))]
 
 
 def extent(curve: Curve, epoch: int) -> tuple[float, float]:

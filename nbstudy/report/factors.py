@@ -40,6 +40,11 @@ MOST_FACTORS = 8
 CHAIN_WIDTH = 2.0  # of the names of both ends of a line, beside a factor
 MOST_ROWS = 2  # of names of levels below a panel
 MOST_CHAINS = 10  # more lines of a factor have no names
+HEADING = "## The factors"
+LOOK_FOR = (
+    "What does one parameter do when all others stay? A line joins configurations that differ in this one alone. Look for "
+    "panels in which all lines go the same way, by more than the shaded band is high, within which chance explains it."
+)
 
 
 # --- what there is to say ---
@@ -119,10 +124,17 @@ def show(effects: Effects | None, looks: Mapping[str, Look]) -> None:
     """Show the figure, and how often each step is better or worse."""
     if effects is None:
         return
-    show_texts("## The factors", what_factors_show(effects))
+    show_texts(HEADING, LOOK_FOR)
     draw(effects, looks)
-    show_figures()
+    show_figures(description(effects))
     show_texts(effects_in_words(effects))
+
+
+def write(effects: Effects | None) -> str:
+    """Return the section without its figure; empty where there is none."""
+    if effects is None:
+        return ""
+    return f"{HEADING}\n\n{effects_in_words(effects)}"
 
 
 def shortest(results: Results) -> int | None:
@@ -223,7 +235,7 @@ def factor_grid(shown: Sequence[Factor]) -> tuple[Figure, list[Axes]]:
     rows = max(1, math.ceil(len(shown) / 2))
     both = names_are_short(shown)
     room = 0.4 + max([width_of(text) for each in shown for text in names_of(each, both)], default=0)
-    left, panel_height, gap = 0.7, 2.1, 0.6
+    left, panel_height, gap = 0.7, 1.7, 0.55
     figure, grid = plt.subplots(rows, 2, figsize=(WIDTH, rows * (panel_height + gap) + 0.2), squeeze=False)
     set_margins(figure, left=left, right=room, bottom=0.5, top=0.3)
     figure.subplots_adjust(wspace=(left + room) / (WIDTH / 2 - left - room), hspace=gap / panel_height)
@@ -324,28 +336,10 @@ def median_of_chains(axes: Axes, given: Factor) -> Label:
 
 
 # --- the sentences ---
-def what_factors_show(effects: Effects) -> str:
-    """Explain the figure."""
-    start = (
-        "What does one parameter do when all others stay? A panel for each parameter that varies, on a common vertical "
-        "axis, replicates aside. A line joins configurations that differ in this parameter alone, and has the names of its ends beside it, or of the right one alone."
-    )
-    parts = [start]
-    if effects.epochs:
-        parts.append("All are compared over the epochs that the shortest run has, those that diverged aside.")
-    look = "Look for panels in which all lines go the same way"
-    if math.isfinite(effects.noise):
-        look += (
-            ", by more than the noise: the shaded band is as high as the least step that the rule sees between two "
-            "single runs"
-        )
-    parts.append(
-        f"{look}. The vertical axis is that of the survivors, and lines that go far beyond it leave it."
-    )
-    parts.append(
-        "The sentences below judge each step by the rule, as one of all comparisons between these configurations."
-    )
-    return " ".join(parts)
+def description(effects: Effects) -> str:
+    """Say what the figure shows."""
+    panels = [f"{each.name}: {len(each.chains)} lines" for each in effects.factors if each.chains]
+    return f"{effects.ranking.title} along each parameter when all others stay. {', '.join(panels[:MOST_FACTORS])}."
 
 
 def effects_in_words(effects: Effects) -> str:

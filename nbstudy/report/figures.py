@@ -14,7 +14,7 @@ from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from nbstudy.decision.metrics import Metric
 from nbstudy.report.curves import Scale
@@ -44,12 +44,21 @@ def use_style() -> None:
 
 
 # --- showing ---
-def show_figures() -> None:
-    """Show the figures that are open, and close them."""
-    for number in plt.get_fignums():
+def show_figures(*descriptions: str) -> None:
+    """Show the figures that are open, each with what it shows in words, and close them."""
+    for number, description in zip(plt.get_fignums(), descriptions, strict=True):
         figure = plt.figure(number)
-        display(Image(png_of(figure), format="png"))
+        display(Image(png_of(figure), format="png", alt=description))
         plt.close(figure)
+
+
+def closed_as_png(axes: Axes) -> bytes:
+    """Return a figure as PNG, and close it."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    picture = png_of(figure)
+    plt.close(figure)
+    return picture
 
 
 def save(figure: Figure, file: Path) -> None:
@@ -90,8 +99,15 @@ def apply(scale: Scale, axes: Axes) -> None:
 def number_by_magnitude(axis: Axis) -> None:
     """Number a logarithmic axis at 1, 2, 5, 10 and so on, in plain digits."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain_digits(value)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def plain_digits(value: float) -> str:
+    """Return a number without an exponent, thousands apart."""
+    if value >= 1:
+        return f"{value:,.0f}"
+    return f"{value:g}"
 
 
 def axis_label(metric: Metric, title: str = "") -> str:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from nbstudy.report.colours import FAINT, GREY
+from nbstudy.report.colours import FAINT
 from nbstudy.words import on_a_line
 
 SMALL, SMALLER = 9.0, 8.0  # sizes of letters, in points
@@ -100,38 +100,6 @@ def label_right(axes: Axes, labels: Iterable[Label]) -> None:
             color=label.colour,
             annotation_clip=False,
             arrowprops=leader,
-        )
-
-
-def label_edge(axes: Axes, labels: Iterable[Label], arrow: str) -> None:
-    """Write at the upper or lower edge which lines leave it, with an arrow; only how many where there is no room."""
-    ordered = sorted(labels)
-    width, _ = size_of(axes)
-    edge = 0.0
-    if arrow == "↑":
-        edge = 1.0
-    texts = [f"{label.text} {arrow}" for label in ordered]
-    widths = [width_of(text) + 0.12 for text in texts]
-    if sum(widths) > width:
-        texts = [f"{len(texts)} leave {arrow}"]
-        ordered = [Label(float(np.median([label.at for label in ordered])), texts[0], GREY)]
-        widths = [width_of(texts[0])]
-    placed = apart([label.at * width for label in ordered], widths, width)
-    for label, text, x in zip(ordered, texts, placed, strict=True):
-        mark_exit(axes, label.at, arrow, label.colour)
-        axes.annotate(
-            text,
-            (x / width, edge),
-            (0, 10),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            fontsize=SMALL,
-            color=label.colour,
-            zorder=6,
-            annotation_clip=False,
-            bbox={"color": "white", "alpha": 0.7, "pad": 0.5, "linewidth": 0},
         )
 
 

@@ -1,53 +1,17 @@
-"""Curves as lines: drawn thin and pale as they are, strong as their running median, labelled where they end."""
+"""Curves as lines: drawn thin and pale as they are, strong as their running median."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from nbstudy.decision.metrics import Metric
 from nbstudy.report.colours import GREY
-from nbstudy.report.curves import Curve, Scale, scale_of
-from nbstudy.report.figures import WIDTH, apply, axis_label, set_margins
-from nbstudy.report.labels import DOT, LABEL_HEIGHT, Label, fraction_of, label_edge, label_right, width_of
-from nbstudy.report.looks import Look, dimmed
-
-
-def new_axes(labels: Iterable[str] = ()) -> Axes:
-    """Make a figure of the page's width, with room for labels to the right of its axes."""
-    widths = [width_of(label) for label in labels]
-    figure, axes = plt.subplots(figsize=(WIDTH, max(4.2, 1 + LABEL_HEIGHT * len(widths))))
-    set_margins(figure, left=0.75, right=max(widths, default=0) + 0.45, bottom=0.55, top=0.35)
-    return axes
-
-
-def draw_with_labels(
-    axes: Axes, given: Sequence[Curve], metric: Metric, looks: Mapping[str, Look], grey: Collection[str] = ()
-) -> Axes:
-    """Draw curves, some of them grey, each labelled where it ends or leaves the axes.
-
-    A dot at the right edge is the value that decides, a cross the end of a line that has none. The vertical axis fits
-    what is not grey: see `scale_of`.
-    """
-    looks = dimmed(looks, grey)
-    draw_lines(axes, given, looks, scale_of(given, metric, grey))
-    axes.set(xlabel="epoch", ylabel=axis_label(metric))
-    labels: dict[str, list[Label]] = {"": [], "↑": [], "↓": []}
-    for curve in given:
-        look = looks[curve.name]
-        at, arrow = way_out(axes, curve)
-        start = DOT
-        if not arrow:
-            start, at = mark_end(axes, curve, look.colour)
-        labels[arrow].append(Label(at, look.label, look.colour, start))
-    label_right(axes, labels[""])
-    label_edge(axes, labels["↑"], "↑")
-    label_edge(axes, labels["↓"], "↓")
-    return axes
+from nbstudy.report.curves import Curve, Scale
+from nbstudy.report.figures import apply
+from nbstudy.report.labels import fraction_of
+from nbstudy.report.looks import Look
 
 
 def draw_lines(
@@ -80,18 +44,6 @@ def draw_lines(
     axes.margins(x=0.01)
     if scale:
         apply(scale, axes)
-
-
-def mark_end(axes: Axes, curve: Curve, colour: str) -> tuple[float, float]:
-    """Mark the value that decides, or the end of a line that has none; return where, as shares of the axes' size."""
-    epoch, value = curve.median.index[-1], float(curve.median.iloc[-1])
-    x, y = fraction_of(axes, epoch, value)
-    marker = "x"
-    if math.isfinite(curve.value):
-        _, y = fraction_of(axes, epoch, curve.value)
-        x, marker = DOT, "o"
-    axes.plot(x, y, marker, color=colour, markersize=4.5, transform=axes.transAxes, clip_on=False, zorder=5)
-    return x, y
 
 
 def way_out(axes: Axes, curve: Curve) -> tuple[float, str]:

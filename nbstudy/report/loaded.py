@@ -1,4 +1,4 @@
-"""The section "Load the runs": what was found of a study, and in what runs differ that should not."""
+"""What was found of a study: which runs are there, and in what they differ that should not."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from pathlib import Path
 
 from nbstudy.decision.settling import lost_after
 from nbstudy.markdown import code, plain
-from nbstudy.records.reading import Run
+from nbstudy.records.reading import Run, field_of
 from nbstudy.records.results import HOW_TO_MAKE_ONE, Results, beside
 from nbstudy.records.states import State, is_variable
 from nbstudy.report.markdown import SHOWN, joined, listed, show_texts, table, with_arrows
 from nbstudy.report.phrases import link, no_value_after, progress
+from nbstudy.words import enumerated
+
+TEMPLATE = "the template's code"
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Loaded:
     complete: int
     oddities: dict[str, list[str]]  # by configuration
     extras: list[str]
+    accepted: dict[str, list[str]]  # the runs by what they were made with that `--accept` took as current
     environments: list[Environment]  # each once
 
 
@@ -47,6 +51,7 @@ def compute(results: Results) -> Loaded:
         complete=len(results.complete),
         oddities={name: oddities_of(results, run) for name, run in results.runs.items()},
         extras=results.extras,
+        accepted=accepted_in(results.runs),
         environments=list(alike.values()),
     )
 
@@ -60,7 +65,8 @@ def write(loaded: Loaded) -> str:
     """Say what was found of a study, and in what runs differ that should not; or that there is no study."""
     if not loaded.runs:
         return no_study(loaded.directory)
-    return f"{accounts(loaded)}\n\n{environments(loaded)}"
+    parts = [accounts(loaded), acceptances(loaded.accepted), environments(loaded)]
+    return "\n\n".join(filter(None, parts))
 
 
 def no_study(directory: Path) -> str:
@@ -68,6 +74,28 @@ def no_study(directory: Path) -> str:
     here = f"**There is no study in {code(directory.as_posix())}**"
     there = joined(here, plain(beside(directory)))
     return f"{there}. {HOW_TO_MAKE_ONE}."
+
+
+def accepted_in(runs: Mapping[str, Run]) -> dict[str, list[str]]:
+    """Return which runs were made with what else than the study has today, but were accepted."""
+    accepted: dict[str, list[str]] = {}
+    for name, run in runs.items():
+        for note in dict.fromkeys(field_of(run.record, "accepted", list)):
+            what, _, was = str(note).rpartition(" ")
+            if what == "threads":
+                what = f"threads {was}"
+            accepted.setdefault(what or TEMPLATE, []).append(name)
+    return {what: list(dict.fromkeys(names)) for what, names in accepted.items()}
+
+
+def acceptances(accepted: Mapping[str, Sequence[str]]) -> str:
+    """Name what runs were made with that is not today's, and that `--accept` took as current."""
+    if not accepted:
+        return ""
+    parts = [f"{plain(what)} ({listed(names, most=4)})" for what, names in accepted.items()]
+    return (
+        f"**Accepted** by `--accept` as they were, though this is not today's any more: {enumerated(parts)}."
+    )
 
 
 def accounts(loaded: Loaded) -> str:

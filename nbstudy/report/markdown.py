@@ -20,7 +20,7 @@ from nbstudy.markdown import Markdown, plain, table_of_cells
 from nbstudy.numbers import is_whole
 from nbstudy.words import NAMED, enumerated
 
-SHOWN = 50  # rows of a long table: results.csv has all
+SHOWN = 20  # rows of a long table: results.csv has all
 TAGS = re.compile(r"<(?!br>|/?code>)")  # all but those that are used here
 
 
@@ -42,13 +42,19 @@ def displayed(*texts: str) -> ipython.Markdown:
 
     `plain` leaves none: this is for the text of others that somebody forgets to make plain.
     """
-    shown: list[str] = []
-    for text in texts:
-        if isinstance(text, Markdown):
-            shown.append(text)
-        elif text:
-            shown.append(TAGS.sub("&#60;", text))
-    return ipython.Markdown("\n\n".join(shown))
+    return ipython.Markdown("\n\n".join(without_tags(text) for text in texts if text))
+
+
+def without_tags(text: str) -> Markdown:
+    """Return a text in which no tag of HTML is active but those that are used here."""
+    if isinstance(text, Markdown):
+        return text
+    return Markdown(TAGS.sub("&#60;", text))
+
+
+def folded(summary: str, text: str) -> Markdown:
+    """Return a text that is folded away below a line, until somebody unfolds it."""
+    return Markdown(f"<details><summary>{plain(summary)}</summary>\n\n{without_tags(text)}\n\n</details>")
 
 
 def source_of(*functions: Callable[..., Any]) -> Markdown:

@@ -7,15 +7,15 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nbstudy.decision.elimination import Choice
 from nbstudy.decision.metrics import Metric, written
 from nbstudy.decision.noise import Noise
 from nbstudy.markdown import plain
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import has_original
-from nbstudy.report.markdown import joined, listed
+from nbstudy.report.markdown import listed, show_texts
 from nbstudy.report.rankings import ranking_of
 from nbstudy.report.rounds import Judged, rounds_of_dropping
-from nbstudy.report.test_set import Opened, what_is_tested
 
 PENALTY = 1e-6  # a loss above the cross-entropy by more than this contains a penalty
 
@@ -46,18 +46,22 @@ class Unseen:
 
     penalty: Penalty | None  # None where not both kinds of networks are known
     chance: Chance | None  # None where chance is unknown, or nothing was decided
-    opened: Opened
 
 
-def compute(results: Results, judged: Sequence[Judged], opened: Opened) -> Unseen | None:
+def compute(results: Results, judged: Sequence[Judged], choice: Choice) -> Unseen | None:
     """Find what the original could not see; None without an original, or without a choice to compare it with."""
-    if not has_original(results.rounds) or opened.choice.chosen is None:
+    if not has_original(results.rounds) or choice.chosen is None:
         return None
-    return Unseen(hidden_by_penalty(results), explained_by_chance(judged), opened)
+    return Unseen(hidden_by_penalty(results), explained_by_chance(judged))
+
+
+def show(unseen: Unseen | None) -> None:
+    """Show what the original could not see."""
+    show_texts(write(unseen))
 
 
 def write(unseen: Unseen | None) -> str:
-    """Say what its criterion hid, how many of its decisions chance explains, and what its choice is worth."""
+    """Say what its criterion hid, and how many of its decisions chance explains; empty where there is nothing to say."""
     if unseen is None:
         return ""
     sentences = []
@@ -65,12 +69,9 @@ def write(unseen: Unseen | None) -> str:
         sentences.append(what_the_penalty_hid(unseen.penalty))
     if unseen.chance is not None:
         sentences.append(what_chance_explains(unseen.chance))
-    tested = unseen.opened.tested
-    if tested and tested.numbers:
-        first, what = tested.numbers[0], what_is_tested(unseen.opened)
-        worth = "What a choice is worth on data that took no part in it, the test set says"
-        sentences.append(f"{worth}: {first} for {what}.")
-    return joined(*sentences)
+    if not sentences:
+        return ""
+    return f"## What the original could not see\n\n{' '.join(sentences)}"
 
 
 # --- what there is to say ---

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +22,8 @@ from nbstudy.study.configurations import REFIT, SEED
 from nbstudy.study.study_file import as_yaml
 from nbstudy.words import enumerated
 
+PAGE = "summary.html"
+
 
 # --- of a run ---
 def link(run: Run, text: str = "") -> Markdown:
@@ -29,8 +32,12 @@ def link(run: Run, text: str = "") -> Markdown:
     if run.state is State.MISSING:
         return shown
     log = log_of(run.name, run.directory, run.record)
-    address = quote(os.fsencode(log.as_posix()), safe="/=,+")
-    return Markdown(f"[{shown}]({address})")
+    return Markdown(f"[{shown}]({address_of(log)})")
+
+
+def address_of(path: Path) -> str:
+    """Return a path as the address of a link."""
+    return quote(os.fsencode(path.as_posix()), safe="/=,+")
 
 
 def progress(run: Run) -> str:
@@ -105,6 +112,16 @@ def comparison_cells(name: str, verdict: Verdict) -> dict[str, Any]:
         cells |= {"worse by": comparison.worse_by, "than": comparison.other}
         if verdict.noise.is_known:
             cells["allowed"] = comparison.allowed
+    return cells
+
+
+def judged_cells(name: str, verdict: Verdict) -> dict[str, Any]:
+    """Return the cells that say what the rule does with a candidate, why, and what to be careful of."""
+    cells = comparison_cells(name, verdict)
+    cells["rule"] = decision(name, verdict)
+    cells["note"] = ""
+    if name != verdict.best:
+        cells["note"] = borrowed(name, verdict)
     return cells
 
 

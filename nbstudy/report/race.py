@@ -46,9 +46,14 @@ def compute(results: Results) -> Raced | None:
 
 def show(raced: Raced | None) -> None:
     """Show the laps, and say how the race ended."""
-    if raced is None:
-        return
-    show_texts("### The race", table_of_laps(raced), where_it_stands(raced), what_it_took(raced))
+    if raced is not None:
+        show_texts(write(raced))
+
+
+def write(raced: Raced) -> str:
+    """Return the section."""
+    parts = ["### The race", table_of_laps(raced), where_it_stands(raced), what_it_took(raced)]
+    return "\n\n".join(filter(None, parts))
 
 
 def runs_until(laps: Sequence[Lap]) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nbstudy.decision.elimination import Family, Verdict, choose, judge
-from nbstudy.decision.halving import Stage
 from nbstudy.decision.metrics import Metric, can_decide, data_of
 from nbstudy.decision.scores import Score, runs_of_candidates
 from nbstudy.records.results import Results
@@ -26,6 +25,14 @@ class Ranking:
     chosen: str | None  # what would be chosen by it, among the candidates of the last round
     runs: dict[str, list[str]] = field(default_factory=dict)  # by which each configuration is judged
     epochs: int | None = None  # how many of them count; None: all
+    by_best_epoch: bool = False
+
+    @property
+    def what(self) -> str:
+        """The criterion in words of a sentence."""
+        if self.by_best_epoch:
+            return f"{self.metric} at the best epoch"
+        return self.title
 
     @property
     def values(self) -> dict[str, float]:
@@ -65,7 +72,7 @@ def ranking_of(
     if decisive and epochs is None:
         runs = {name: decisive[name] for name in runs}
         epochs = results.rounds[-1].epochs
-    return Ranking(title, metric, verdict, chosen, runs, epochs)
+    return Ranking(title, metric, verdict, chosen, runs, epochs, by_best_epoch)
 
 
 def as_raced(verdict: Verdict, results: Results) -> Verdict:
@@ -96,12 +103,19 @@ def family_of_choice(results: Results) -> Family | None:
 
 
 def rankings_of(results: Results) -> list[Ranking]:
-    """Rank by every criterion: what runs come to by the metric that decides, its best epoch, other metrics."""
+    """Rank by every criterion: what runs come to by the metric that decides, its best epoch, other metrics.
+
+    One is left out that gives the same values as one before it, as a loss does that contains no penalty after all.
+    """
     rankings = [ranking_of(results)]
     if results.is_by_epoch(results.metric):
         rankings.append(ranking_of(results, by_best_epoch=True))
     rankings += [ranking_of(results, metric) for metric in watched_metrics(results)[1:]]
-    return rankings
+    unlike: list[Ranking] = []
+    for ranking in rankings:
+        if all(ranking.values != other.values for other in unlike):
+            unlike.append(ranking)
+    return unlike
 
 
 def watched_metrics(results: Results) -> list[Metric]:
@@ -120,13 +134,6 @@ def comparable(results: Results) -> list[str]:
     candidates = {name for each in results.rounds for name in each.candidates}
     firsts = dict.fromkeys(results.parameters.first.values())
     return [name for name in firsts if name != results.final or name in candidates]
-
-
-def top_rung(results: Results) -> Stage | None:
-    """Return the highest rung that was reached; None where there are none."""
-    for top in results.rounds[-1:]:
-        return top.stage
-    return None
 
 
 def by_candidate(scores: Mapping[str, Score], runs: Mapping[str, Sequence[str]]) -> dict[str, Score]:

@@ -1,4 +1,4 @@
-"""The sections of the rounds: who is dropped in each and why, beside what the original did."""
+"""What there is to say of each round: who is dropped and why, beside what the original did."""
 
 from __future__ import annotations
 
@@ -7,21 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.axes import Axes
-
 from nbstudy.decision.elimination import Verdict
-from nbstudy.decision.metrics import Better
 from nbstudy.decision.settling import lost_after, measured, settled
 from nbstudy.markdown import plain
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round, has_original, runs_in
 from nbstudy.records.states import State
-from nbstudy.report.curves import MOST_CURVES, Curve, curves_of, greyed
-from nbstudy.report.dots import draw_ranking
-from nbstudy.report.figures import axis_label, show_figures
-from nbstudy.report.lines import draw_with_labels, new_axes
-from nbstudy.report.looks import Look
-from nbstudy.report.markdown import listed, show_texts, table_of_many
+from nbstudy.report.curves import Curve, curves_of
+from nbstudy.report.markdown import listed, table_of_many
 from nbstudy.report.phrases import (
     borrowed,
     comparison_cells,
@@ -99,14 +92,9 @@ def compute(results: Results, each: Round) -> Judged:
     )
 
 
-def show(judged: Judged, looks: Mapping[str, Look]) -> None:
-    """Show a round; nothing where no run left a number."""
-    if not judged.results.metrics:
-        return
-    show_texts(before_round(judged.results, judged.each))
-    draw(judged, looks)
-    show_figures()
-    show_texts(table_of_round(judged), after_round(judged))
+def write(judged: Judged) -> str:
+    """Return what there is to say of a round: its table, what the rule drops and why."""
+    return "\n\n".join([table_of_round(judged), after_round(judged)])
 
 
 # --- what there is to say ---
@@ -174,30 +162,6 @@ def rounds_of_dropping(rounds: Sequence[Round]) -> dict[str, int]:
     return {name: each.number for each in rounds for name in each.originally_dropped}
 
 
-# --- the figure ---
-def draw(judged: Judged, looks: Mapping[str, Look]) -> Axes | None:
-    """Draw a round's candidates: the dropped in grey, but all in colour in an overview.
-
-    They are ranked where they are very many, or have no epochs. None where there is nothing to draw.
-    """
-    metric = judged.each.metric
-    given = judged.curves
-    grey = greyed(judged.each, judged.verdict)
-    if not are_ranked(judged.each, given):
-        axes = new_axes(looks[curve.name].label for curve in given)
-        return draw_with_labels(axes, given, metric, looks, grey)
-    if given:
-        label = axis_label(metric, judged.results.title(metric))
-        return draw_ranking(given, judged.verdict, label, looks, grey)
-    return None
-
-
-def are_ranked(each: Round, curves: Sequence[Curve]) -> bool:
-    """Tell whether the candidates of a round are ranked, and not drawn as curves."""
-    longest = max([len(curve.raw) for curve in curves], default=0)
-    return longest < 2 or len(each.candidates) > MOST_CURVES
-
-
 # --- the table ---
 def table_of_round(judged: Judged) -> str:
     """Show the candidates of a round, best first, with what to be careful of; of a rung, those nearest its cut."""
@@ -225,30 +189,19 @@ def table_of_round(judged: Judged) -> str:
 
 
 # --- the sentences ---
-def before_round(results: Results, each: Round) -> str:
-    """Return the heading of a round, and what to look for in its figure."""
-    heading = f"### {each.number} · {plain(each.title)}"
+def what_is_compared(each: Round, by_epoch: bool) -> str:
+    """Say by what a round compares."""
     metric = each.metric
-    name = plain(metric)
-    if not results.is_by_epoch(metric):
-        better = ""
-        if metric.better:
-            better = f" ({metric.better} is better)"
-        ends = ""
+    told: str = plain(metric)
+    if metric.better:
+        told += f" ({metric.better} is better)"
+    if not by_epoch:
         if each.epochs:
-            ends = f" at the end of each run, as no history has it: `epochs: {each.epochs}` has no effect"
-        return f"{heading}\n\nBy {name}{better}{ends}."
-    epochs = "all epochs"
+            return f"By {told} at the end of each run, as no history has it: `epochs: {each.epochs}` has no effect."
+        return f"By {told}."
     if each.epochs:
-        epochs = f"the first {each.epochs} epochs"
-    if metric.better is None:
-        return f"{heading}\n\n{name} over {epochs}."
-    look = "Look for the lines that end lowest"
-    if metric.better is Better.HIGHER:
-        look = "Look for the lines that end highest"
-    if len(each.candidates) > MOST_CURVES:
-        look = "The best are on top"
-    return f"{heading}\n\n{look}: {name} over {epochs}."
+        return f"By {told} over the first {counted(each.epochs, 'epoch')}."
+    return f"By {told} over all epochs."
 
 
 def after_round(judged: Judged) -> str:

@@ -1,6 +1,6 @@
-"""The start of the section "Elimination": the rule that decides, and how to read the rounds below it.
+"""The rule that decides: in short where the section "Elimination" begins, and in full, with its source, on summary.html.
 
-This is explanation; what the rounds come to is in rounds.py.
+This is explanation; what the rounds come to is in rounds.py and together.py.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from nbstudy.markdown import plain
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round, has_original, length_of
 from nbstudy.report.markdown import show_texts, source_of
+from nbstudy.report.phrases import PAGE, address_of
 from nbstudy.study.configurations import SEED
 from nbstudy.words import counted, enumerated
 
-THE_RULE = f"""
+IN_SHORT = f"""
 ## Elimination
 
+A candidate is dropped when another one is better by more than chance explains (a multiple comparison with the best: Hsu, 1981). Chance is what runs differ by that are equal but for their seed. Of all that are compared by one metric over the same epochs, the truly best is dropped anywhere in at most {100 * ERROR_RATE:g} % of studies.
+"""
+THE_RULE = f"""
 **The rule** is a multiple comparison with the best (Hsu, 1981). A configuration's value is the mean of what its runs came to: one run, or replicates, which are runs that are equal except for a parameter called `seed`. A candidate is dropped when it is worse than any other by more than `c * s * sqrt(1 / n + 1 / m)`. Here *s* is the standard deviation between replicates, pooled over all replicated configurations of the study, or that between those of the two alone where it is larger; *n* and *m* are the numbers of runs of the two; and *c* is the critical value of Dunnett's comparison of this candidate with all others that are compared by the same metric over the same epochs, in whatever rounds: it grows with their number, and where the two vary more than others do, with how little is known of that.
 
 **What it promises:** of all that are compared by one metric over the same epochs, the truly best is dropped anywhere in at most {100 * ERROR_RATE:g} % of studies, and not in so many of each round. It takes chance to be equally large for all configurations. Where each has three runs or more, that matters little: in simulated studies where deviations are spread up to threefold, or where it alone is three times as noisy as all others, or with tails as heavy as those of Student's t with 3 degrees of freedom, it is dropped in at most 7 %. **A candidate of one run borrows its deviation** from those that have replicates, as its note says, and no promise holds where its own is larger. A candidate of few runs is allowed more, since its mean is less sure; where only that kept it, its note says so. A run whose values are no longer finite is always dropped.
@@ -32,20 +36,39 @@ THE_RULE = f"""
 
 
 def show(results: Results) -> None:
-    """Explain the rule, show its source, and explain the rounds; nothing where no run left a number."""
+    """Say in short what the rule does, and where it is explained; nothing where no run left a number."""
+    show_texts(in_short(results))
+
+
+def in_short(results: Results) -> str:
+    """Say in short what the rule does; empty where no run left a number."""
     if not results.metrics:
-        return
-    show_texts(
-        THE_RULE,
+        return ""
+    return f"{IN_SHORT.strip()} {where_it_is_explained(results)}".strip()
+
+
+def where_it_is_explained(results: Results) -> str:
+    """Say where the rule is explained in full; empty where nothing can be written beside the runs."""
+    if not results.is_writable:
+        return ""
+    address = address_of(results.directory / PAGE)
+    return f"[The rule in full, as the computer has it, and each round with its table]({address}#the-rule) are on the page to explore."
+
+
+def in_full(results: Results) -> str:
+    """Explain the rule, what it compares here, and what to be careful of; then show its source."""
+    parts = [
+        THE_RULE.strip(),
         what_is_compared(results),
         what_seeds_do(results),
         what_rule_needs(results),
         how_rungs_work(results),
         how_a_race_works(results),
+        what_to_be_careful_of(results),
         "This is the rule as the computer has it:",
         source_of(*sources_of_the_rule(results)),
-    )
-    show_texts(what_figures_show(results), what_to_be_careful_of(results))
+    ]
+    return "\n\n".join(filter(None, parts))
 
 
 def sources_of_the_rule(results: Results) -> list[Callable[..., Any]]:
@@ -156,30 +179,6 @@ def how_a_race_works(results: Results) -> str:
             "good, and some of that was luck."
         )
     return text
-
-
-def what_figures_show(results: Results) -> str:
-    """Explain the figures of the rounds."""
-    start = (
-        "**The figures.** Survivors are in colour, the dropped in grey, and a configuration has the same colour and "
-        "line in all figures. A run that is not complete is named with its state."
-    )
-    parts = [start]
-    if results.has_epochs:
-        parts.append(
-            "A curve shows one number by epoch. It is drawn twice: thin and pale as it is, strong as its running median, "
-            "dashed where the run is not complete. Replicates are one curve, their mean, in a band from the lowest to the "
-            "highest of them. The dot beside its end is the settled value, by which the rule decides; a line that ends in "
-            "a cross has none. The vertical axis fits the survivors and those within reach of them, and is logarithmic "
-            "where these are many times apart; the others leave it where an arrow says so."
-        )
-    if results.numbers:
-        parts.append(
-            "A value without epochs is a dot, the best on top, with the 95 % interval of its mean where replicates tell "
-            "it; the small dots below it are its runs, and a cross is not judged. The axis fits the survivors and those "
-            "within reach of them; an arrow at its edge is further away."
-        )
-    return " ".join(parts)
 
 
 def what_to_be_careful_of(results: Results) -> str:

@@ -155,6 +155,15 @@ def places_near_the_cut(number: int, kept: int) -> list[int]:
     return [place for place in range(number) if place in shown]
 
 
+def odd_of_a_rung(cut: Cut) -> list[str]:
+    """Say what a reader of all rungs has to know of one: that it waits, that none goes on, or what may have decided."""
+    if cut.stage.waits_for or not cut.stage.survivors:
+        return [f"Rung at {counted(cut.stage.rung.epochs, 'epoch')}: {after_rung(cut)}"]
+    if cut.differing:
+        return [how_they_differ(cut)]
+    return []
+
+
 def after_rung(cut: Cut) -> str:
     """Say who goes on from a rung, and how close the cut is."""
     stage = cut.stage

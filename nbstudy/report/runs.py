@@ -1,91 +1,160 @@
-"""The section "All runs": what decides, and a table of what each run came to."""
+"""The section "All configurations": what decides, and a table of what each came to, by every criterion."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
-from nbstudy.decision.metrics import Metric
 from nbstudy.markdown import Markdown, plain
 from nbstudy.records.reading import Run
 from nbstudy.records.results import Results
 from nbstudy.records.table import column_of
-from nbstudy.report.markdown import SHOWN, show_texts, table_of_many, with_arrows
+from nbstudy.report.markdown import SHOWN, number, show_texts, table_of_many, with_arrows
 from nbstudy.report.phrases import link, why_nothing_decides, why_refitted
-from nbstudy.report.rankings import watched_metrics
+from nbstudy.report.rankings import Ranking
+from nbstudy.study.configurations import REFIT, SEED
 
-COMMON = 0.75  # a parameter that more than this share of runs have in common gets no column
-METRICS_SHOWN = 2  # of those watched by epoch in the table of runs
-NUMBERS_SHOWN = 6  # of the results in the table of runs
+COMMON = 0.75  # a parameter that more than this share of configurations have in common gets no column
+CRITERIA_SHOWN = 4
+NUMBERS_SHOWN = 5  # criteria and other results in the table
+SEEDS_SHOWN = 5  # of replicates, which are linked to
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a configuration came to by a criterion."""
+
+    value: float
+    is_kept: bool = False  # whether the rule would keep it by this criterion
 
 
 @dataclass(frozen=True, eq=False)
 class Came:
-    """What a run came to."""
+    """What a configuration came to."""
 
-    run: Run
-    values: dict[str, Any]  # its row of `results.table`
+    run: Run  # the first of its replicates
+    replicates: list[Run]  # the others
+    values: dict[str, Value]  # by the title of a criterion
     uncommon: dict[str, str]  # the parameters in which it is not as nearly all
 
 
 @dataclass(frozen=True, eq=False)
 class AllRuns:
-    """What the runs of a study came to."""
+    """What the configurations of a study came to."""
 
     results: Results
     undecided: str  # why nothing can be decided; empty where it can
-    by_epoch: list[Metric]  # that are shown of the histories
-    numbers: list[str]  # that are shown of the results
     varying: list[str]  # parameters with a column of their own
-    came: list[Came]  # in the study's order; of many runs, best first
+    came: list[Came]  # in the study's order; of many, best first
 
 
-def compute(results: Results) -> AllRuns:
-    """Find what is worth showing of each run."""
-    watched = watched_metrics(results)
-    by_epoch = [each for each in watched if each.name in results.curved]
-    numbers = [each.name for each in watched if each.name in results.numbers]
-    numbers += [name for name in results.numbers if name not in numbers]
+def compute(results: Results, rankings: Sequence[Ranking]) -> AllRuns:
+    """Find what is worth showing of each configuration."""
     common = common_parameters(results)
+    groups: dict[str, list[Run]] = {}
+    for name, first in results.parameters.first.items():
+        groups.setdefault(first, []).append(results.runs[name])
+    names = list(groups)
+    if len(names) > SHOWN:
+        names = best_first(results, names, rankings)
     came = []
-    for name, values in most_important(results).to_dict("index").items():
-        run = results.runs[name]
-        came.append(Came(run, values, uncommon(run, common)))
+    for name in names:
+        run, *replicates = groups[name]
+        values = values_of(results, groups[name], rankings)
+        came.append(Came(run, replicates, values, uncommon(run, common)))
     return AllRuns(
         results=results,
         undecided=why_nothing_decides(results, results.metric),
-        by_epoch=by_epoch[:METRICS_SHOWN],
-        numbers=numbers[:NUMBERS_SHOWN],
-        varying=[name for name in results.parameters.varying if name not in common],
+        varying=[name for name in results.parameters.factors if name not in common],
         came=came,
     )
 
 
 def show(runs: AllRuns) -> None:
     """Show what decides, and the table."""
-    show_texts(what_values_are(runs.results), what_decides(runs), table_of_runs(runs))
+    show_texts(write(runs))
 
 
+def write(runs: AllRuns) -> str:
+    """Return what values are, what decides, and the table."""
+    parts = [what_decides(runs), what_values_are(runs.results), table_of_configurations(runs)]
+    return "\n\n".join(filter(None, parts))
+
+
+# --- what there is to say ---
+def best_first(results: Results, names: Sequence[str], rankings: Sequence[Ranking]) -> list[str]:
+    """Return configurations best first: of rungs and a race those that came furthest, else by the metric that decides."""
+    order: dict[str, None] = {}
+    if results.halving is None and results.race is None:
+        order.update(dict.fromkeys(name for ranking in rankings[:1] for name in ranking.verdict.costs))
+    else:
+        for each in reversed(results.rounds):
+            order.update(dict.fromkeys(results.judge(each).costs))
+    return [*(name for name in order if name in names), *(name for name in names if name not in order)]
+
+
+def values_of(results: Results, runs: Sequence[Run], rankings: Sequence[Ranking]) -> dict[str, Value]:
+    """Return what a configuration came to by each criterion, then other results, as means over its runs."""
+    name = runs[0].name
+    values = {}
+    for ranking in rankings[:CRITERIA_SHOWN]:
+        if name in ranking.values:
+            values[ranking.title] = Value(ranking.values[name], name not in ranking.verdict.dropped)
+        elif ranking.by_best_epoch:
+            values[ranking.title] = Value(mean_of(results, runs, f"best_{ranking.metric}"))
+        else:
+            values[ranking.title] = Value(mean_of(results, runs, column_of(results, ranking.metric.name)))
+    for other in results.numbers:
+        if other not in values and len(values) < NUMBERS_SHOWN:
+            values[other] = Value(mean_of(results, runs, column_of(results, other)))
+    return values
+
+
+def mean_of(results: Results, runs: Sequence[Run], column: str) -> float:
+    """Return the mean of what runs came to, of those that have something; NaN where none has, and of the refitted."""
+    if column not in results.table:
+        return math.nan
+    values = []
+    for run in runs:
+        value = float(results.table[column].astype(float)[run.name])
+        if math.isfinite(value) and not results.is_refitted(run.name):
+            values.append(value)
+    if not values:
+        return math.nan
+    return statistics.fmean(values)
+
+
+def common_parameters(results: Results) -> dict[str, str]:
+    """Return the parameters that nearly all configurations have in common, and what they have."""
+    firsts = set(results.parameters.first.values())
+    common = {}
+    for name in results.parameters.varying:
+        texts = Counter(str(results.runs[first].parameters.get(name)) for first in firsts)
+        text, count = texts.most_common(1)[0]
+        if count > COMMON * len(firsts):
+            common[name] = text
+    return common
+
+
+def uncommon(run: Run, common: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters in which a configuration is not as nearly all."""
+    texts = {name: str(run.parameters.get(name)) for name in common if name != SEED}
+    return {name: text for name, text in texts.items() if text != common[name]}
+
+
+# --- the sentences ---
 def what_values_are(results: Results) -> str:
     """Explain what a run comes to, where there are epochs to settle over."""
     if not results.has_epochs:
         return ""
-    parts = [
-        "*Settled* values are means over the last tenth of the epochs looked at, rounded up, so that jumps from one epoch to the next matter less."
-    ]
-    if results.is_by_epoch(results.metric) and results.metric.better:
-        parts.insert(0, "*Best* is the best value of any epoch, that is of any pass over the training data.")
-    if {"loss", "val_loss"} <= set(results.curved):
-        parts.append(
-            "The *gap* is the settled validation loss minus the settled training loss: how much was learned by heart, "
-            "that is overfitting."
-        )
-    return " ".join(parts)
+    return (
+        "*Settled* is the mean over the last tenth of the epochs, so that jumps from one to the next matter less; *best* is the "
+        "best value of any epoch. Values are means over seeds; bold is what the rule would keep by that column."
+    )
 
 
 def what_decides(runs: AllRuns) -> str:
@@ -95,59 +164,28 @@ def what_decides(runs: AllRuns) -> str:
     results = runs.results
     decides = f"**{plain(results.metric)} decides** ({results.metric.better} is better)"
     if results.halving is not None or results.race is not None:
-        return f"{decides}: `metric` in the study file says which."
-    return f"{decides}, where a round does not name another metric: `metric` in the study file says which."
+        return f"{decides}."
+    return f"{decides}, where a round does not name another metric."
 
 
 # --- the table ---
-def most_important(results: Results) -> pd.DataFrame:
-    """Return the table of results in the study's order; of many runs, best first."""
-    column = column_of(results, results.metric.name)
-    if len(results.runs) <= SHOWN or column not in results.table or results.metric.better is None:
-        return results.table
-    costs = []
-    for name, value in results.table[column].astype(float).items():
-        cost = results.metric.cost(value)
-        if results.is_refitted(name):
-            cost = math.inf
-        costs.append(cost)
-    return results.table.iloc[pd.Series(costs).argsort(kind="stable")]
-
-
-def common_parameters(results: Results) -> dict[str, str]:
-    """Return the parameters that nearly all runs have in common, and what they have."""
-    common = {}
-    for name in results.parameters.varying:
-        texts = Counter(str(run.parameters.get(name)) for run in results.runs.values())
-        text, count = texts.most_common(1)[0]
-        if count > COMMON * len(results.runs):
-            common[name] = text
-    return common
-
-
-def uncommon(run: Run, common: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters in which a run is not as nearly all."""
-    texts = {name: str(run.parameters.get(name)) for name in common}
-    return {name: text for name, text in texts.items() if text != common[name]}
-
-
-def table_of_runs(runs: AllRuns) -> str:
-    """Show what each run came to, and its parameters as far as they vary; of many, the best."""
+def table_of_configurations(runs: AllRuns) -> str:
+    """Show what each configuration came to, and its parameters as far as they vary; of many, the best."""
     results = runs.results
     rows = []
     for came in runs.came:
-        run = came.run
-        others = [plain(f"{name} {text}") for name, text in came.uncommon.items()]
-        row: dict[str, Any] = {"configuration": Markdown("<br>".join([link(run), *others]))}
-        row["weights"] = came.values["weights"]
-        row |= metric_cells(runs, came.values)
-        row["minutes"] = f"{run.minutes:.1f}"
-        row["state"] = ""
-        if not run.state.is_done:
-            row["state"] = run.word
+        row: dict[str, Any] = {"configuration": link(came.run)}
+        if came.replicates:
+            row["configuration"] = Markdown(f"{link(came.run)} ({links_of(came.replicates)})")
+        row["weights"] = came.run.weights
+        row["minutes"] = mean_minutes([came.run, *came.replicates])
+        for title, value in came.values.items():
+            row[title] = value.value
+            if value.is_kept and not math.isnan(value.value):
+                row[title] = Markdown(f"**{number(value.value)}**")
         for parameter in runs.varying:
-            row[parameter] = str(run.parameters.get(parameter))
-        row["note"] = note_of(results, run)
+            row[parameter] = str(came.run.parameters.get(parameter))
+        row["note"] = note_of(results, came)
         rows.append(row)
     names = [came.run.name for came in runs.came]
     if results.final in names[SHOWN:]:
@@ -155,32 +193,38 @@ def table_of_runs(runs: AllRuns) -> str:
     return table_of_many(rows)
 
 
-def metric_cells(runs: AllRuns, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the cells of a run's metrics: the most important ones by epoch, and numbers of its result."""
-    results = runs.results
-    metric = results.metric
-    cells = {}
-    if results.has_epochs:
-        cells["epochs"] = values["epochs"]
-    if results.is_by_epoch(metric):
-        cells[f"best {metric}"] = values.get(f"best_{metric}")
-        cells["at epoch"] = values.get(f"best_{metric}_epoch")
-    for each in runs.by_epoch:
-        cells[results.title(each)] = values[column_of(results, each.name)]
-    for name in runs.numbers:
-        cells[name] = values[column_of(results, name)]
-    cells["gap"] = values.get("gap")
-    return cells
+def links_of(replicates: Sequence[Run]) -> str:
+    """Return links to the logs of replicates, by their seeds."""
+    links = [link(run, text=str(run.parameters.get(SEED))) for run in replicates[:SEEDS_SHOWN]]
+    if len(replicates) > SEEDS_SHOWN:
+        links.append(Markdown(f"{len(replicates) - SEEDS_SHOWN} more"))
+    return f"seeds {', '.join(links)}"
 
 
-def note_of(results: Results, run: Run) -> str:
-    """Return what to be careful of with a run, in short."""
-    notes = []
+def mean_minutes(runs: Sequence[Run]) -> str:
+    """Return the mean of the minutes that runs took; empty where none is known."""
+    known = [run.minutes for run in runs if run.minutes]
+    if not known:
+        return ""
+    return f"{statistics.fmean(known):.1f}"
+
+
+def note_of(results: Results, came: Came) -> str:
+    """Return what is not as with nearly all, and what to be careful of, in short."""
+    run = came.run
+    notes = [f"{name} {text}" for name, text in came.uncommon.items() if name != REFIT]
+    runs = [run, *came.replicates]
+    states = [each.word for each in runs if not each.state.is_done]
+    if states and len(runs) > 1:
+        notes.append(f"{len(states)} of {len(runs)} runs {' or '.join(dict.fromkeys(states))}")
+    elif states:
+        notes += states
     if results.is_refitted(run.name):
         notes.append(why_refitted(results, run))
     if run.note:
         notes.append(run.note)
-    if run.ended:
-        notes.append(f"ended early: {run.ended}")
-    notes += [with_arrows(change) for change in run.environment_changes]
+    ended = [each.ended for each in runs if each.ended]
+    notes += [f"ended early: {text}" for text in dict.fromkeys(ended)]
+    changes = [with_arrows(change) for each in runs for change in each.environment_changes]
+    notes += dict.fromkeys(changes)
     return "; ".join(notes)

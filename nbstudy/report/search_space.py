@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nbstudy.decision.metrics import Metric
+from nbstudy.decision.metrics import Metric, written
+from nbstudy.markdown import plain
 from nbstudy.numbers import is_number
 from nbstudy.records.race import is_decided, laps_of, runs_with_new_seeds
 from nbstudy.records.reading import field_of
@@ -25,13 +26,16 @@ from nbstudy.report.labels import SMALL, shortened
 from nbstudy.report.markdown import show_texts
 from nbstudy.report.rankings import ranking_of
 from nbstudy.report.rounds import Judged
-from nbstudy.words import counted
+from nbstudy.report.sensitivity import Share, Shares, is_spread_by_magnitude, shares_of
+from nbstudy.words import counted, enumerated
 
+STEP = 0.05  # to which a share is said
 MOST_TICKS = 6  # an axis of so few values has a tick at each
 LEAST_TFLOP = 10  # below which a cost without decimals says little
 WIDE = 50  # times: from one end of an axis to the other, where there is room for powers of ten alone
 LEAST_POINTS = 5  # of a grid: fewer show nothing that their table does not
 MOST_PARAMETERS = 9  # of a search space
+HEADING = "## The search space"
 LOOK_FOR = "look for where these gather, and whether that is at an edge, beyond which the search should go."
 ON_RUNGS = (
     "What each candidate came to on the first rung, by each parameter that varies. The larger and more coloured a "
@@ -63,7 +67,8 @@ class SearchSpace:
     values: dict[str, float]  # of the metric, by candidate, best first; those that diverged aside
     levels: list[str]  # how far one can come, the least first
     reached: dict[str, int]  # which of these each candidate came to
-    parameters: dict[str, dict[str, Any]]  # what each candidate has, by parameter
+    parameters: dict[str, dict[str, Any]]  # what each candidate has, by parameter, the most important first
+    shares: Shares | None = None  # of the differences that go back to each; None where that cannot be told
     cost: Cost | None = None  # of rungs that are decided
 
 
@@ -85,14 +90,17 @@ def space_of_rungs(results: Results, judged: Sequence[Judged]) -> SearchSpace | 
     for number, later in enumerate(judged[1:], 1):
         reached |= {name: number for name in later.each.candidates if name in reached}
     metric = first.each.metric
+    values = {name: metric.value(cost) for name, cost in first.verdict.finite.items()}
+    parameters, shares = by_importance(values, factors_of(results, reached))
     return SearchSpace(
         metric=metric,
         title=f"{metric} after {counted(first.each.epochs or 0, 'epoch')}",
         explanation=ON_RUNGS,
-        values={name: metric.value(cost) for name, cost in first.verdict.finite.items()},
+        values=values,
         levels=[f"reached {rung_or_lap(each.each)}" for each in judged],
         reached=reached,
-        parameters=factors_of(results, reached),
+        parameters=parameters,
+        shares=shares,
         cost=cost_of_halving(results),
     )
 
@@ -112,6 +120,7 @@ def space_of_all(results: Results) -> SearchSpace | None:
     parameters = factors_of(results, reached)
     if len(reached) < LEAST_POINTS or not parameters:
         return None
+    parameters, shares = by_importance(ranking.values, parameters)
     return SearchSpace(
         metric=ranking.metric,
         title=ranking.title,
@@ -120,7 +129,19 @@ def space_of_all(results: Results) -> SearchSpace | None:
         levels=["dropped", "kept"],
         reached=reached,
         parameters=parameters,
+        shares=shares,
     )
+
+
+def by_importance(
+    values: Mapping[str, float], parameters: dict[str, dict[str, Any]]
+) -> tuple[dict[str, dict[str, Any]], Shares | None]:
+    """Return parameters, the most important first where that can be told, and their shares."""
+    given = {parameter: [of[name] for name in values] for parameter, of in parameters.items()}
+    shares = shares_of(list(values.values()), given)
+    if shares is None:
+        return parameters, None
+    return {parameter: parameters[parameter] for parameter in shares.by_parameter}, shares
 
 
 def factors_of(results: Results, names: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -135,10 +156,45 @@ def show(space: SearchSpace | None) -> None:
     """Show the figure, and what the rungs cost."""
     if space is None:
         return
-    show_texts("### The search space", space.explanation)
+    show_texts(HEADING, space.explanation)
     draw(space)
-    show_figures()
-    show_texts(what_halving_saved(space.cost))
+    show_figures(description(space))
+    show_texts(what_matters(space.shares), what_halving_saved(space.cost))
+
+
+def write(space: SearchSpace) -> str:
+    """Return the section without its figure."""
+    return "\n\n".join(filter(None, [HEADING, what_matters(space.shares), what_halving_saved(space.cost)]))
+
+
+def description(space: SearchSpace) -> str:
+    """Say what the figure shows."""
+    best = [f"{name} {written(space.values[name])}" for name in [*space.values][:3]]
+    return f"{space.title} of {len(space.values)} candidates by {', '.join(space.parameters)}. The best: {', '.join(best)}."
+
+
+# --- what matters ---
+def what_matters(shares: Shares | None) -> str:
+    """Say which parameters have which part in the differences, and how that is known."""
+    if shares is None:
+        return ""
+    parts = [f"{plain(name)} {share_in_words(share)}" for name, share in shares.by_parameter.items()]
+    return (
+        f"**What matters:** of the differences that parameters explain, {parts[0]} goes back to it, alone or with others; "
+        f"then {enumerated(parts[1:])}. In brackets are 95 % intervals. They are total-effect indices of a Gaussian process, "
+        "which is right for few points; what two do together counts for both. Of a candidate that it has not seen it "
+        f"foresees {rounded(shares.foreseen)} of the variance; the rest is chance, or too fine for so few."
+    )
+
+
+def share_in_words(share: Share) -> str:
+    """Return a share with its interval."""
+    return f"{rounded(share.middle)} ({rounded(share.low)} to {rounded(share.high)})"
+
+
+def rounded(share: float) -> str:
+    """Return a share as exactly as it is known, and as machines agree on."""
+    return f"{round(share / STEP) * STEP:.2f}"
 
 
 # --- what it costs ---
@@ -216,13 +272,20 @@ def draw(space: SearchSpace) -> tuple[Figure, list[Axes]]:
         axes.set_visible(False)
     for axes, (parameter, given) in zip(all_axes, space.parameters.items(), strict=False):
         scatter(axes, space, given)
-        axes.set_xlabel(shortened(parameter))
+        axes.set_xlabel(label_of(parameter, space.shares))
     handles, labels = all_axes[0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside upper center", ncols=len(labels), fontsize=SMALL, frameon=False
     )
     figure.supylabel(axis_label(space.metric, space.title), fontsize=SMALL)
     return figure, all_axes[: len(space.parameters)]
+
+
+def label_of(parameter: str, shares: Shares | None) -> str:
+    """Return the label of a parameter's axis, with its share where that is known."""
+    if shares is None:
+        return shortened(parameter)
+    return f"{shortened(parameter)}: {share_in_words(shares.by_parameter[parameter])}"
 
 
 def scatter(axes: Axes, space: SearchSpace, given: Mapping[str, Any]) -> None:
@@ -244,7 +307,7 @@ def scatter(axes: Axes, space: SearchSpace, given: Mapping[str, Any]) -> None:
             alpha=0.8,
             label=space.levels[level],
         )
-    if are_numbers and is_spread_by_magnitude(numbers):
+    if are_numbers and is_spread_by_magnitude(np.array(numbers, dtype=float)):
         axes.set_xscale("log")
         if max(numbers) < WIDE * min(numbers):
             number_by_magnitude(axes.xaxis)
@@ -255,11 +318,3 @@ def scatter(axes: Axes, space: SearchSpace, given: Mapping[str, Any]) -> None:
     if are_numbers and len(levels) <= MOST_TICKS:
         axes.set_xticks(levels, [f"{level:g}" for level in levels])
         axes.set_xticks([], minor=True)
-
-
-def is_spread_by_magnitude(numbers: Sequence[float]) -> bool:
-    """Tell whether numbers lie more evenly in their logarithm, as those of a search on that scale."""
-    low, middle, high = min(numbers), statistics.median(numbers), max(numbers)
-    if low <= 0 or high < 3 * low:
-        return False
-    return abs(middle - math.sqrt(low * high)) < abs(middle - (low + high) / 2)

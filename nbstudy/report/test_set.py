@@ -6,8 +6,10 @@ tables and texts in files beside that: they are shown here, in the order of thei
 
 from __future__ import annotations
 
+import math
+import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,16 +29,18 @@ from nbstudy.numbers import as_count
 from nbstudy.records.openings import Opening, read_openings
 from nbstudy.records.reading import Run, field_of
 from nbstudy.records.results import Results
+from nbstudy.records.rounds import decisive_runs
 from nbstudy.records.tested import why_untestable
 from nbstudy.report.markdown import SHOWN, joined, listed, show_texts, table
 from nbstudy.report.phrases import link
 from nbstudy.words import enumerated
 
 NUMBERS_SHOWN = 3  # in a sentence; more are a table
+PICTURE, TABLE, TEXT = ".png", ".csv", ".md"  # what a test may leave to be shown, by the end of a file's name
 START = """
 ## Final test evaluation
 
-The training data teach, the validation data decide, and the test set is opened once, at the end. It decides nothing, and one notebook of the study alone reads it, {notebook}. It is opened for one configuration, the study's `final`, only once every configuration of the study is complete, and never for a quick look with `-p`, so that nothing that is seen here can still change a decision. Each opening is first put on record in `test.json`, beside the runs; testing the same weights again is no new opening.
+One notebook alone reads the test set, {notebook}: for `final`, once all configurations are complete, so that nothing seen here can still change a decision. Each opening is first put on record in `test.json`.
 """
 
 
@@ -105,13 +109,37 @@ class Opened:
         """The configuration that the final one is nearest to."""
         return nearest_to_final(self.results, self.choice)
 
+    def measured_as(self, metric: Metric) -> Measured | None:
+        """What the test says in terms of a metric of the validation data: test_accuracy is as val_accuracy.
+
+        None where it does not say it; nor of a loss, to which training may add a penalty.
+        """
+        if self.tested is None or without_data(metric.name) == "loss":
+            return None
+        for measured in self.tested.numbers:
+            if without_data(measured.name) == without_data(metric.name):
+                return measured
+        return None
+
     @cached_property
     def last_epochs(self) -> list[float]:
-        """The settled epochs of that one, by the metric of the last round, where they are known."""
+        """The settled epochs of a run of that one, by the metric of the last round, where they are known."""
         metric = deciding_at_last(self.results)
         if not self.results.is_by_epoch(metric):
             return []
-        return settled_epochs(self.results.values(self.nearest.name, metric.name))
+        run, epochs = self.judged_run
+        return settled_epochs(self.results.values(run, metric.name, epochs))
+
+    @property
+    def judged_run(self) -> tuple[str, int | None]:
+        """The first run by which that one was judged at last, and over how many epochs; None: all.
+
+        Where rungs end with new seeds or in a race, these are longer than the run that climbed to them.
+        """
+        name, rounds = self.nearest.name, self.results.rounds
+        for run in decisive_runs(self.results, rounds).get(name, [])[:1]:
+            return run, rounds[-1].epochs
+        return name, None
 
 
 def compute(results: Results, choice: Choice) -> Opened:
@@ -126,16 +154,25 @@ def compute(results: Results, choice: Choice) -> Opened:
 
 def show(opened: Opened) -> None:
     """Show what the test set is for and what it says; nothing where the study has none."""
-    test = opened.results.test_run
-    if test is None:
-        return
-    notebook = link(test, text=str(opened.results.test))
-    show_texts(START.format(notebook=notebook), state_in_words(opened))
+    show_texts(write(opened))
     if opened.tested is None:
         return
-    show_texts(numbers_in_words(opened.tested), last_epoch(opened))
     for file in opened.tested.files:
-        show_file(file)
+        if file.suffix == PICTURE:
+            show_picture(file)
+        else:
+            show_texts(text_of(file))
+
+
+def write(opened: Opened) -> str:
+    """Say what the test set is for, whether it is open, and what it says; empty where the study has none."""
+    test = opened.results.test_run
+    if test is None:
+        return ""
+    parts = [START.format(notebook=link(test, text=str(opened.results.test))).strip(), state_in_words(opened)]
+    if opened.tested is not None:
+        parts += [numbers_in_words(opened.tested), beside_validation(opened), last_epoch(opened)]
+    return "\n\n".join(filter(None, parts))
 
 
 # --- what there is to say ---
@@ -203,7 +240,7 @@ def wilson(share: float, number: int) -> tuple[float, float]:
 
 def files_in(test: Run) -> list[Path]:
     """Return the files of a test that are shown, in the order of their names."""
-    return sorted(file for file in test.directory.iterdir() if file.suffix in SHOWS)
+    return sorted(file for file in test.directory.iterdir() if file.suffix in (PICTURE, TABLE, TEXT))
 
 
 def nearest_to_final(results: Results, choice: Choice) -> Nearest:
@@ -222,6 +259,11 @@ def nearest_to_final(results: Results, choice: Choice) -> Nearest:
     return Nearest(twin, parameters.first[twin] == choice.chosen, changes)
 
 
+def without_data(name: str) -> str:
+    """Return the name of a metric without what it was measured on."""
+    return re.sub("^(val|valid|validation|test)_", "", name)
+
+
 def deciding_at_last(results: Results) -> Metric:
     """Return the metric by which the choice is made: that of the last round."""
     for last in results.rounds[-1:]:
@@ -230,38 +272,41 @@ def deciding_at_last(results: Results) -> Metric:
 
 
 # --- the files ---
-def show_file(file: Path) -> None:
-    """Show a figure, a table or a text that the test left; of one that cannot be read, say so."""
-    try:
-        SHOWS[file.suffix](file)
-    except Exception as error:  # noqa: BLE001 - a file of somebody else's can be anything
-        show_texts(f"{code(file.name)} cannot be shown ({type(error).__name__}).")
-
-
 def show_picture(file: Path) -> None:
     """Show a figure."""
-    display(Image(file.read_bytes(), format="png"))
+    try:
+        display(Image(file.read_bytes(), format="png", alt=description(file)))
+    except Exception as error:  # noqa: BLE001 - a file of somebody else's can be anything
+        show_texts(not_shown(file, error))
 
 
-def show_table(file: Path) -> None:
-    """Show a table, cut where it would be long."""
+def description(file: Path) -> str:
+    """Say what a figure shows, as far as its name says it."""
+    return f"A figure that the test left: {file.stem.replace('_', ' ')}"
+
+
+def text_of(file: Path) -> str:
+    """Return a table, cut where it would be long, or a text; of one that cannot be read, say so."""
+    try:
+        if file.suffix == TABLE:
+            return table_in(file)
+        return file.read_text(encoding="utf-8")
+    except Exception as error:  # noqa: BLE001 - a file of somebody else's can be anything
+        return not_shown(file, error)
+
+
+def not_shown(file: Path, error: Exception) -> str:
+    """Say that a file cannot be shown."""
+    return f"{code(file.name)} cannot be shown ({type(error).__name__})."
+
+
+def table_in(file: Path) -> str:
+    """Return a table, cut where it would be long."""
     rows = pd.read_csv(file).to_dict("records")
     text = table([{str(key): value for key, value in row.items()} for row in rows[:SHOWN]])
     if len(rows) > SHOWN:
         text += f"\n\nThese are the first {SHOWN} of {len(rows):,}; {code(file.name)} has all."
-    show_texts(text)
-
-
-def show_text(file: Path) -> None:
-    """Show a text in Markdown."""
-    show_texts(file.read_text(encoding="utf-8"))
-
-
-SHOWS: dict[str, Callable[[Path], None]] = {
-    ".png": show_picture,
-    ".csv": show_table,
-    ".md": show_text,
-}  # by the end of a file's name
+    return text
 
 
 # --- the sentences ---
@@ -340,6 +385,27 @@ def first_in_words(first: Measured) -> str:
     return f"{text}."
 
 
+def beside_validation(opened: Opened) -> str:
+    """Say whether test and validation data agree, where both measured the same; empty where that is not known."""
+    choice, nearest = opened.choice, opened.nearest
+    metric = deciding_at_last(opened.results)
+    measured = opened.measured_as(metric)
+    if measured is None or measured.interval is None or nearest.name not in choice.verdict.finite:
+        return ""
+    half = choice.verdict.half_width(nearest.name)
+    if math.isnan(half) or choice.verdict.noise.is_guess:
+        return ""
+    value = metric.value(choice.verdict.costs[nearest.name])
+    low, high = measured.interval
+    how = "they agree within their intervals"
+    if value - half > high or value + half < low:
+        how = "**they do not agree within their intervals**"
+    return (
+        f"The validation data say {written(value)} of {plain(nearest.name)} ({written(value - half)} to "
+        f"{written(value + half)} over seeds): {how}."
+    )
+
+
 def row_of(measured: Measured) -> dict[str, Any]:
     """Return a number as a row of a table."""
     row: dict[str, Any] = {
@@ -380,7 +446,7 @@ def last_epoch(opened: Opened) -> str:
     if metric.better is Better.LOWER:
         worst, best = best, worst
     return (
-        f"A model is what its last epoch left, and epochs differ: over the last {len(last)} of {plain(opened.nearest.name)} the "
+        f"A model is what its last epoch left, and epochs differ: over the last {len(last)} of {plain(opened.judged_run[0])} the "
         f"{plain(metric)} is {written(statistics.fmean(last))} on average, {written(worst)} at worst and {written(best)} at best."
     )
 

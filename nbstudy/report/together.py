@@ -1,4 +1,4 @@
-"""The section "All rounds together": one figure of all rounds, and how far the rule and the original agree."""
+"""The section "Elimination": one figure and one table of all rounds, and how far the rule and the original agree."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.artist import Artist
@@ -16,7 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nbstudy.decision.elimination import Verdict
-from nbstudy.decision.metrics import Better, Metric
+from nbstudy.decision.metrics import Better, Metric, written
+from nbstudy.markdown import plain
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round
 from nbstudy.report.colours import GREY
@@ -25,19 +27,24 @@ from nbstudy.report.figures import WIDTH, axis_label, save, set_margins, show_fi
 from nbstudy.report.labels import SMALL, SMALLER, mark_exit, shortened, width_of
 from nbstudy.report.lines import draw_lines, way_out
 from nbstudy.report.looks import Look, dimmed
-from nbstudy.report.markdown import show_texts, table
+from nbstudy.report.markdown import show_texts, table_of_many
+from nbstudy.report.phrases import link
 from nbstudy.report.rounds import Judged
-from nbstudy.words import on_a_line
+from nbstudy.report.rungs import how_likely_the_best_came, odd_of_a_rung
+from nbstudy.words import enumerated, on_a_line
 
-MOST_PANELS = 15  # rounds in a figure
+MOST_PANELS = 16  # rounds in a figure
 MOST_IN_PANEL = 12  # curves, likewise
 MOST_IN_LEGEND = 20
-TITLE_LETTERS = 36  # of a panel, a line
+TITLE_LETTERS = {3: 36, 4: 26}  # of a panel, a line, by how many panels a row has at most
+WIDE_FROM = 10  # panels, of which four are in a row
 LOOK_FOR = (
-    "### All rounds together\n\n"
-    "Look for names that stay in colour from round to round: these survive. Panels of one metric have a common "
-    "scale; an overview has its own, and so has a rung, with its own epochs."
+    "Look for names that stay in colour from round to round: these survive. A curve is drawn twice, thin as it is and strong "
+    "as its running median; a band is what replicates spread over. Panels of one metric have a common scale; an overview has "
+    "its own, and so has a rung."
 )
+MOST_WITH_VALUES = 6  # rounds in the table, where there is room for what candidates came to
+KEPT, DROPPED, NOT_JUDGED, DISPUTED = "✓", "✗", "?", "*"
 
 Kind = tuple[str, bool, int | None]  # the metric, whether it is an overview, and how long a rung is
 
@@ -49,12 +56,13 @@ class Panel:
     each: Round
     verdict: Verdict
     curves: list[Curve]
+    letters: int  # that a line above it has room for
 
     @property
     def title(self) -> list[str]:
         """Its title, in lines."""
         return textwrap.wrap(
-            f"{self.each.number} · {on_a_line(self.each.title)}", TITLE_LETTERS, max_lines=3, placeholder=" …"
+            f"{self.each.number} · {on_a_line(self.each.title)}", self.letters, max_lines=3, placeholder=" …"
         )
 
     @property
@@ -90,7 +98,7 @@ class Panel:
         if not dropped:
             return "drops none"
         text = f"drops {', '.join(dropped)}"
-        if len(text) <= TITLE_LETTERS:
+        if len(text) <= self.letters:
             return text
         return f"drops {len(dropped):,} of {len(self.verdict.costs):,}"
 
@@ -127,6 +135,7 @@ class Together:
     panels: list[Panel]
     main: Metric  # that of most panels
     scales: dict[Kind, Scale]
+    judged: Sequence[Judged]  # the rounds
     agreements: list[Agreement]  # by round; none where there is no original
 
 
@@ -143,30 +152,46 @@ def compute(results: Results, judged: Sequence[Judged]) -> Together:
         panels=panels,
         main=usual_metric(panels, results.metric),
         scales=common_scales(panels),
+        judged=judged,
         agreements=agreements_in(judged),
     )
 
 
 def show(together: Together, looks: Mapping[str, Look]) -> None:
-    """Show the figure, keep it beside the runs, and say how far the rule and the original agree."""
+    """Show the figure, keep it beside the runs, and show the table; nothing where no run left a number."""
+    if not any(given.results.metrics for given in together.judged):
+        return
     if together.has_figure:
         show_texts(LOOK_FOR)
         figure, _ = draw(together, looks)
         if together.file is not None:
             save(figure, together.file)
-        show_figures()
-    show_texts(agreement(together.agreements))
+        show_figures(description(together))
+    show_texts(write(together))
+
+
+def write(together: Together) -> str:
+    """Return the table of all rounds, and what there is to say of them."""
+    parts = [
+        rounds_in_words(together),
+        table_of_rounds(together.judged),
+        marks_in_words(together),
+        " ".join(filter(None, [agreement(together.agreements), chance_in_words(together.judged)])),
+        *what_is_odd(together.judged),
+    ]
+    return "\n\n".join(filter(None, parts))
 
 
 # --- what there is to say ---
 def panels_of(results: Results, judged: Sequence[Judged]) -> list[Panel]:
     """Return what is drawn of the rounds that judge curves, the last ones where they are very many."""
-    panels = []
+    shown = []
     for given in judged:
         has_curves = given.each.metric.name not in results.numbers
         if has_curves and given.each.number > len(results.rounds) - MOST_PANELS:
-            panels.append(Panel(given.each, given.verdict, given.curves[:MOST_IN_PANEL]))
-    return panels
+            shown.append(given)
+    letters = TITLE_LETTERS[columns_of(len(shown))]
+    return [Panel(given.each, given.verdict, given.curves[:MOST_IN_PANEL], letters) for given in shown]
 
 
 def usual_metric(panels: Sequence[Panel], metric: Metric) -> Metric:
@@ -176,11 +201,11 @@ def usual_metric(panels: Sequence[Panel], metric: Metric) -> Metric:
 
 
 def common_scales(panels: Sequence[Panel]) -> dict[Kind, Scale]:
-    """Return, for each kind of panels, the scale that fits the survivors of the best one and what is near it."""
+    """Return, for each kind of panels, the scale that fits the survivors of the best one, what is near, and what is better."""
     scales: dict[Kind, list[Scale]] = {}
     metrics = {panel.kind: panel.each.metric for panel in panels}
     for panel in panels:
-        scale = scale_of(panel.survivors or panel.curves, panel.each.metric)
+        scale = scale_of(panel.curves, panel.each.metric, panel.grey)
         if scale:
             scales.setdefault(panel.kind, []).append(scale)
     return {kind: common_scale(each, metrics[kind]) for kind, each in scales.items()}
@@ -255,9 +280,16 @@ def legend_of(panels: Sequence[Panel], looks: Mapping[str, Look]) -> list[Artist
     return lines
 
 
+def columns_of(number: int) -> int:
+    """Return how many of so many panels are in a row at most."""
+    if number >= WIDE_FROM:
+        return 4
+    return 3
+
+
 def panel_grid(panels: Sequence[Panel], legend_rows: int) -> tuple[Figure, list[Axes]]:
-    """Make a figure of panels three to a row; only the outer ones have numbers at their axes, or a new metric's."""
-    columns = max(1, min(3, len(panels)))
+    """Make a figure of panels in rows; only the outer ones have numbers at their axes, or a new metric's."""
+    columns = max(1, min(columns_of(len(panels)), len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
     above = 0.28 + 0.15 * max([len(panel.title) for panel in panels], default=1)  # for a title and a note
     gap = above + 0.1
@@ -269,7 +301,7 @@ def panel_grid(panels: Sequence[Panel], legend_rows: int) -> tuple[Figure, list[
     size = WIDTH, top + rows * panel_height + (rows - 1) * gap + bottom
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
     set_margins(figure, left=0.75, right=0.2, bottom=bottom, top=top)
-    figure.subplots_adjust(wspace=0.18, hspace=gap / panel_height)
+    figure.subplots_adjust(wspace=0.06 * columns, hspace=gap / panel_height)
     all_axes = list(grid.flat)
     for axes in all_axes[len(panels) :]:
         axes.set_visible(False)
@@ -314,24 +346,135 @@ def write_above(axes: Axes, title: Sequence[str], note: str) -> None:
     )
 
 
+def description(together: Together) -> str:
+    """Say what the figure shows."""
+    told = [f"{' '.join(panel.title)}: {panel.outcome}" for panel in together.panels]
+    return f"{together.main} by epoch in {len(told)} rounds, a panel each. {'. '.join(told)}."
+
+
+# --- the table ---
+def table_of_rounds(judged: Sequence[Judged]) -> str:
+    """Show what the rule does with each candidate in each round: a row a candidate, those that came furthest first."""
+    furthest: dict[str, tuple[int, int]] = {}
+    for given in judged:
+        for place, candidate in enumerate(given.candidates):
+            furthest[candidate.name] = -given.each.number, place
+    rows = []
+    for name in sorted(furthest, key=furthest.__getitem__):
+        row: dict[str, Any] = {"candidate": link(judged[0].results.runs[name])}
+        for given in judged:
+            row[str(given.each.number)] = mark_of(given, name, len(judged) <= MOST_WITH_VALUES)
+        rows.append(row)
+    return table_of_many(rows)
+
+
+def mark_of(given: Judged, name: str, with_value: bool) -> str:
+    """Return what the rule does with a candidate in a round as a mark, perhaps after what it comes to; empty without it."""
+    for candidate in given.candidates:
+        if candidate.name != name:
+            continue
+        mark = KEPT
+        if name not in given.verdict.costs:
+            mark = NOT_JUDGED
+        elif name in given.verdict.dropped:
+            mark = DROPPED
+        if is_disputed(given, name):
+            mark += DISPUTED
+        if with_value and not math.isnan(candidate.value):
+            return f"{written(candidate.value)} {mark}"
+        return mark
+    return ""
+
+
+def is_disputed(given: Judged, name: str) -> bool:
+    """Tell whether the original decided otherwise of a candidate; in an overview it decided nothing."""
+    if not given.has_original or given.each.is_overview:
+        return False
+    return name in given.verdict.disputed(given.each.originally_dropped)
+
+
 # --- the sentences ---
+def rounds_in_words(together: Together) -> str:
+    """Name the rounds that have no panel."""
+    shown = {panel.each.number for panel in together.panels if together.has_figure}
+    names = []
+    for given in together.judged:
+        if given.each.number not in shown:
+            names.append(f"{given.each.number} · {plain(given.each.title)} (by {plain(given.each.metric)})")
+    if not names:
+        return ""
+    return f"The rounds: {'; '.join(names)}."
+
+
+def marks_in_words(together: Together) -> str:
+    """Explain the marks of the table."""
+    kept, dropped = "kept", "dropped"
+    if any(given.cut is not None for given in together.judged):
+        kept, dropped = "goes on or is kept", "stops or is dropped"
+    marks = [f"{KEPT} {kept}", f"{DROPPED} {dropped}"]
+    if any(len(given.candidates) > len(given.verdict.costs) for given in together.judged):
+        marks.append(f"{NOT_JUDGED} not judged")
+    if any(each.judged > each.agreed for each in together.agreements):
+        marks.append(f"{plain(DISPUTED)} the original decided otherwise")
+    return f"{'; '.join(marks)}."
+
+
 def agreement(agreements: Sequence[Agreement]) -> str:
-    """Show in which rounds the rule and the original agree, and count their decisions."""
+    """Say in how many rounds the rule and the original agree, and count their decisions; empty without an original."""
     if not agreements:
         return ""
-    rows = []
-    for each in agreements:
-        rows.append(
-            {
-                "round": each.number,
-                "judged": each.judged,
-                "agreed": each.agreed,
-                "only the rule drops": ", ".join(each.only_rule),
-                "only the original dropped": ", ".join(each.only_original),
-            }
-        )
     judged = sum(each.judged for each in agreements)
     agreed = sum(each.agreed for each in agreements)
     entirely = sum(each.judged == each.agreed for each in agreements)
     sentence = f"The rule and the original agree entirely in {entirely} of {len(agreements)} rounds"
-    return f"{table(rows)}\n\n{sentence}, and on **{agreed} of {judged} decisions**."
+    return f"{sentence}, and on **{agreed} of {judged} decisions**."
+
+
+def chance_in_words(judged: Sequence[Judged]) -> str:
+    """Say by how much chance changes a run in each round."""
+    rounds_by_noise: dict[str, list[int]] = {}
+    for given in judged:
+        noise = given.verdict.noise
+        if given.verdict.costs and noise.is_known:
+            deviation = written(noise.deviation)
+            if noise.is_guess:
+                deviation += ", a guess from within one run,"
+            rounds_by_noise.setdefault(deviation, []).append(given.each.number)
+    if not rounds_by_noise:
+        return "By how much chance changes a run is unknown, as there are no replicates."
+    known = enumerated(
+        f"{deviation} in {numbered(numbers)}" for deviation, numbers in rounds_by_noise.items()
+    )
+    return f"Chance alone changes a run by a standard deviation of {known}."
+
+
+def numbered(numbers: Sequence[int]) -> str:
+    """Return the numbers of rounds in words, as in "rounds 1 to 7 and 9"."""
+    stretches: list[list[int]] = []
+    for number in numbers:
+        if stretches and stretches[-1][-1] == number - 1:
+            stretches[-1].append(number)
+        else:
+            stretches.append([number])
+    words = []
+    for stretch in stretches:
+        if len(stretch) > 2:
+            words.append(f"{stretch[0]} to {stretch[-1]}")
+        else:
+            words += map(str, stretch)
+    if len(numbers) == 1:
+        return f"round {words[0]}"
+    return f"rounds {enumerated(words)}"
+
+
+def what_is_odd(judged: Sequence[Judged]) -> list[str]:
+    """Say what a reader has to know of single rounds: what is undecided, and how likely the best came through rungs."""
+    told = []
+    for given in judged:
+        if not given.verdict.costs and given.undecided:
+            told.append(f"**Nothing is decided in round {given.each.number}:** {given.undecided}.")
+        if given.cut is not None:
+            told += odd_of_a_rung(given.cut)
+        if given.passage is not None:
+            told.append(how_likely_the_best_came(given.passage))
+    return told

@@ -1,4 +1,4 @@
-"""What the summary of a thousand runs takes: seconds to execute, megabytes of the executed notebook.
+"""What the summary of a thousand runs takes: seconds to execute, megabytes of the executed notebook and of summary.html.
 
 The runs are planted, not made: a grid of 900, and a hundred replicates of one of them.
 """
@@ -31,7 +31,8 @@ class Page:
     """What was measured."""
 
     seconds: float  # from the start of papermill to its end
-    megabytes: float
+    megabytes: float  # of the notebook
+    html_megabytes: float
 
 
 def measure_page() -> Page:
@@ -42,7 +43,8 @@ def measure_page() -> Page:
         study.summarise()
         seconds = time.perf_counter() - begun
         size = (Path(root) / "notebooks" / "out.ipynb").stat().st_size
-    return Page(seconds, size / 1e6)
+        html_size = (study.outputs / "summary.html").stat().st_size
+    return Page(seconds, size / 1e6, html_size / 1e6)
 
 
 def plant_runs(root: Path) -> Planted:

@@ -137,6 +137,15 @@ def test_runs_that_are_not_judged_do_not_set_the_scale() -> None:
     assert scale and scale.low > 0.39
 
 
+def test_scale_hides_no_value_that_is_better_than_what_is_kept() -> None:
+    early = [0.6, 0.3, *([0.9] * 198)]  # which was best long before its end
+    scale = curves.scale_of([curve("a", falling(0.40)), curve("b", early)], LOSS, grey=["b"])
+    assert scale and scale.low < 0.3 and scale.high < 0.6
+    scores = [1 - value for value in early]
+    scale = curves.scale_of([curve("a", [0.6] * 200), curve("b", scores)], ACCURACY, grey=["b"])
+    assert scale and scale.high > 0.7 and scale.low > 0.4
+
+
 @pytest.mark.parametrize("values", [[0.5] * 20, [0.0] * 20, [0.5], [1e300] * 20])
 def test_scale_has_a_height_whatever_the_values(values: list[float]) -> None:
     scale = curves.scale_of([curve("a", values)], LOSS)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nbstudy.decision.elimination import choose, judge
+from nbstudy.markdown import alignment
 from nbstudy.report.markdown import listed, source_of, table, table_of_many
 from planted import rows
 
@@ -40,7 +41,7 @@ def test_table_formats_numbers_and_leaves_out_what_is_empty() -> None:
     )
     assert text == (
         "| name | count | value | flag | late_&#8203;one |\n"
-        "| --- | --- | --- | --- | --- |\n"
+        "| :--- | ---: | ---: | :--- | ---: |\n"
         "| a_b | 12,345 | 0.5000 | True |  |\n"
         "| c&#124;d |  | 1.2346 |  | 1,000 |"
     )
@@ -49,12 +50,21 @@ def test_table_formats_numbers_and_leaves_out_what_is_empty() -> None:
 
 def test_long_table_is_cut_and_says_so() -> None:
     text = table_of_many([{"name": str(number)} for number in range(1001)])
-    assert len(rows(text)) == 50
-    assert text.endswith("\n\nThese are the first 50 of 1,001, best first; `results.csv` has all.")
-    assert "results.csv" not in table_of_many([{"name": str(number)} for number in range(50)])
+    assert len(rows(text)) == 20
+    assert text.endswith("\n\nThese are the first 20 of 1,001, best first; `results.csv` has all.")
+    assert "results.csv" not in table_of_many([{"name": str(number)} for number in range(20)])
 
 
 def test_rule_is_shown_as_it_is_written() -> None:
     text = source_of(judge, choose)
     assert text.startswith("```python\ndef judge(") and text.endswith("\n```")
     assert "\n\n\ndef choose(" in text
+
+
+def test_numbers_are_aligned_to_the_right() -> None:
+    assert [alignment(cells) for cells in (["1,000", ""], ["**0.5**", "-1e-05"], ["1 to 2"], ["a"])] == [
+        "---:",
+        "---:",
+        ":---",
+        ":---",
+    ]

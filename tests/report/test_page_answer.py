@@ -1,4 +1,4 @@
-"""The answer at the top of the page, and its conclusion."""
+"""The answer at the top of the page."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from nbstudy.decision.odds import odds_of
 from nbstudy.files import write_json
 from nbstudy.records.openings import record_opening
 from nbstudy.records.results import Results
-from nbstudy.report.answer import chosen_line, incomplete_line, line_of_test_set, runner_up_line, write
-from nbstudy.report.choice import choice_made, more_replicates
+from nbstudy.report.answer import chosen_line, line_of_test_set, sure_line, write
 from nbstudy.report.criteria import criteria_line
-from nbstudy.report.phrases import interval, noise_in_words, odds_in_words
+from nbstudy.report.phrases import interval
 from nbstudy.report.test_set import Measured, why_shut
 from planted import Planted, flat, without_replicates
-from told import answer_of, as_tested, chosen_in, concluded, criteria_of, linked, opened_of
+from told import answer_of, as_tested, chosen_in, criteria_of, linked, opened_of
 
 LOSS = metric_called("val_loss")
 
@@ -23,19 +22,23 @@ LOSS = metric_called("val_loss")
 TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
 
 
-def test_answer_is_five_plain_lines(results: Results) -> None:
+def test_answer_is_four_plain_lines(results: Results) -> None:
     choice = results.choose()
     sure = f"95 % interval over seeds {interval(choice.verdict, 'good', LOSS)}, 3 runs"
-    what = f"its settled val_loss is 0.3000 ({sure}), it has 16,000 weights and a run takes 1.0 minutes"
-    odds = f"Among the 3 of the last round {odds_in_words(odds_of(choice.verdict)['good'])}"
-    assert "it is the best with a probability of 0.3" in odds
+    odds = odds_of(choice.verdict)
+    told = f"wide {odds['wide'].best:.2f} and good {odds['good'].best:.2f}; with good one loses {odds['good'].loss:.4f}"
     answer = write(answer_of(results, why_shut(results)))
     assert answer.split("\n>\n") == [
-        f"> **{linked(results, 'good')} is chosen** from good, near and wide: {what}. {odds}.",
-        "> The best mean is that of wide, better by 0.0050: too close to call, so the smaller network is chosen.",
+        (
+            f"> **{linked(results, 'good')} is chosen** from 3 candidates: settled val_loss 0.3000 ({sure}), 16,000 weights, "
+            "1.0 minutes a run."
+        ),
+        (
+            "> **Too close to call:** wide is better by 0.0050, which chance explains, so the smaller network is chosen. The odds "
+            f"of being the best: {told} on average."
+        ),
         f"> {criteria_line(criteria_of(results))}",
         "> **The test set stays shut:** 4 of 14 configurations are not complete.",
-        "> **Not complete yet**, so that this may change: 4 of 14 configurations (cut, broken, old and never).",
     ]
 
 
@@ -45,10 +48,22 @@ def test_answer_leaves_out_what_does_not_apply(tmp_path: Path) -> None:
     results = study.load()
     answer = write(answer_of(results, why_shut(results)))
     name = linked(results, "only")
-    assert (
-        answer
-        == f"> **{name} is chosen**: its settled val_loss is 0.4000 (1 run) and it has 128,000 weights."
-    )
+    assert answer == f"> **{name} is chosen**: settled val_loss 0.4000 (1 run), 128,000 weights."
+
+
+def test_answer_says_what_is_unknown_without_replicates(single: Results) -> None:
+    unknown = "**How sure is unknown:** two is worse by 0.0000, and nobody knows how much is chance."
+    assert sure_line(chosen_in(single)) == unknown
+
+
+def test_answer_says_when_one_is_clearly_the_best(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO.replace("a: ", "a: {replicates: 2}"))
+    for name, end in [("a", 0.3), ("a_seed_1", 0.301), ("b", 0.9)]:
+        study.run(name, flat(end))
+    results = study.load()
+    explained = results.choose().verdict.against["b"].allowed
+    words = f"b comes next, worse by 0.5995, where chance explains {explained:.4f} at most."
+    assert sure_line(chosen_in(results)) == f"**Clearly the best:** {words}"
 
 
 def test_answer_says_what_the_test_set_says_of_which_model(single: Results) -> None:
@@ -75,34 +90,6 @@ def test_answer_asks_for_suspicion_where_the_test_set_was_opened_more_than_once(
 def test_answer_keeps_the_cure_for_the_section_on_the_test_set(single: Results) -> None:
     line = line_of_test_set(opened_of(single, "model.keras is not here; remove it"))
     assert line == "**The test set stays shut:** model.keras is not here."
-
-
-def test_conclusion_gives_the_reasons(results: Results) -> None:
-    choice = results.choose()
-    text = concluded(results, why_shut(results))
-    said, unseen = text.split("\n\n### What the original could not see\n\n")
-    heading, _, *points = said.splitlines()
-    assert heading == "## Conclusion"
-    assert points == [
-        f"- {chosen_line(chosen_in(results))}",
-        f"- **Why.** {choice_made(chosen_in(results))} {runner_up_line(chosen_in(results))}",
-        f"- **How sure.** {noise_in_words(choice.verdict.noise)} {more_replicates(chosen_in(results))}",
-        f"- {criteria_line(criteria_of(results))}",
-        "- **The test set stays shut:** 4 of 14 configurations are not complete.",
-        f"- {incomplete_line(results)}",
-    ]
-    assert unseen == (
-        "It did not know by how much chance alone changes a run: a standard deviation of 0.0183 in a run's val_loss, "
-        "as replicates show. Of its 6 eliminations, 3 were by a difference that chance alone explains: those of near and far."
-    )
-
-
-def test_conclusion_of_a_study_without_an_original_says_nothing_of_one(tmp_path: Path) -> None:
-    study = Planted(tmp_path, TWO)
-    study.run("a", [0.5])
-    results = study.load()
-    text = concluded(results)
-    assert "original" not in text and "test set" not in text
 
 
 def test_weights_decide_only_where_they_differ(tmp_path: Path) -> None:

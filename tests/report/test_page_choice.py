@@ -1,4 +1,4 @@
-"""The section on the choice: why it is chosen, how sure that is, and its figure."""
+"""The section on the choice, and what there is to do next."""
 
 from __future__ import annotations
 
@@ -11,43 +11,40 @@ from typing import Any
 
 import pytest
 
-from drawn import check_texts, curve, falling, judged_twice, many
-from nbstudy.decision.elimination import Verdict
-from nbstudy.decision.noise import Noise
 from nbstudy.decision.odds import odds_of
 from nbstudy.records.parameters import Parameters
 from nbstudy.records.results import Results
-from nbstudy.report import choice
-from nbstudy.report.answer import runner_up_line
-from nbstudy.report.choice import choice_made, more_replicates, scale_of_choice, table_of_choice
-from nbstudy.report.looks import looks_of
+from nbstudy.report import choice, next_steps
+from nbstudy.report.choice import choice_made, table_of_choice
+from nbstudy.report.next_steps import Edge, more_replicates
 from nbstudy.study.study import load_study
 from nbstudy.study.study_file import read_text
-from planted import Planted, column, flat, rows
-from told import chosen_in
+from planted import Planted, column, flat, halved, rows
+from told import chosen_in, criteria_of
 
 
 def test_choice_is_explained(results: Results) -> None:
     table = rows(table_of_choice(chosen_in(results)))
     assert list(table) == ["wide", "good", "near"]
     assert column(table, "settled val_loss") == ["0.2950", "0.3000", "0.3350"]
-    assert column(table, "runs") == ["2", "3", "1"] and column(table, "weights") == [
-        "32,000",
-        "16,000",
-        "16,000",
-    ]
+    assert column(table, "runs") == ["2", "3", "1"]
+    assert column(table, "weights") == ["32,000", "16,000", "16,000"]
     odds = odds_of(chosen_in(results).verdict)
-    assert column(table, "best with") == [f"{odds[name].best:.2f}" for name in ("wide", "good", "near")]
-    assert column(table, "loses on average") == [
-        f"{odds[name].loss:.4f}" for name in ("wide", "good", "near")
-    ]
+    assert column(table, "odds") == [f"{odds[name].best:.2f}" for name in ("wide", "good", "near")]
+    assert column(table, "loses") == [f"{odds[name].loss:.4f}" for name in ("wide", "good", "near")]
+    assert "than" not in table["good"]  # all are compared with the best
     half = 3.18245 * 0.0182574 / math.sqrt(3)
     assert table["good"]["95 % interval over seeds"] == f"{0.3 - half:.4f} to {0.3 + half:.4f}"
     assert choice_made(chosen_in(results)) == (
-        "The candidates are those of the last round, *The choice*: good, near and wide. "
         "Of what the rule keeps, wide, good and near, **good** is the smallest: **it is the choice**. "
-        "The one-standard-error rule chooses it, too. The original was left with good and wide."
+        "The one-standard-error rule (Breiman, Friedman, Olshen and Stone, 1984), the smallest whose mean is within one "
+        "standard error of the best, chooses it, too. The original was left with good and wide."
     )
+
+
+def test_section_does_not_ask_to_compare_intervals(results: Results) -> None:
+    # two means can differ by more than chance explains though their intervals overlap
+    assert "two that overlap may still differ" in choice.write(chosen_in(results))
 
 
 def test_choice_without_known_chance_is_the_best_and_says_so(single: Results) -> None:
@@ -199,61 +196,64 @@ def test_replicates_are_not_advised_where_the_choice_is_clear(tmp_path: Path) ->
     for name, end in [("a", 0.3), ("a_seed_1", 0.301), ("b", 0.9)]:
         study.run(name, flat(end))
     results = study.load()
-    choice = results.choose()
     assert more_replicates(chosen_in(results)) == ""
     assert "The rule keeps **a** alone: **it is the choice**." in choice_made(chosen_in(results))
-    explained = choice.verdict.against["b"].allowed
-    words = f"The runner-up, b, is worse by 0.5995, where chance explains {explained:.4f} at most."
-    assert runner_up_line(chosen_in(results)) == words
+    steps = next_steps.compute(chosen_in(results), criteria_of(results))
+    assert next_steps.write(steps) == "## What to do next\n\nNothing: the choice is clear."
 
 
-# --- the figure ---
-def test_choice_shows_the_last_half_and_what_each_run_settled_at(results: Results) -> None:
-    looks = looks_of(results)
-    names = ["good", "wide", "both"]
-    verdict = results.judge(results.rounds[0])
-    assert set(names) <= set(verdict.finite)
-    axes = choice.draw(choice.contest_of(results, results.rounds[0], verdict), looks)
-    assert axes is not None
-    left, right = axes.figure.axes
-    assert left.get_xlim() == (10, 20)
-    shown = dict(zip([text.get_text() for text in right.get_xticklabels()], right.lines[::1], strict=False))
-    assert list(shown)[:2] == ["wide", "good"]
-    small = [line for line in right.lines if line.get_markersize() == 4]
-    assert sorted(small[1].get_ydata()) == pytest.approx([0.28, 0.30, 0.32])
-    large = [line for line in right.lines if line.get_markersize() == 7]
-    assert [line.get_ydata()[0] for line in large[:2]] == pytest.approx([0.295, 0.30])
-    assert left.get_ylim() == right.get_ylim()
-    odds = odds_of(verdict)
-    above = [text.get_text() for text in right.texts]
-    assert above == [f"{odds[name].best:.2f}" for name in verdict.finite if name not in verdict.dropped]
-    check_texts(axes.figure)
-
-
-def test_figure_of_the_choice_does_not_ask_to_compare_intervals(results: Results) -> None:
-    # two means can differ by more than chance explains though their intervals overlap
-    words = choice.what_to_look_for(
-        choice.contest_of(results, results.rounds[0], results.judge(results.rounds[0]))
+# --- what to do next ---
+def test_what_is_not_complete_comes_first(results: Results) -> None:
+    text = next_steps.write(next_steps.compute(chosen_in(results), criteria_of(results)))
+    first, second = text.removeprefix("## What to do next\n\n").splitlines()
+    assert first == (
+        "- **Run the study again:** 4 of 14 configurations are not complete, so that all this may change (cut, broken, old "
+        "and never)."
     )
-    assert "two that overlap may still differ" in words and "stay apart" not in words
+    assert second == f"- **Be surer:** {more_replicates(chosen_in(results))}"
 
 
-def test_choice_among_very_many_is_a_ranking(tmp_path: Path) -> None:
-    results = many(tmp_path, 60).load()
-    verdict = results.judge(results.rounds[0])
-    axes = choice.draw(choice.contest_of(results, results.rounds[0], verdict), looks_of(results))
-    assert axes is not None and len(axes.get_yticklabels()) == 30
+def test_who_is_ahead_by_the_same_metric_but_took_no_part_is_to_compete(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path,
+        "notebooks: {run: train.ipynb}\nconfigurations: {a: {replicates: 2}, b: {units: 8}, c: {units: 9}}\n"
+        "rounds: [{candidates: [a, b, c]}, {candidates: [a, b], metric: val_accuracy}]\n",
+    )
+    for name, loss, accuracy in [
+        ("a", 0.3, 0.8),
+        ("a_seed_1", 0.31, 0.81),
+        ("b", 0.9, 0.5),
+        ("c", 0.9, 0.99),
+    ]:
+        study.run(name, flat(loss), accuracy)
+    results = study.load()
+    steps = next_steps.compute(chosen_in(results), criteria_of(results))
+    assert steps.left_out == ["c"]
+    assert (
+        "- **Let those compete that took no part in the last round:** by settled val_accuracy, c is ahead of a by more than "
+        "chance explains; name them in `candidates` of the last round, with `replicates: 3` for each that has one run."
+    ) in next_steps.write(steps)
 
 
-def test_choice_of_nothing_has_no_figure(results: Results) -> None:
-    nothing = Verdict({}, {}, Noise(math.nan, 0), {}, ())
-    assert choice.draw(choice.contest_of(results, results.rounds[0], nothing), looks_of(results)) is None
+def test_search_whose_best_lie_at_an_end_is_to_go_on_there(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path,
+        "notebooks: {run: train.ipynb}\n"
+        "grid: [{name: 'm_{units}_{batch_size}', units: [8, 16, 32], batch_size: [64, 128, 256], replicates: 2}]\n",
+    )
+    for name, given in study.record["configurations"].items():
+        loss = 0.3 if given["batch_size"] == 64 and given["units"] != 32 else 0.9
+        study.run(name, flat(loss + 0.01 * given["seed"]))
+    results = study.load()
+    steps = next_steps.compute(chosen_in(results), criteria_of(results))
+    assert steps.edges == [Edge("batch_size", ["64"], is_low=True)]
+    further = (
+        "- **Search further:** all that the rule keeps have batch_size 64, the lowest that was searched."
+    )
+    assert further in next_steps.write(steps)
 
 
-def test_scale_of_the_choice_holds_bands_and_intervals() -> None:
-    shown = [curve("a", falling(0.40), falling(0.42), value=0.41), curve("b", falling(0.43), value=0.43)]
-    verdict = judged_twice({"a": 0.41, "b": 0.43}, deviation=0.001)
-    scale = scale_of_choice(shown, verdict)
-    assert 0.39 < scale.low < 0.40 and 0.43 < scale.high < 0.44
-    scale = scale_of_choice(shown, judged_twice({"a": 0.41, "b": 0.43}, deviation=0.1))
-    assert scale.low < 0.2 and scale.high > 0.6
+def test_parameter_without_a_middle_has_no_end(tmp_path: Path) -> None:
+    results = halved(tmp_path, rungs=3).load()  # two are left, of five rates of dropout
+    steps = next_steps.compute(chosen_in(results), criteria_of(results))
+    assert steps.edges == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nbstudy.markdown import code
 from nbstudy.records.results import Results, load_results
-from nbstudy.report.loaded import accounts, compute, environments, recorded_environments, write
+from nbstudy.report.loaded import acceptances, accounts, compute, environments, recorded_environments, write
 from planted import Planted, column, rows, without_replicates
 from project import change
 
@@ -105,3 +105,14 @@ def test_loss_that_has_no_value_at_its_end_is_said(tmp_path: Path) -> None:
     assert "a.ipynb): no val_loss after epoch 2, which counts as not finite" in accounts(
         compute(study.load())
     )
+
+
+def test_what_was_accepted_is_named(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    study.run("a", [0.5], accepted=["0123456789abcdef", "data/x y.csv fedcba9876543210", "threads 4"])
+    study.run("b", [0.5], accepted=["0123456789abcdef"])
+    assert acceptances(compute(study.load()).accepted) == (
+        "**Accepted** by `--accept` as they were, though this is not today's any more: the template's code (a and b), "
+        "data/x y.csv (a) and threads 4 (a)."
+    )
+    assert "**Accepted**" in write(compute(study.load())) and acceptances({}) == ""

@@ -10,18 +10,29 @@ import pytest
 from nbstudy.decision.metrics import metric_called
 from nbstudy.files import write_json
 from nbstudy.records.results import Results, load_results
-from nbstudy.report import factors, loaded, rounds, runs
+from nbstudy.report import criteria, factors, loaded, rounds, together
 from nbstudy.report.answer import chosen_line, write
-from nbstudy.report.choice import choice_made, more_replicates, table_of_choice
-from nbstudy.report.criteria import criteria_compared, table_of_criteria
+from nbstudy.report.choice import choice_made, table_of_choice
+from nbstudy.report.choice import write as write_choice
+from nbstudy.report.criteria import criteria_compared
 from nbstudy.report.factors import effects_in_words
 from nbstudy.report.loaded import accounts
+from nbstudy.report.next_steps import more_replicates
 from nbstudy.report.phrases import interval
 from nbstudy.report.rankings import rankings_of
-from nbstudy.report.rounds import before_round
-from nbstudy.report.runs import table_of_runs, what_decides
+from nbstudy.report.rounds import what_is_compared
+from nbstudy.report.runs import what_decides
 from planted import WITHOUT_REPLICATES, Planted, column, rows
-from told import answer_of, chosen_in, concluded, criteria_of, judged_in, round_of
+from told import (
+    answer_of,
+    chosen_in,
+    configurations_of,
+    criteria_of,
+    judged_in,
+    round_of,
+    runs_in,
+    together_in,
+)
 
 ACCURACY = metric_called("val_accuracy")
 
@@ -42,17 +53,17 @@ def many(tmp_path: Path, names: int) -> Results:
 
 def test_many_runs_are_cut_to_the_best_and_to_those_that_are_named(tmp_path: Path) -> None:
     results = many(tmp_path, 80)
-    table = rows(table_of_runs(runs.compute(results)))
-    assert list(table)[:3] == ["n79", "n78", "n77"] and len(table) == 50
+    table = configurations_of(results)
+    assert list(table)[:3] == ["n79", "n78", "n77"] and len(table) == 20
     each = results.rounds[0]
-    assert len(rows(rounds.table_of_round(rounds.compute(results, each)))) == 50
-    assert len(rows(table_of_criteria(rankings_of(results)))) == 50
+    assert len(rows(rounds.table_of_round(rounds.compute(results, each)))) == 20
+    assert list(rows(together.write(together_in(results)))) == list(table)
     assert "n79 is chosen" in re.sub(r"\[(.*)\]\(.*?\)", r"\1", chosen_line(chosen_in(results)))
-    assert " from 79 configurations: " in chosen_line(chosen_in(results))
+    assert " from 79 candidates: " in chosen_line(chosen_in(results))
     for name in list(results.runs)[:78]:
         (results.directory / name / "run.json").unlink()
     text = accounts(loaded.compute(load_results(results.directory)))
-    assert text.endswith("- and 29 more: `results.csv` has the state of each") and text.count("\n") == 52
+    assert text.endswith("- and 59 more: `results.csv` has the state of each") and text.count("\n") == 22
 
 
 def test_round_of_all_configurations_by_a_metric_of_another_template(tmp_path: Path) -> None:
@@ -64,8 +75,9 @@ def test_round_of_all_configurations_by_a_metric_of_another_template(tmp_path: P
         (place / "history.csv").write_text("my_accuracy\n" + f"{score - 0.1}\n" + f"{score}\n" * 18)
         (place / "result.json").unlink()
     results = study.load()
-    assert before_round(results, results.rounds[0]) == (
-        "### 1 · All configurations\n\nLook for the lines that end highest: my_accuracy over all epochs."
+    assert (
+        what_is_compared(results.rounds[0], by_epoch=True)
+        == "By my_accuracy (higher is better) over all epochs."
     )
     table, words = round_of(results, 1)
     assert words.startswith("**The rule drops a**") and "original" not in words
@@ -105,27 +117,31 @@ def measured(tmp_path: Path) -> Results:
 
 
 def test_page_of_results_without_a_history_has_what_applies(measured: Results) -> None:
-    assert what_decides(runs.compute(measured)) == (
-        "**val_accuracy decides** (higher is better), where a round does not name another metric: `metric` in the study "
-        "file says which."
+    assert what_decides(runs_in(measured)) == (
+        "**val_accuracy decides** (higher is better), where a round does not name another metric."
     )
-    one = rows(table_of_runs(runs.compute(measured)))["one"]
-    assert list(one)[:5] == ["configuration", "val_accuracy", "val_brier_score", "fits", "minutes"]
-    assert (one["val_accuracy"], one["val_brier_score"], one["fits"]) == ("0.9000", "0.1000", "3")
-    each = measured.rounds[0]
-    assert before_round(measured, each).endswith("\n\nBy val_accuracy (higher is better).")
+    one = configurations_of(measured)["one"]
+    assert list(one)[:5] == ["configuration", "minutes", "val_accuracy", "val_brier_score", "fits"]
+    assert (one["val_accuracy"], one["val_brier_score"], one["fits"]) == (
+        "**0.9200**",
+        "**0.0800**",
+        "3.0000",
+    )
+    assert what_is_compared(measured.rounds[0], by_epoch=False) == "By val_accuracy (higher is better)."
     table, words = round_of(measured, 1)
     assert list(table) == ["two", "one", "six"] and words.startswith("**The rule drops six**")
     choice = measured.choose()
     best = [ranking.verdict.best for ranking in rankings_of(measured)]
     assert best == ["two", "two"]  # a Brier score is better when it is lower
     assert (
-        f" is chosen** from one, two and six: its val_accuracy is 0.9550 (95 % interval over seeds "
-        f"{interval(choice.verdict, 'two', ACCURACY)}, 2 runs) and a run takes 12 seconds. Among the 3 of the last round it is the best with a probability of 0."
+        f" is chosen** from 3 candidates: val_accuracy 0.9550 (95 % interval over seeds "
+        f"{interval(choice.verdict, 'two', ACCURACY)}, 2 runs), 12 seconds a run."
     ) in chosen_line(chosen_in(measured))
     assert "one-standard-error" not in choice_made(chosen_in(measured))
-    conclusion = concluded(measured)
-    assert not re.search(r"settled|weights|epoch|\bnan\b|None|test set", conclusion)
+    said = (
+        write(answer_of(measured)) + write_choice(chosen_in(measured)) + together.write(together_in(measured))
+    )
+    assert not re.search(r"settled|weights|epoch|\bnan\b|None|test set", said)
 
 
 def test_parameter_of_words_is_changed_not_raised(measured: Results) -> None:
@@ -143,7 +159,7 @@ def test_round_over_epochs_by_a_metric_without_any_says_so(tmp_path: Path) -> No
         study.run(name, [0.5] * 20, result={"auc": 0.9})
     results = study.load()
     by = "By auc (higher is better) at the end of each run, as no history has it: `epochs: 5` has no effect."
-    assert before_round(results, results.rounds[0]).endswith(by)
+    assert what_is_compared(results.rounds[0], by_epoch=False) == by
     assert "over the first" not in chosen_line(chosen_in(results))
 
 
@@ -166,12 +182,12 @@ def test_metric_whose_direction_nobody_knows_is_asked_for(tmp_path: Path) -> Non
         "`better: lower` or `better: higher` into the study file, and run it again"
     )
     assert write(answer_of(results)) == f"> **No configuration can be chosen yet**: {cure}."
-    assert what_decides(runs.compute(results)) == f"**Nothing decides yet:** {cure}."
+    assert what_decides(runs_in(results)) == f"**Nothing decides yet:** {cure}."
     table, words = round_of(results, 1)
     assert words == f"**Nothing is decided here:** {cure}."
     assert column(table, "my_score") == ["0.5000", "0.7000"] and column(table, "rule") == ["not judged"] * 2
     assert "note" not in table["a"]
-    assert column(rows(table_of_runs(runs.compute(results))), "my_score") == ["0.5000", "0.7000"]
+    assert column(configurations_of(results), "my_score") == ["0.5000", "0.7000"]
 
 
 def test_round_by_a_metric_whose_direction_nobody_knows_asks_for_it_there(tmp_path: Path) -> None:
@@ -183,7 +199,7 @@ def test_round_by_a_metric_whose_direction_nobody_knows_asks_for_it_there(tmp_pa
     _, words = round_of(results, 1)
     assert "; write `better: lower` or `better: higher` beside it into the round of the study file" in words
     assert words[len("**Nothing is decided here:** ") :] in chosen_line(chosen_in(results))
-    assert what_decides(runs.compute(results)).startswith("**auc decides**")
+    assert what_decides(runs_in(results)).startswith("**auc decides**")
 
 
 # --- no runs ---
@@ -191,14 +207,11 @@ def test_round_by_a_metric_whose_direction_nobody_knows_asks_for_it_there(tmp_pa
 def test_page_of_a_study_without_runs_says_so(tmp_path: Path, text: str) -> None:
     results = Planted(tmp_path, text).load()
     assert re.match(r"\*\*0 of \d configurations are complete\.\*\*", loaded.write(loaded.compute(results)))
-    rankings = rankings_of(results)
     for judged in judged_in(results):
         notes = column(rows(rounds.table_of_round(judged)), "note")
         assert all(note.endswith("missing") for note in notes)
         assert rounds.after_round(judged) == "None of the candidates can be judged yet."
-    assert table_of_criteria(rankings) == criteria_compared(criteria_of(results)) == ""
+    assert criteria.write(criteria_of(results)) == criteria_compared(criteria_of(results)) == ""
     assert table_of_choice(chosen_in(results)) == more_replicates(chosen_in(results)) == ""
     answer = write(answer_of(results, "shut"))
-    assert answer.startswith("> **No configuration can be chosen yet**: no run can be judged.\n")
-    conclusion = concluded(results, "shut")
-    assert "- **No configuration can be chosen yet**" in conclusion and "Why" not in conclusion
+    assert answer.startswith("> **No configuration can be chosen yet**: no run can be judged.")

@@ -10,16 +10,16 @@ from nbstudy.checks import StudyError
 from nbstudy.decision.race import run_race
 from nbstudy.files import write_json
 from nbstudy.records.results import Results, load_results
-from nbstudy.report import race, rankings, rounds, search_space
-from nbstudy.report.answer import chosen_line, runner_up_line, write
-from nbstudy.report.choice import more_replicates
+from nbstudy.report import next_steps, overview, race, rankings, rounds, search_space
+from nbstudy.report.answer import chosen_line, sure_line, write
+from nbstudy.report.next_steps import more_replicates
+from nbstudy.report.overview import Role
 from nbstudy.report.race import Raced, table_of_laps, what_it_took, where_it_stands
 from nbstudy.report.rule import how_a_race_works, sources_of_the_rule
-from nbstudy.report.runs import compute as runs_of
 from nbstudy.report.runs import what_decides
 from nbstudy.study.study import load_study
 from planted import RACE, RACE_ENDS, Planted, column, raced, rows
-from told import answer_of, chosen_in, concluded, judged_in, round_of
+from told import answer_of, chosen_in, criteria_of, judged_in, opened_of, round_of, runs_in
 
 
 @pytest.fixture(scope="session")
@@ -92,10 +92,12 @@ def test_tie_is_an_answer_with_its_margin(tied: Results) -> None:
     )
     # the smaller network of the two, though the other's mean is better
     answer = write(answer_of(tied, ""))
-    assert answer.startswith("> **[two](") and "is chosen** from one, two, six and far: " in answer
-    assert "Among the 3 of the last lap it is the best with a probability of 0." in answer
-    assert said in answer and said in concluded(tied)
+    assert answer.startswith("> **[two](") and "is chosen** from 4 candidates: " in answer
+    assert f"{said} The odds of being the best: two 0." in answer
     assert more_replicates(chosen_in(tied)) == ""
+    assert next_steps.write(next_steps.compute(chosen_in(tied), criteria_of(tied))) == (
+        "## What to do next\n\nNothing: the choice is clear."
+    )
 
 
 def test_decision_names_the_one_that_is_left(tmp_path: Path) -> None:
@@ -150,7 +152,7 @@ def test_race_that_is_under_way_says_for_whom_it_waits_and_chooses_none(tmp_path
     assert column(table, "rule") == ["not decided yet"] * 3
     chosen = chosen_in(results)
     assert chosen_line(chosen) == "**No configuration can be chosen yet**: lap 2 of 3 waits for two."
-    assert runner_up_line(chosen) == ""
+    assert sure_line(chosen) == ""
 
 
 # --- the rest of the page ---
@@ -158,7 +160,14 @@ def test_ranking_by_its_metric_keeps_what_the_race_keeps(tied: Results) -> None:
     ranking = rankings.ranking_of(tied)
     assert ranking.verdict.kept == ["one", "two"] and ranking.chosen == "two"
     assert list(ranking.verdict.costs) == ["one", "two", "six", "far"]
-    assert "`metric` in the study file says which." in what_decides(runs_of(tied))
+    assert what_decides(runs_in(tied)) == "**val_loss decides** (lower is better)."
+
+
+def test_first_figure_shows_who_was_dropped_in_the_race(tied: Results) -> None:
+    shown = overview.compute(tied, chosen_in(tied), opened_of(tied))
+    assert shown is not None
+    roles = {point.name: point.role for point in shown.points}
+    assert roles == {"one": Role.KEPT, "two": Role.CHOSEN, "six": Role.DROPPED, "far": Role.DROPPED}
 
 
 def test_race_is_explained_where_there_is_one(tied: Results, results: Results) -> None:

@@ -1,36 +1,25 @@
-"""The sections of the rounds: decisions, notes and figures."""
+"""What there is to say of each round: decisions and notes."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-
-from drawn import check_texts, many
-from nbstudy.decision.metrics import metric_called
 from nbstudy.records.results import Results
-from nbstudy.report import choice, rounds
-from nbstudy.report.colours import GREY
-from nbstudy.report.looks import looks_of
-from nbstudy.report.rounds import before_round
+from nbstudy.report.rounds import what_is_compared
 from planted import Planted, column, flat
 from told import round_of
-
-LOSS, ACCURACY = metric_called("val_loss"), metric_called("val_accuracy")
-
 
 TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
 
 
-def test_round_says_what_to_look_for(results: Results) -> None:
+def test_round_says_what_is_compared(results: Results) -> None:
     _, by_loss, _, by_accuracy, early, _ = results.rounds
-    assert before_round(results, by_loss).startswith("### 2 · By loss\n\n")
-    assert before_round(results, by_loss).endswith(
-        "Look for the lines that end lowest: val_loss over all epochs."
+    assert what_is_compared(by_loss, by_epoch=True) == "By val_loss (lower is better) over all epochs."
+    assert (
+        what_is_compared(by_accuracy, by_epoch=True) == "By val_accuracy (higher is better) over all epochs."
     )
-    assert "end highest: val_accuracy over all epochs" in before_round(results, by_accuracy)
-    assert "over the first 6 epochs" in before_round(results, early)
+    assert what_is_compared(early, by_epoch=True).endswith(" over the first 6 epochs.")
 
 
 def test_round_shows_decisions_and_where_the_original_differs(results: Results) -> None:
@@ -159,90 +148,6 @@ def test_round_of_exploded_runs_alone_keeps_none(tmp_path: Path) -> None:
         study.run(name, [math.nan])
     _, words = round_of(study.load(), 1)
     assert words.startswith("**The rule drops all that are judged**, which are no longer finite.")
-
-
-# --- figures ---
-def test_round_draws_its_candidates(results: Results) -> None:
-    by_loss = results.rounds[1]
-    looks = looks_of(results)
-    axes = rounds.draw(rounds.compute(results, by_loss), looks)
-    assert axes is not None
-    colours = {text.get_text(): text.get_color() for text in axes.texts}
-    assert colours["good"] == looks["good"].colour and colours["both"] == GREY
-    assert len(axes.collections) == 1  # the replicates of good
-    check_texts(axes.figure)
-
-
-def test_every_round_can_be_read(results: Results) -> None:
-    looks = looks_of(results)
-    for each in results.rounds:
-        axes = rounds.draw(rounds.compute(results, each), looks)
-        assert axes is not None
-        check_texts(axes.figure)
-
-
-def test_round_of_very_many_candidates_is_a_ranking(tmp_path: Path) -> None:
-    results = many(tmp_path, 60).load()
-    (everyone,) = results.rounds
-    axes = rounds.draw(rounds.compute(results, everyone), looks_of(results))
-    assert axes is not None
-    names = [text.get_text() for text in axes.get_yticklabels()]
-    assert names == [f"n_{number}" for number in range(1, 31)]
-    assert axes.get_title(loc="left") == "The best 30 of 60"
-    check_texts(axes.figure)
-
-
-def test_round_without_epochs_is_a_ranking(tmp_path: Path) -> None:
-    study = Planted(
-        tmp_path, "notebooks: {run: train.ipynb}\nconfigurations: {a: {units: 1}, b: {units: 2}}\n"
-    )
-    study.run("a", [0.5])
-    study.run("b", [0.4])
-    results = study.load()
-    axes = rounds.draw(rounds.compute(results, results.rounds[0]), looks_of(results))
-    assert axes is not None
-    assert [text.get_text() for text in axes.get_yticklabels()] == ["b", "a"]
-
-
-def test_round_by_a_number_of_the_results_is_a_ranking_of_means_and_runs(tmp_path: Path) -> None:
-    study = Planted(
-        tmp_path,
-        "notebooks: {run: train.ipynb}\nconfigurations: {a: {replicates: 2}, b: {units: 2}, c: {units: 3}, d: {units: 4}}\n",
-    )
-    for name, accuracy in [("a", 0.90), ("a_seed_1", 0.92), ("b", 0.50), ("c", 0.915)]:
-        study.measure(name, {"val_accuracy": accuracy})
-    results = study.load()
-    each = results.rounds[0]
-    verdict = results.judge(each)
-    looks = looks_of(results)
-    axes = rounds.draw(rounds.compute(results, each), looks)
-    assert axes is not None and verdict.dropped == ("b",)
-    assert [text.get_text() for text in axes.get_yticklabels()] == ["c", "a", "b"]
-    assert axes.get_xlabel() == "val_accuracy (higher is better)"
-    assert [text.get_color() for text in axes.texts] == [looks["c"].colour, looks["a"].colour, GREY]
-    assert list(axes.lines[1].get_xdata()) == [0.90, 0.92]  # the runs of a
-    assert len(axes.collections) == 3  # intervals
-    check_texts(axes.figure)
-    assert choice.draw(choice.contest_of(results, each, verdict), looks) is not None
-
-
-def test_round_by_a_metric_whose_direction_nobody_knows_is_shown_but_not_judged(tmp_path: Path) -> None:
-    study = Planted(tmp_path, "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 2}}\n")
-    study.measure("a", {"my_score": 2.0})
-    study.measure("b", {"my_score": 1.0})
-    results = study.load()
-    each = results.rounds[0]
-    axes = rounds.draw(rounds.compute(results, each), looks_of(results))
-    assert axes is not None and axes.get_xlabel() == "my_score"
-    assert [line.get_marker() for line in axes.lines] == ["x", "x"] and not axes.collections
-    assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b"]  # as the study has them
-
-
-def test_round_of_which_nothing_is_there_has_no_figure(tmp_path: Path) -> None:
-    results = Planted(tmp_path, "notebooks: {run: train.ipynb}\nconfigurations: {a: {units: 1}}\n").load()
-    each = results.rounds[0]
-    assert rounds.draw(rounds.compute(results, each), looks_of(results)) is None
-    assert not plt.get_fignums()
 
 
 def test_parameter_that_a_kind_does_not_set_is_no_difference_at_once(tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from nbstudy.records.results import Results
+from nbstudy.report import together
 from nbstudy.report.answer import write
 from nbstudy.report.rule import how_rungs_work
 from nbstudy.report.search_space import Cost, cost_of_halving, what_halving_saved
-from planted import RUNG_CURVES, Planted, column, halved
+from planted import RUNG_CURVES, Planted, column, halved, rows
 from project import change
-from told import answer_of, round_of
+from told import answer_of, configurations_of, linked, round_of, together_in
 
 
 def test_rung_is_shown_around_its_cut(climbed: Results) -> None:
@@ -89,11 +90,13 @@ def test_rung_says_when_both_sides_differ_wholly_in_a_parameter_of_late(tmp_path
     }
     for name, curve in curves.items():
         study.run(name, curve, parameters=study.record["configurations"][name] | {"epochs": 4})
-    _, said = round_of(study.load(), 1)
+    results = study.load()
+    _, said = round_of(results, 1)
     of_late = (
         "**After 4 epochs all that go on differ from all others in batch_size, and after 3 they would not:**"
     )
     assert (of_late in said) == (third == 0.9)  # with 0.5 they did then, too
+    assert (of_late in together.write(together_in(results))) == (third == 0.9)
 
 
 def test_rung_by_the_rule_says_whom_it_drops(tmp_path: Path) -> None:
@@ -115,10 +118,25 @@ def test_rung_by_the_rule_says_whom_it_drops(tmp_path: Path) -> None:
     assert "One with `keep: rule` keeps what the rule does not drop" in how_rungs_work(results)
 
 
+def test_rungs_are_one_table_of_what_candidates_came_to(climbed: Results) -> None:
+    text = together.write(together_in(climbed))
+    assert rows(text) == {
+        "first": {"candidate": linked(climbed, "first"), "1": "0.5000 ✓", "2": "0.3000 ✓", "3": "0.3200 ✓"},
+        "second": {"candidate": linked(climbed, "second"), "1": "0.5200 ✓", "2": "0.3400 ✓", "3": "0.4200 ✗"},
+        "third": {"candidate": linked(climbed, "third"), "1": "0.5400 ✓", "2": "0.3600 ✗", "3": ""},
+        "fourth": {"candidate": linked(climbed, "fourth"), "1": "0.7000 ✗", "2": "", "3": ""},
+        "fifth": {"candidate": linked(climbed, "fifth"), "1": "0.8000 ✗", "2": "", "3": ""},
+    }
+    assert "✓ goes on or is kept; ✗ stops or is dropped." in text
+    assert "**The best of all candidates has come through with a probability of about" in text
+
+
 def test_rung_that_waits_says_for_whom(tmp_path: Path) -> None:
     results = halved(tmp_path, rungs=2, behind=["third"]).load()
     _, said = round_of(results, 2)
-    assert said == "**Not decided yet:** 2 of 3 candidates are complete; it waits for third."
+    waits = "**Not decided yet:** 2 of 3 candidates are complete; it waits for third."
+    assert said == waits
+    assert f"Rung at 4 epochs: {waits}" in together.write(together_in(results))
 
 
 def test_rung_that_study_json_does_not_know_of_yet_is_shown_without_its_runs(tmp_path: Path) -> None:
@@ -142,6 +160,7 @@ def test_last_rung_is_judged_by_its_new_runs_alone(climbed: Results) -> None:
 def test_choice_of_a_halving_names_how_many_candidates_there_were(climbed: Results) -> None:
     answer = write(answer_of(climbed, ""))
     assert re.search(r"\*\*\[first\]\(\S+\) is chosen\*\* from 5 candidates: ", answer)
+    assert list(configurations_of(climbed)) == ["first", "second", "third", "fourth", "fifth"]
 
 
 def test_cost_of_halving_is_compared_with_training_everything(climbed: Results) -> None:

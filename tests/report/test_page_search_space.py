@@ -8,8 +8,6 @@ import matplotlib.pyplot as plt
 
 from nbstudy.records.results import Results
 from nbstudy.report import search_space
-from nbstudy.report.choice import compute, is_drawn_already
-from nbstudy.report.looks import looks_of
 from planted import Planted, flat
 from told import judged_in
 
@@ -36,21 +34,21 @@ def test_grid_is_shown_by_each_parameter_that_varies(tmp_path: Path) -> None:
     assert space is not None
     assert (space.title, space.levels, len(space.values)) == ("settled val_loss", ["dropped", "kept"], 18)
     _, drawn = search_space.draw(space)
-    assert [axes.get_xlabel() for axes in drawn] == ["units", "dropout", "precision"]
-    points = [line.get_xydata() for line in drawn[0].lines]
+    # the variances of 0, 0.1 and 0.2, and of 1/8, 1/16 and 1/32, of which dropout's is 0.82 of both
+    assert list(space.parameters) == ["dropout", "units", "precision"] and space.shares is not None
+    dropout = space.shares.by_parameter["dropout"]
+    assert dropout.low < 0.82 < dropout.high
+    assert [axes.get_xlabel().split(":")[0] for axes in drawn] == ["dropout", "units", "precision"]
+    assert drawn[0].get_xlabel() == f"dropout: {search_space.share_in_words(dropout)}"
+    told = search_space.what_matters(space.shares)
+    assert (
+        told.startswith("**What matters:** of the differences that parameters explain, dropout 0.8")
+        and "units 0." in told
+    )
+    points = [line.get_xydata() for line in drawn[1].lines]
     assert {tuple(point) for each in points for point in each.round(4)} >= {(8.0, 0.125), (32.0, 0.0312)}
     plt.close("all")
 
 
 def test_named_configurations_have_no_search_space(results: Results) -> None:
     assert search_space.compute(results, judged_in(results)) is None
-
-
-def test_page_shows_one_ranking_once(tmp_path: Path) -> None:
-    many = gridded(
-        tmp_path / "many", "[8, 16, 32, 64, 128, 256]"
-    )  # too many for curves, so that the round ranks them
-    few = gridded(tmp_path / "few", "[8, 16]")
-    for results, is_drawn in ((many, True), (few, False)):
-        contest = compute(results).contest
-        assert contest is not None and is_drawn_already(contest, looks_of(results)) is is_drawn

@@ -14,12 +14,14 @@ import pandas as pd
 import PIL.Image
 import pytest
 
+from nbstudy.decision.metrics import metric_called
 from nbstudy.files import write_json
 from nbstudy.records.openings import Opening, record_opening, write_openings
 from nbstudy.records.results import Results
 from nbstudy.report import test_set
 from nbstudy.report.answer import line_of_test_set
 from nbstudy.report.test_set import (
+    beside_validation,
     compute,
     in_short,
     last_epoch,
@@ -28,7 +30,7 @@ from nbstudy.report.test_set import (
     state_in_words,
     why_shut,
 )
-from planted import Planted, column, rows, without_replicates
+from planted import Planted, column, plant_final, rows, without_replicates
 from told import opened_of
 
 CURE = "unless git has it, remove {}/all/ and run the study again, which trains it anew"
@@ -198,12 +200,12 @@ def test_files_are_shown_in_the_order_of_their_names(
         patched.setattr(test_set, "display", lambda image: shown.append(image.data))
         test_set.show(compute(study.load(), study.load().choose()))
     assert (
-        f"one notebook of the study alone reads it, [test.ipynb]({place.as_posix()}/test.ipynb)." in shown[0]
+        f"One notebook alone reads the test set, [test.ipynb]({place.as_posix()}/test.ipynb): for" in shown[0]
     )
-    assert shown[2:] == [
+    assert shown[1:] == [
         "*Look:*",
         files["b.png"],
-        "| class | recall |\n| --- | --- |\n| cat | 0.5000 |",
+        "| class | recall |\n| :--- | ---: |\n| cat | 0.5000 |",
         "`d.csv` cannot be shown (EmptyDataError).",
     ]
 
@@ -228,3 +230,54 @@ def test_last_epoch_says_how_much_stopping_there_can_change(tmp_path: Path) -> N
         study.run(name, [0.5], attempt=1)
         (study.outputs / name / "run.json").unlink()
     assert last_epoch(replace(opened_of(results), results=study.load())) == ""
+
+
+def test_last_epoch_is_that_of_the_runs_by_which_rungs_end(tmp_path: Path) -> None:
+    rungs = "[{epochs: 4, keep: 2}, {epochs: 20, replicates: 2}]"
+    study = Planted(
+        tmp_path,
+        "notebooks: {run: train.ipynb, test: test.ipynb}\n"
+        "grid: [{name: 'm_{units}', units: [7, 8, 9]}]\n"
+        f"halving: {{candidates: 'm_*', metric: val_loss, rungs: {rungs}}}\nfinal: {{refit: true}}\n",
+    )
+    record = study.record
+    asked = record["configurations"]
+    for name in ("m_7", "m_8", "m_9"):
+        study.run(name, [0.5, 0.4, 0.3, asked[name]["units"] / 30], parameters=asked[name] | {"epochs": 4})
+    for name in ("m_7", "m_8"):
+        for seed in (1, 2):
+            asked[f"{name}_seed_{seed}"] = asked[name] | {"seed": seed, "epochs": 20}
+            study.run(f"{name}_seed_{seed}", [0.5] * 18 + [asked[name]["units"] / 50, 0.2])
+    asked["final"] = asked["m_7"] | {"refit": True, "epochs": 20}
+    write_json(study.outputs / "study.json", record | {"final": "final"})
+    plant_final(study, "final")
+    results = study.load()
+    assert results.choose().chosen == "m_7"
+    # of the new run, which has twenty epochs, and not of the one that climbed with four
+    assert "over the last 2 of m_7_seed_1 the val_loss is 0.1700 on average" in last_epoch(opened_of(results))
+
+
+@pytest.mark.parametrize(
+    ("share", "how"), [(0.90, "they agree within their intervals"), (0.5, "do not agree")]
+)
+def test_test_and_validation_are_beside_each_other(tmp_path: Path, share: float, how: str) -> None:
+    study = without_replicates(tmp_path)
+    study.record["configurations"]["one_again"] = study.record["configurations"]["one"] | {"seed": 1}
+    study.record["rounds"][-1] = {"candidates": ["one", "two"], "metric": "val_accuracy"}
+    write_json(study.outputs / "study.json", study.record)
+    study.run("one_again", [0.5] * 20, 0.92)
+    shutil.rmtree(study.outputs / "one")
+    study.run("one", [0.5] * 20, 0.90)
+    results = study.load()
+    tested = test_set.Tested(
+        [test_set.Measured("test_accuracy", share, (share - 0.01, share + 0.01))], [], []
+    )
+    said = beside_validation(opened_of(results, None, tested))
+    assert said.startswith("The validation data say 0.9100 of one (") and how in said
+    assert opened_of(results, None, tested).measured_as(metric_called("val_loss")) is None
+
+
+def test_loss_of_the_test_is_not_that_of_the_validation_data(single: Results) -> None:
+    tested = test_set.Tested([test_set.Measured("test_loss", 0.3)], [], [])
+    assert opened_of(single, None, tested).measured_as(metric_called("val_loss")) is None
+    assert beside_validation(opened_of(single, None, tested)) == ""

@@ -11,92 +11,18 @@ from bs4 import BeautifulSoup, NavigableString, Tag
 from matplotlib.text import Text
 from nbconvert import HTMLExporter
 
+from nasty import NASTY, UNSEEN, planted
 from nbstudy.files import write_json
 from nbstudy.markdown import code, plain
-from nbstudy.report import choice, factors, loaded, rounds, search_space, together
+from nbstudy.report import factors, loaded, overview, search_space, together
 from nbstudy.report.figures import png_of
 from nbstudy.report.labels import LONGEST_TITLE, shortened
 from nbstudy.report.looks import looks_of
 from nbstudy.report.markdown import displayed, table
 from nbstudy.words import on_a_line
-from planted import Planted, flat, halved
+from planted import halved
 from project import ROOT, change
-from told import judged_in
-
-# what Markdown, HTML and MathJax know, none of which does anything
-NASTY = (
-    "$$ <script>document.title='x'</script> [x](javascript:void(0)) ![y](z) <img src=x onerror=void(0)> <b>in angles</b> "
-    r"^\d+$ \(x\) \begin{a}z\end{a} *a* **b** _c_ ~~d~~ `e` ``f a|b &lt; # https://g.com www.h.com i@j.com $\frac{1}$"
-)
-NASTY_FILE = NASTY.replace("/", ":")[:200]
-UNSEEN = "\x1b[31m \ud800"  # as a kernel's error may hold
-
-STUDY = """
-notebooks: {run: train.ipynb, test: test.ipynb}
-defaults: {epochs: 20}
-configurations:
-  _a_: {}
-  b=1,c.d-e: {units: 32}
-  e__: {units: 64}
-  failed: {l2: 0.1}
-  stale: {l2: 0.2}
-  _a__seed_1: {seed: 1}
-  final: {refit: true}
-rounds:
-  - {title: TITLE, candidates: [_a_, "b=1,c.d-e", failed, stale], originally_dropped: [_a_]}
-  - {title: by a metric, candidates: [_a_, "b=1,c.d-e", e__]}
-  - {title: by a result, candidates: [_a_, "b=1,c.d-e", e__]}
-  - {title: by nobody knows, candidates: [_a_, e__]}
-  - {title: by none, candidates: [_a_, e__]}
-  - {title: the last, candidates: [_a_, "b=1,c.d-e", e__], originally_dropped: [e__]}
-final: final
-"""
-
-
-def planted(root: Path) -> tuple[Planted, list[str]]:
-    """Plant a study that has a nasty text in every place a user's text can come from; return it and these texts."""
-    texts: list[str] = []
-
-    def nasty(place: str, text: str = NASTY) -> str:
-        texts.append(f"{place}: {text}")
-        return texts[-1]
-
-    study = Planted(root, STUDY, NASTY_FILE)
-    record = study.record
-    texts += record["configurations"]
-    for name, parameters in record["configurations"].items():
-        parameters["text"] = "usual"
-        if name in ("b=1,c.d-e", "_a_"):  # two values, which make a factor
-            parameters["text"] = nasty(f"value of {name}", NASTY.replace(" ", "\n", 3))
-            parameters["_p_"] = nasty(f"rare value of {name}")
-    record["overrides"] = {"text": nasty("override")}
-    titles = ["title", "title two", "title three", "title four", "title five", "last title"]
-    for each, title in zip(record["rounds"], titles, strict=True):
-        each["title"] = nasty(title, NASTY + " long" * 60)
-    by_metric, by_result, unknown, none, _ = record["rounds"][1:]
-    by_metric["metric"] = nasty("val_f1")
-    by_metric["better"] = "higher"
-    by_result["metric"] = nasty("auc")
-    unknown["metric"] = nasty("unknown")
-    none["metric"] = nasty("val_loss that none has")
-    write_json(study.outputs / "study.json", record)
-
-    versions = {nasty("library"): nasty("version")}
-    for name, end in [("_a_", 0.30), ("_a__seed_1", 0.31), ("b=1,c.d-e", 0.32), ("e__", 0.33)]:
-        result = {by_result["metric"]: 0.5 + end, unknown["metric"]: 1.0, "ended": nasty(f"ended {name}")}
-        if name != "e__":
-            result["versions"] = versions
-        place = study.run(name, flat(end), result=result, environment_changes=[nasty(f"change of {name}")])
-        history = (place / "history.csv").read_text()
-        quoted = '"' + by_metric["metric"].replace('"', '""') + '"'
-        (place / "history.csv").write_text(history.replace("val_accuracy", quoted))
-    study.run("failed", [0.5], attempt=1, finished=True, error=nasty("error") + UNSEEN)
-    stale = record["configurations"]["stale"] | {"text": nasty("older value")}
-    study.run("stale", flat(0.4), parameters=stale)
-    study.run(nasty("extra", NASTY_FILE), flat(0.4))
-    opening = {"configuration": nasty("opened"), "weights": "0", "when": "2026-01-01T00:00:00Z"}
-    write_json(study.outputs / "test.json", {"openings": [opening]})
-    return study, texts
+from told import chosen_in, judged_in, opened_of
 
 
 def converted(notebook: nbformat.NotebookNode) -> BeautifulSoup:
@@ -141,7 +67,11 @@ def test_no_text_of_a_user_is_active_on_the_page_and_all_can_be_read(tmp_path: P
             assert run.is_dir() and run.is_relative_to(tmp_path / "notebooks" / ".." / "outputs")
     for block in page.select(".jp-RenderedMarkdown"):
         assert not [text for text in outside_code(block) if "$" in text or "\\" in text]
-    readable = seen(page)
+    # what the summary leaves to the page to explore can be read there
+    explored = BeautifulSoup((study.outputs / "summary.html").read_text(encoding="utf-8"), "html.parser")
+    for script in explored.find_all("script"):
+        script.decompose()
+    readable = seen(page) + seen(explored)
     assert [text for text in texts if on_a_line(text) not in readable] == []
     assert r"\x1b[31m \ud800" in readable
 
@@ -171,14 +101,12 @@ def test_figures_read_no_mathematics_in_texts_of_a_user(tmp_path: Path) -> None:
     results = study.load()
     looks = looks_of(results)
     judged = judged_in(results)
-    for each in judged:
-        rounds.draw(each, looks)
     together.draw(together.compute(results, judged), looks)
     effects = factors.compute(results)
-    contest = choice.compute(results).contest
-    assert effects is not None and contest is not None
+    seen_first = overview.compute(results, chosen_in(results), opened_of(results))
+    assert effects is not None and seen_first is not None
     factors.draw(effects, looks)
-    choice.draw(contest, looks)
+    overview.draw(seen_first, looks)
     assert_figures_show_texts_as_they_are()
 
 
@@ -223,7 +151,7 @@ def test_mathematics_is_shown_as_code() -> None:
 
 def test_texts_in_a_table_are_made_plain_unless_they_are_markdown() -> None:
     text = table([{"a|b": "c|d\ne", "f": plain("<g>")}])
-    assert text == "| a&#124;b | f |\n| --- | --- |\n| c&#124;d e | &#60;g&#62; |"
+    assert text == "| a&#124;b | f |\n| :--- | :--- |\n| c&#124;d e | &#60;g&#62; |"
 
 
 def test_tag_that_somebody_forgot_to_make_plain_is_not_active() -> None:

@@ -10,7 +10,7 @@ from nbstudy.files import write_json
 from nbstudy.records.results import Results
 from nbstudy.report.curves import Scale
 from nbstudy.report.looks import looks_of
-from nbstudy.report.together import MOST_IN_PANEL, agreement, common_scale, draw
+from nbstudy.report.together import MOST_IN_PANEL, agreement, common_scale, draw, numbered, write
 from planted import Planted, flat, rows, without_replicates
 from told import together_in
 
@@ -18,22 +18,62 @@ TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
 
 
 def test_agreement_is_counted_without_the_overview(results: Results) -> None:
-    text = agreement(together_in(results).agreements)
-    assert text.endswith(
+    together = together_in(results)
+    assert agreement(together.agreements) == (
         "The rule and the original agree entirely in 2 of 5 rounds, and on **11 of 16 decisions**."
     )
-    table = rows(text)
-    assert list(table) == ["2", "3", "4", "5", "6"]
-    assert (table["2"]["judged"], table["2"]["agreed"]) == ("5", "2")
-    assert (table["2"]["only the rule drops"], table["2"]["only the original dropped"]) == (
-        "both",
-        "near, far",
-    )
+    second = together.agreements[0]
+    assert (second.number, second.judged, second.agreed) == (2, 5, 2)
+    assert (second.only_rule, second.only_original) == (["both"], ["near", "far"])
 
 
 def test_agreement_is_left_out_without_an_original(tmp_path: Path) -> None:
     results = Planted(tmp_path, TWO).load()
     assert agreement(together_in(results).agreements) == ""
+
+
+# --- the table ---
+def test_all_rounds_are_one_table(results: Results) -> None:
+    text = write(together_in(results))
+    table = rows(text)
+    assert list(table)[:3] == ["wide", "good", "near"]  # those that came furthest, best first
+    assert list(table["good"].values())[1:] == [
+        "0.3000 ✓",
+        "0.3000 ✓",
+        "0.3000 ✓",
+        "0.8000 ✗",
+        "0.4667 ✗&#42;",
+        "0.3000 ✓",
+    ]
+    assert table["near"]["2"] == "0.3350 ✓&#42;" and table["far"]["3"] == ""
+    assert table["cut"]["3"] == "?" and table["wild"]["3"] == "✗"
+    assert "✓ kept; ✗ dropped; ? not judged; &#42; the original decided otherwise." in text
+    assert "Chance alone changes a run by a standard deviation of 0.0183 in rounds 1 to 6." in text
+
+
+def test_many_rounds_are_marks_alone(tmp_path: Path) -> None:
+    study = without_replicates(tmp_path)
+    study.record["rounds"] = [{"title": "Again", "candidates": ["one", "two"]}] * 7
+    write_json(study.outputs / "study.json", study.record)
+    text = write(together_in(study.load()))
+    assert list(rows(text)["one"].values())[1:] == ["✓"] * 7
+    assert "of 0.0141, a guess from within one run, in rounds 1 to 7." in text
+
+
+def test_rounds_without_a_panel_are_named(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path, TWO + "rounds: [{title: 'By *it*', candidates: [a, b], metric: auc}, {candidates: [a]}]\n"
+    )
+    for name in ("a", "b"):
+        study.run(name, flat(0.5), result={"auc": 0.9})
+    study.load()
+    text = write(together_in(study.load()))
+    assert text.startswith("The rounds: 1 · By &#42;it&#42; (by auc); 2 · Round 2 (by val_loss).")
+
+
+def test_numbers_of_rounds_are_stretches() -> None:
+    assert numbered([3]) == "round 3"
+    assert numbered([1, 2, 3, 5, 7, 8]) == "rounds 1 to 3, 5, 7 and 8"
 
 
 # --- figures ---
@@ -99,7 +139,7 @@ def test_very_many_rounds_are_the_last_ones(tmp_path: Path) -> None:
     results = study.load()
     figure, panels = draw(together_in(results), looks_of(results))
     assert [texts_of(axes)[1] for axes in panels] == [
-        f"{number} · Round {number}" for number in range(26, 41)
+        f"{number} · Round {number}" for number in range(25, 41)
     ]
     check_texts(figure)
 

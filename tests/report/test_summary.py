@@ -16,6 +16,7 @@ import nbformat
 import pandas as pd
 import PIL.Image
 import pytest
+from bs4 import BeautifulSoup
 
 from asked import load
 from nbstudy.decision import elimination
@@ -40,16 +41,15 @@ from told import chosen_in
 TWO = "notebooks: {run: train.ipynb}\ngrid: [{name: 'n_{units}', units: [8, 16]}]\n"
 SECTIONS = [
     "Which configuration is best?",
-    "Load the runs",
-    "All runs",
+    "What to do next",
+    "Why this one",
+    "All configurations",
     "Elimination",
-    "All rounds together",
     "The factors",
     "What the criterion hides",
-    "Which one is best",
     "Final test evaluation",
-    "Conclusion",
     "What the original could not see",
+    "How to read this page",
 ]
 
 
@@ -66,86 +66,107 @@ def page(planted: Planted) -> Page:
     return planted.summarise()
 
 
-def test_sections_and_rounds_are_headings_in_order(page: Page) -> None:
-    rounds = [
-        "1 · Overview",
-        "2 · By loss",
-        "3 · Diverged and cut",
-        "4 · By accuracy",
-        "5 · Early",
-        "6 · The choice",
-    ]
-    after = SECTIONS.index("Elimination") + 1
-    assert page.headings == SECTIONS[:after] + rounds + SECTIONS[after:]
-    for heading in [*rounds, "All rounds together", "The factors", "Which one is best"]:
+def test_sections_are_headings_in_order(page: Page) -> None:
+    assert page.headings == SECTIONS
+    for heading in ("Which configuration is best?", "Elimination", "The factors"):
         assert FIGURE in page.part(heading), heading
 
 
-def test_answer_stands_at_the_top_and_is_that_of_the_conclusion(page: Page, planted: Planted) -> None:
+def test_answer_comes_first_in_four_lines_with_one_figure_and_what_to_do(
+    page: Page, planted: Planted
+) -> None:
     results = planted.load()
-    top = page.text.partition("**How to read this page.**")[0]
+    top = page.part("Which configuration is best?")
     lines = [line for line in top.splitlines() if line.startswith("> ")]
-    assert len(lines) == 5
-    assert "appears here" not in page.text
-    assert re.sub(
-        r"\(\.\./outputs/mine", f"({results.directory.as_posix()}", lines[0][2:]
-    ) == answer.chosen_line(chosen_in(results))
-    for line in lines:
-        assert f"- {line[2:]}" in page.part("Conclusion") or line[2:] in page.part("Conclusion")
+    assert len(lines) == 4
+    assert lines[0][2:].replace("(../outputs/mine", f"({results.directory.as_posix()}") == answer.chosen_line(
+        chosen_in(results)
+    )
+    assert top.count(FIGURE) == 1 and top.index(lines[-1]) < top.index(FIGURE)
+    assert "**Run the study again:** 4 of 14 configurations are not complete" in page.part("What to do next")
 
 
-def test_runs_are_accounted_for_before_anything_is_shown(page: Page) -> None:
-    part = page.part("Load the runs")
+def test_figures_say_what_they_show(planted: Planted) -> None:
+    notebook = nbformat.read(planted.root / "notebooks" / "out.ipynb", as_version=4)
+    told = [
+        output.metadata["image/png"]["alt"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    assert len(told) == 3
+    assert told[0].startswith(
+        "settled val_loss of 7 configurations by weights, with 95 % intervals. Chosen is good, 0.3000"
+    )
+    assert told[1].startswith(
+        "val_loss by epoch in 6 rounds, a panel each. 1 · Overview: overview. 2 · By loss: drops both."
+    )
+    assert told[2].startswith("settled val_loss along each parameter when all others stay.")
+
+
+def test_runs_are_accounted_for(page: Page) -> None:
+    part = page.part("All configurations")
     assert "**10 of 14 configurations are complete.**" in part
     assert "- [cut](../outputs/mine/incomplete/cut/2/cut.ipynb): unfinished at epoch 7\n" in part
     assert "- other: extra, on disk but not in the study" in part
     assert "Warning" not in page.text
 
 
-def test_table_of_runs_is_shown_and_written(page: Page, planted: Planted) -> None:
-    assert list(rows(page.part("All runs"))) == list(planted.record["configurations"])
+def test_table_of_configurations_is_shown_and_that_of_runs_written(page: Page, planted: Planted) -> None:
+    firsts = dict.fromkeys(planted.load().parameters.first.values())
+    assert list(rows(page.part("All configurations"))) == list(firsts)
     written = pd.read_csv(planted.outputs / "results.csv", index_col="configuration")
     assert list(written.index) == list(planted.record["configurations"])
     assert "settled_val_cross_entropy" in written and "param_l2" in written
     assert (planted.outputs / "elimination.png").stat().st_size > 10_000
 
 
-def test_rule_is_shown_as_it_is_written(page: Page) -> None:
-    assert inspect.getsource(elimination.judge).strip() in page.part("Elimination")
-    assert "```python\ndef judge(" in page.part("Elimination")
+def test_rule_is_said_in_short_and_shown_as_it_is_written_on_the_page_to_explore(
+    page: Page, planted: Planted
+) -> None:
+    assert "[The rule in full" in page.part("Elimination")
+    assert "](../outputs/mine/summary.html#the-rule)" in page.part("Elimination")
+    explored = BeautifulSoup((planted.outputs / "summary.html").read_text(encoding="utf-8"), "html.parser")
+    assert inspect.getsource(elimination.judge).strip() in explored.select_one("#the-rule").get_text()
 
 
-def test_each_round_has_its_table_and_decision(page: Page) -> None:
-    part = page.part("2 · By loss")
-    assert "Look for the lines that end lowest: val_loss over all epochs." in part
-    assert list(rows(part)) == ["good", "tie", "near", "far", "both"]
-    assert "**The rule drops both** and keeps good, tie, near and far." in part
-    assert "**They disagree on near, far and both.**" in part
-    assert "The original decided nothing here: this is its overview." in page.part("1 · Overview")
-    assert "over the first 6 epochs" in page.part("5 · Early")
-    assert rows(page.part("5 · Early"))["cut"]["rule"] == "kept"
+def test_each_round_is_a_column_and_has_its_table_on_the_page_to_explore(
+    page: Page, planted: Planted
+) -> None:
+    table = rows(page.part("Elimination"))
+    assert list(table["good"]) == ["candidate", "1", "2", "3", "4", "5", "6"]
+    assert table["cut"]["5"] == "0.0100 ✓"
+    explored = BeautifulSoup((planted.outputs / "summary.html").read_text(encoding="utf-8"), "html.parser")
+    rounds = [each.get_text() for each in explored.find_all("details") if "Round " in each.summary.get_text()]
+    assert len(rounds) == 6
+    assert "By val_loss (lower is better) over all epochs." in rounds[1]
+    assert "The rule drops both and keeps good, tie, near and far." in rounds[1]
+    assert "They disagree on near, far and both." in rounds[1]
+    assert "The original decided nothing here: this is its overview." in rounds[0]
+    assert "over the first 6 epochs" in rounds[4]
 
 
-def test_rounds_together_factors_and_criteria_are_summed_up(page: Page) -> None:
-    assert "on **11 of 16 decisions**" in page.part("All rounds together")
+def test_rounds_factors_and_criteria_are_summed_up(page: Page) -> None:
+    assert "on **11 of 16 decisions**" in page.part("Elimination")
     factors = page.part("The factors")
     assert "By val_loss over the first 20 epochs; between single runs the rule sees 0.0930" in factors
     assert "- Raising l2: of 3 steps 0 better and 0 worse by more than chance explains" in factors
-    criteria = page.part("What the criterion hides")
-    assert rows(criteria)["1"]["best val_loss"] == "**near 0.2000**"
-    assert "**Another criterion would choose otherwise:** by best val_loss" in criteria
+    assert "- By val_loss at the best epoch, near (0.2000) is ahead" in page.part("What the criterion hides")
+    assert "**Another criterion would choose otherwise:** by val_loss at the best epoch" in page.text
 
 
 def test_choice_is_shown_with_what_would_make_it_sure(page: Page) -> None:
-    part = page.part("Which one is best")
+    part = page.part("Why this one")
     assert column(rows(part), "rule") == ["kept", "kept", "kept"]
     assert "**good** is the smallest: **it is the choice**" in part
-    assert re.search(r"write `replicates: \d+` into wide and good in the study file", part)
+    assert re.search(
+        r"write `replicates: \d+` into wide and good in the study file", page.part("What to do next")
+    )
 
 
 def test_test_set_stays_shut_while_anything_is_not_complete(page: Page, planted: Planted) -> None:
     shut = "**The test set stays shut:** 4 of 14 configurations are not complete."
-    assert shut in page.part("Final test evaluation") and f"- {shut}" in page.part("Conclusion")
+    assert shut in page.part("Final test evaluation") and f"> {shut}" in page.text
     assert "Test accuracy" not in page.text
     assert read_openings(planted.outputs) == []
 
@@ -170,12 +191,12 @@ def test_test_set_is_told_by_what_its_notebook_left_without_keras(complete: Plan
     page = complete.summarise(complete.outputs, outputs=".", path=[tmp_path])
     assert "**4 of 4 configurations are complete.**" in page.text
     assert "**Warning: runs differ in library versions or hardware,**" in page.text
-    assert "[one](one/one.ipynb)" in page.part("All runs")
-    assert "By how much chance changes a run is unknown" in page.part("2 · One epoch")
+    assert "[one](one/one.ipynb)" in page.part("All configurations")
+    assert "By how much chance changes a run is unknown" in page.part("Why this one")
 
     part = page.part("Final test evaluation")
     (opening,) = read_openings(complete.outputs)
-    assert "one notebook of the study alone reads it, [test.ipynb](test/test.ipynb)" in part
+    assert "One notebook alone reads the test set, [test.ipynb](test/test.ipynb)" in part
     assert f"**The test set is open** for all. It was opened once, on {opening.when[:10]} for all." in part
     interval = "0.6570 to 0.8245"
     assert (
@@ -186,9 +207,15 @@ def test_test_set_is_told_by_what_its_notebook_left_without_keras(complete: Plan
     told = [part.index(words) for words in ("Look for *cats*.", FIGURE, "| cat | 0.2500 |")]
     assert told == sorted(told)
     model = "those of all, which is one (the choice) but for refit True."
-    line = f"**The test accuracy is 0.7500 (95 % interval over 100 test images {interval})** and the test loss 0.5000, {model}"
-    assert f"> {line}" in page.text and f"- {line}" in page.part("Conclusion")
-    assert rows(page.part("All runs"))["all"]["note"] == "refitted: it learned from the validation data, too"
+    over = "95 % interval over 100 test images"
+    assert (
+        f"> **The test accuracy is 0.7500 ({over} {interval})** and the test loss 0.5000, {model}"
+        in page.text
+    )
+    assert (
+        rows(page.part("All configurations"))["all"]["note"]
+        == "refitted: it learned from the validation data, too"
+    )
 
     record_opening(complete.outputs, "all", "def")
     page = complete.summarise(complete.outputs, outputs=".")
@@ -213,14 +240,16 @@ def test_damaged_files_are_named_and_never_end_the_page(tmp_path: Path) -> None:
     elsewhere = tmp_path / "else where"
     elsewhere.mkdir()
     page = study.summarise(elsewhere, outputs=str(study.outputs))
-    assert page.headings[-1] == "Conclusion"
-    part = page.part("Load the runs")
+    assert page.headings[-1] == "How to read this page"
+    part = page.part("All configurations")
     assert "- six: missing" in part and "- odd: missing" in part
     for name in ("run_empty", "run_types"):
         assert re.search(rf"- \[{name}\].*: stale at epoch 20: run.json is damaged", part), name
-    table = rows(page.part("All runs"))
-    assert table["history_cut"]["epochs"] == "1" and table["history_binary"]["epochs"] == "0"
-    assert "**The rule keeps all that are judged.**" in page.part("1 · Settled")
+    table = rows(page.part("All configurations"))
+    assert (
+        table["one"]["settled val_loss"] == "**0.3100**" and table["history_binary"]["settled val_loss"] == ""
+    )
+    assert rows(page.part("Elimination"))["one"]["1"] == "0.3100 ✓"
     assert "The test set stays shut" in page.text
 
 
@@ -229,8 +258,8 @@ def test_directory_without_a_study_is_said_on_the_page(tmp_path: Path) -> None:
     record = study.outputs / "study.json"
     record.write_bytes(record.read_bytes()[:100])
     page = study.summarise()
-    assert "**There is no study in `../outputs/mine`**" in page.part("Load the runs")
-    assert page.headings == ["Which configuration is best?", "Load the runs", "All runs", "Conclusion"]
+    assert "**There is no study in `../outputs/mine`**" in page.part("All configurations")
+    assert page.headings == ["Which configuration is best?", "All configurations", "How to read this page"]
     assert FIGURE not in page.text
     assert list(study.outputs.iterdir()) == [record]
 
@@ -239,10 +268,10 @@ def test_study_without_runs_gives_a_sensible_page(tmp_path: Path) -> None:
     page = Planted(tmp_path, WITHOUT_REPLICATES).summarise()
     assert page.headings == [
         "Which configuration is best?",
-        "Load the runs",
-        "All runs",
+        "What to do next",
+        "All configurations",
         "Final test evaluation",
-        "Conclusion",
+        "How to read this page",
     ]
     assert "**0 of 4 configurations are complete.**" in page.text
     assert "- one: missing" in page.text
@@ -261,26 +290,23 @@ def test_study_without_histories_has_the_same_page_without_what_does_not_apply(t
     page = study.summarise()
     assert page.headings == [
         "Which configuration is best?",
-        "Load the runs",
-        "All runs",
+        "What to do next",
+        "Why this one",
+        "All configurations",
         "Elimination",
-        "1 · Round 1",
-        "2 · Round 2",
         "The factors",
         "What the criterion hides",
-        "Which one is best",
-        "Conclusion",
+        "How to read this page",
     ]
-    for heading in ("1 · Round 1", "2 · Round 2", "The factors"):
+    for heading in ("Which configuration is best?", "The factors"):
         assert FIGURE in page.part(heading), heading
-    assert FIGURE not in page.part("Which one is best")
-    assert "The figure of the last round shows them." in page.part("Which one is best")
-    assert "**val_accuracy decides** (higher is better)" in page.part("All runs")
-    assert "is chosen** from n_8 and n_16: its f1 is 0.8000 (1 run) and a run takes 1.0 minutes." in page.text
+    assert "The rounds: 1 · Round 1 (by val_accuracy); 2 · Round 2 (by f1)." in page.part("Elimination")
+    assert rows(page.part("Elimination"))["n_16"]["2"] == "0.8000 ✓"
+    assert "**val_accuracy decides** (higher is better)" in page.part("All configurations")
+    assert "is chosen** from 2 candidates: f1 0.8000 (1 run), 1.0 minutes a run." in page.text
     assert "Raising units: of 1 step" in page.part("The factors")
-    assert rows(page.part("What the criterion hides"))["1"]["val_brier_score"] == "**n_16 0.2000**"
-    said = page.text.replace(page.part("Elimination"), "")  # whose source speaks of all cases
-    assert not re.search(r"epoch|weights|settled|network|image|\bnan\b|nothing|None|test set", said)
+    assert rows(page.part("All configurations"))["n_16"]["val_brier_score"] == "**0.2000**"
+    assert not re.search(r"epoch|weights|settled|network|image|\bnan\b|nothing|None|test set", page.text)
     assert not (study.outputs / "elimination.png").exists()
 
 
@@ -311,18 +337,19 @@ def test_study_that_can_only_be_read_is_summarised(tmp_path: Path) -> None:
     finally:
         subprocess.run(["umount", "-l", place], check=True)
     assert "2 of 2" in page.text
-    assert FIGURE in page.part("1 · Round 1")
-    assert "**The rule drops n_16** and keeps n_8." in page.part("1 · Round 1")
+    assert rows(page.part("Elimination"))["n_16"]["1"] == "✗"
+    assert "summary.html" not in page.text
     shut = "../outputs/mine/n_8/model.keras: is not here"
     cure = "unless git has it, remove ../outputs/mine/n_8/"
     assert f"**The test set stays shut:** {shut}; {cure}" in page.part("Final test evaluation")
-    assert f"- **The test set stays shut:** {shut}." in page.part("Conclusion")
+    assert f"> **The test set stays shut:** {shut}." in page.text
     assert not (study.outputs / "results.csv").exists()
+    assert not (study.outputs / "summary.html").exists()
     assert not (study.outputs / "elimination.png").exists()
 
 
 # --- what makes a page stale ---
-@pytest.mark.parametrize("file", ["results.csv", "elimination.png"])
+@pytest.mark.parametrize("file", ["results.csv", "elimination.png", "summary.html"])
 def test_page_is_made_again_when_what_it_left_is_damaged(tmp_path: Path, file: str) -> None:
     left = tmp_path / file
     left.write_text("as it was\n")

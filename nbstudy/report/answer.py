@@ -18,7 +18,7 @@ from nbstudy.report.phrases import (
     why_nothing_decides,
 )
 from nbstudy.report.race import how_it_ended, what_it_waits_for
-from nbstudy.report.rankings import candidates_of_choice
+from nbstudy.report.rankings import candidates_of_choice, comparable
 from nbstudy.report.test_set import (
     Opened,
     deciding_at_last,
@@ -91,16 +91,19 @@ def where_a_rung_stands(halving: Halving, stage: Stage) -> str:
 
 
 def chosen_from(chosen: Chosen) -> str:
-    """Say from how many a choice is; of rungs, from how many they began with."""
+    """Say from how many a choice is, with how many of them the last round began; of rungs, and of a race, from how many."""
     results = chosen.results
-    number = len([name for name in results.rounds[-1].candidates if name in chosen.verdict.costs])
     if results.halving is not None:
-        number = len(results.halving.candidates)
-    elif results.race is not None:
-        number = len(candidates_of_choice(results))
-    if number < 2:
+        return f" from {len(results.halving.candidates):,} candidates"
+    if results.race is not None:
+        return f" from {len(candidates_of_choice(results)):,} candidates"
+    number = len([name for name in results.rounds[-1].candidates if name in chosen.verdict.costs])
+    everyone = len([name for name in comparable(results) if name in results.complete])
+    if everyone < 2:
         return ""
-    return f" from {number:,} candidates"
+    if number == everyone:
+        return f" from {number:,} configurations"
+    return f" from {everyone:,} configurations, of which {number:,} came to the last round"
 
 
 def what_it_is(chosen: Chosen, name: str) -> str:

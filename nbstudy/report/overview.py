@@ -265,11 +265,20 @@ def label_of(point: Point, looks: Mapping[str, Look]) -> str:
     return f"{looks[point.name].label} ({', '.join(notes)})"
 
 
+def caption(overview: Overview) -> str:
+    """Say how to read the figure."""
+    parts = ["A dot is a configuration, with its 95 % interval", what_is_grey(overview)]
+    return f"{'; '.join(filter(None, parts))}."
+
+
 def what_is_grey(overview: Overview) -> str:
-    """Say what grey ones are, where rungs stopped them on the way; empty without rungs."""
-    lengths = sorted({point.epochs for point in overview.points if point.role is Role.OTHER and point.epochs})
-    if len(lengths) < 2:
+    """Say what grey ones are; empty where there are none."""
+    others = [point for point in overview.points if point.role is Role.OTHER]
+    if not others:
         return ""
+    lengths = sorted({point.epochs for point in others if point.epochs})
+    if len(lengths) < 2:
+        return "grey: not in the last round"
     return f"grey: as they stood when they stopped, after {enumerated(map(str, lengths))} epochs"
 
 

@@ -155,7 +155,7 @@ def sections_of(story: Story, data: dict[str, Any]) -> Iterator[str]:
     results = story.results
     yield as_html(answer.write(story.answer), story)
     if story.overview is not None:
-        note = escape(overview.what_is_grey(story.overview))
+        note = escape(overview.caption(story.overview))
         yield f"<figure>{chart('overview')}<figcaption>{note}</figcaption></figure>"
     yield as_html(next_steps.write(story.steps), story)
     yield as_html(choice.write(story.answer.chosen), story)

@@ -198,7 +198,8 @@ def test_logs_are_linked_where_they_lie_beside_the_page_alone(
 
 def test_text_of_a_user_becomes_neither_markup_nor_script(chromium: Browser, tmp_path: Path) -> None:
     study, texts = planted_nastily(tmp_path)
-    with opened_page(chromium, written(study)) as opened:
+    with opened_page(chromium, written(study), width=390) as opened:  # where its long texts have to wrap, too
+        assert opened.page.evaluate("document.documentElement.scrollWidth") == 390
         assert opened.page.title().endswith("which configuration is best?")
         assert opened.page.locator("main b, main iframe, main img:not([src^='data:image/png'])").count() == 0
         shown = opened.page.evaluate("document.body.textContent")

@@ -59,7 +59,7 @@ def test_many_runs_are_cut_to_the_best_and_to_those_that_are_named(tmp_path: Pat
     assert len(rows(rounds.table_of_round(rounds.compute(results, each)))) == 20
     assert list(rows(together.write(together_in(results)))) == list(table)
     assert "n79 is chosen" in re.sub(r"\[(.*)\]\(.*?\)", r"\1", chosen_line(chosen_in(results)))
-    assert " from 79 candidates: " in chosen_line(chosen_in(results))
+    assert " from 79 configurations: " in chosen_line(chosen_in(results))
     for name in list(results.runs)[:78]:
         (results.directory / name / "run.json").unlink()
     text = accounts(loaded.compute(load_results(results.directory)))
@@ -134,7 +134,7 @@ def test_page_of_results_without_a_history_has_what_applies(measured: Results) -
     best = [ranking.verdict.best for ranking in rankings_of(measured)]
     assert best == ["two", "two"]  # a Brier score is better when it is lower
     assert (
-        f" is chosen** from 3 candidates: val_accuracy 0.9550 (95 % interval over seeds "
+        f" is chosen** from 3 configurations: val_accuracy 0.9550 (95 % interval over seeds "
         f"{interval(choice.verdict, 'two', ACCURACY)}, 2 runs), 12 seconds a run."
     ) in chosen_line(chosen_in(measured))
     assert "one-standard-error" not in choice_made(chosen_in(measured))

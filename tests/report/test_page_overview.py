@@ -95,7 +95,7 @@ def test_rungs_are_shown_where_they_stopped(climbed: Results) -> None:
     found = seen_first(climbed)
     epochs = {point.name: point.epochs for point in found.points}
     assert epochs == {"first": 4, "second": 4, "third": 4, "fourth": 2, "fifth": 2}
-    assert [point.name for point in found.points if point.is_named] == ["first", "second"]
+    assert [point.name for point in found.points if point.matters] == ["first", "second"]
     assert overview.what_is_grey(found) == "grey: as they stood when they stopped, after 2 and 4 epochs"
 
 

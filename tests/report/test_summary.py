@@ -303,7 +303,7 @@ def test_study_without_histories_has_the_same_page_without_what_does_not_apply(t
     assert "The rounds: 1 · Round 1 (by val_accuracy); 2 · Round 2 (by f1)." in page.part("Elimination")
     assert rows(page.part("Elimination"))["n_16"]["2"] == "0.8000 ✓"
     assert "**val_accuracy decides** (higher is better)" in page.part("All configurations")
-    assert "is chosen** from 2 candidates: f1 0.8000 (1 run), 1.0 minutes a run." in page.text
+    assert "is chosen** from 2 configurations: f1 0.8000 (1 run), 1.0 minutes a run." in page.text
     assert "Raising units: of 1 step" in page.part("The factors")
     assert rows(page.part("All configurations"))["n_16"]["val_brier_score"] == "**0.2000**"
     assert not re.search(r"epoch|weights|settled|network|image|\bnan\b|nothing|None|test set", page.text)

@@ -185,6 +185,14 @@ function filtered() {
   return table.rows({ search: "applied" }).nodes().toArray().map((row) => Number(row.dataset.run));
 }
 
+// --- the library of tables has colours of its own for dark ground, which it shows where this class says so ---
+const dark = matchMedia("(prefers-color-scheme: dark)");
+function setGround() {
+  document.documentElement.classList.toggle("dark", dark.matches);
+}
+dark.addEventListener("change", setGround);
+setGround();
+
 // --- where logs lie beside the page, it links to them; where it was sent by mail, it does not ---
 if (decodeURIComponent(location.pathname).endsWith(`/${data.directory}/summary.html`)) {
   for (const log of document.querySelectorAll("[data-log]")) {

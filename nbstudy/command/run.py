@@ -151,11 +151,18 @@ def run(
 
     with hold(lease, open_pool(context, share, scheduler)) as pool:
         hosts = Hosts(pool, context)
+        if is_anything_missing(study, selected, outputs):  # which takes less than to look what is there
+            hosts.begin_to_prepare()
         unfolded, errors = run_as_it_unfolds(study, selected, hosts, put_in_order)
         errors += open_test_set(unfolded, hosts, put_in_order)
         errors += summarise(unfolded.study, unfolded.tasks, unfolded.findings, hosts)
     if errors:
         raise click.ClickException("\n  ".join([f"{len(errors)} failed", *errors]))
+
+
+def is_anything_missing(study: Study, selected: Collection[str], outputs: Path) -> bool:
+    """Tell whether a selected configuration has nothing in its place, so that there is surely something to run."""
+    return any(name in study.configurations and not (outputs / name).exists() for name in selected)
 
 
 def share_of_this_machine(jobs: int | None, threads: int) -> Share:

@@ -5,7 +5,11 @@ What was measured of the peers is printed as tables in Markdown.
 
 from __future__ import annotations
 
-from benchmark.comparison import OURS, TOLERANCE
+from collections.abc import Mapping
+
+from benchmark import lightness
+from benchmark.comparison import OURS, TOLERANCE, Comparison
+from benchmark.lightness import EARLIER, ratio_of
 from benchmark.measures import MEASURES, AtLeast, AtMost, Rounds
 from benchmark.networks import NETWORKS, seconds_of_whole_study
 from benchmark.peers import EPOCHS, GOAL, LOOP, PEERS, SEEDS, Peers
@@ -45,6 +49,18 @@ def goal_and_verdict(goal: AtLeast | AtMost | None, value: float) -> str:
     if goal.is_met(value):
         return f"{goal}: met"
     return f"{goal}: missed"
+
+
+# --- beside an earlier checkout ---
+def print_lightness(comparisons: Mapping[str, Comparison]) -> None:
+    """Print the table of what two checkouts take, in processor seconds, and the ratio beside its goal."""
+    print_row("processor seconds", EARLIER, "here", "ratio", "goal")
+    print_row("---", "--:", "--:", "--:", "---")
+    for measure in lightness.MEASURES:
+        comparison = comparisons[measure.name]
+        before, here, ratio = comparison.seconds(EARLIER), comparison.seconds(OURS), ratio_of(comparison)
+        cells = (f"{before:.3f}", f"{here:.3f}", f"{ratio:.3f}")
+        print_row(measure.meaning, *cells, goal_and_verdict(measure.goal, ratio))
 
 
 # --- the peers ---

@@ -27,6 +27,7 @@ from nbstudy.execution.plan import (
     show_plan,
     show_race,
     show_rungs,
+    show_slow_arithmetic,
     show_what_is_open,
     show_what_is_under_way,
     to_do,
@@ -236,10 +237,11 @@ def interrupt(number: int, _: object) -> NoReturn:
 
 
 def show_what_is_there(unfolded: Unfolded, selected: Collection[str]) -> None:
-    """Print how many of the selected configurations are complete, and what the study does not have."""
+    """Print how many of the selected configurations are complete, what is slow here, and what the study does not have."""
     findings = unfolded.among(selected)
     left = to_do(unfolded.tasks.values(), findings)
     click.echo(f"{len(findings) - len(left)} of {len(findings)} complete")
+    show_slow_arithmetic(left)
     show_extras(unfolded)
 
 

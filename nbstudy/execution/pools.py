@@ -52,11 +52,8 @@ class Hosts:
 
         Raises ClickException where no host can run anything.
         """
-        from concurrent.futures import (
-            FIRST_COMPLETED,
-            Future,
-            wait,
-        )  # which a command with nothing to do can spare
+        # which a command with nothing to do can spare
+        from concurrent.futures import FIRST_COMPLETED, Future, wait
 
         slots = self.pool.slots()
         self.prepare(slots)

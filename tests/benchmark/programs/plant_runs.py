@@ -1,6 +1,6 @@
 """Plant complete runs of each configuration of a study: `plant_runs.py STUDY EPOCHS LOG`, the log's size in bytes.
 
-Their histories have six metrics. What a run is asked for beyond its epochs is taken as it is.
+Their histories have six metrics, which fall and settle by their parameters. What a run is asked for beyond its epochs is taken as it is.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ chance = random.Random(0)
 metrics = ["loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy"]
 log = json.dumps({"cells": [], "metadata": {"padding": "x" * size}, "nbformat": 4, "nbformat_minor": 5})
 for name, parameters in study.configurations.items():
+    level = 0.3 + 10 * parameters["l2"] + 1 / parameters["units"] + chance.gauss(0, 0.01)
     rows = [",".join(["epoch", *metrics])]
     for epoch in range(1, epochs + 1):
-        rows.append(",".join([str(epoch), *(repr(0.3 + chance.random() / epoch) for _ in metrics)]))
+        rows.append(",".join([str(epoch), *(repr(level + chance.random() / epoch) for _ in metrics)]))
     files = {
         f"{name}.ipynb": log,
         "history.csv": "\n".join([*rows, ""]),

@@ -187,7 +187,8 @@ def finish_log(notebook: Path, remarks: Sequence[str], error: str | None) -> Non
         log.get("metadata", {}).get("papermill", {}).pop(key, None)
     for cell in log.get("cells", []):
         if "injected-parameters" in cell["metadata"].get("tags", []):
-            cell["source"] = [*(f"# {remark}\n" for remark in remarks), *cell["source"]]
+            source = "".join(cell["source"])  # a log that is not final holds texts, and no lists of lines
+            cell["source"] = [*(f"# {remark}\n" for remark in remarks), *source.splitlines(keepends=True)]
     write_json(notebook, log)
 
 

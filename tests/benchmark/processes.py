@@ -15,6 +15,7 @@ PROGRAMS = Path(__file__).resolve().parent / "programs"
 def run(command: list[str], cwd: Path | None = None, **variables: str) -> str:
     """Run a command; return what it printed, and raise RuntimeError with its errors where it fails."""
     environment = os.environ | variables
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is imported is compiled once, as for most people
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         message = f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"

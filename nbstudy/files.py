@@ -55,14 +55,21 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Replace a JSON file in one step: a power loss leaves the old one or the new one, a full disk the old one alone."""
+def write_json(path: Path, content: dict[str, Any], is_final: bool = True) -> None:
+    """Replace a JSON file in one step: a power loss leaves the old one or the new one, a full disk the old one alone.
+
+    One that is not final is soon written again: it is no text to read, and a power loss may take it.
+    """
     partial = partial_of(path)
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    indent = None  # which takes a tenth of the time
+    if is_final:
+        indent = 1
+    text = json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
     try:
         # half of a surrogate pair, as a kernel's error may hold, has no UTF-8; its backslash escape is JSON too
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-        sync(partial)
+        if is_final:
+            sync(partial)
         partial.replace(path)
     except OSError:
         with suppress(OSError):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nbstudy import __version__
-from nbstudy.files import hash_of, partial_of, read_object
+from nbstudy.files import hash_of, read_object
 
 KEPT = 100  # of a kind: what has not been used for longest gives way
 FOUND = "found"  # the one field of a file
@@ -63,7 +63,7 @@ def keep(kind: str, about: str, found: Any) -> None:
         if json.loads(text) != {FOUND: found}:
             return
         file = file_of(kind, about)
-        partial = partial_of(file).with_suffix(f".{os.getpid()}")
+        partial = file.with_name(f"{file.name}.{os.getpid()}")
         partial.write_text(text, encoding="utf-8")
         partial.replace(file)
         make_room(file.parent, kind)
@@ -71,7 +71,7 @@ def keep(kind: str, about: str, found: Any) -> None:
 
 def make_room(directory: Path, kind: str) -> None:
     """Remove what has not been used for longest of a kind, until it is no more than is kept."""
-    files = sorted(directory.glob(f"{kind}-*.json"), key=lambda file: file.stat().st_mtime)
+    files = sorted(directory.glob(f"{kind}-*"), key=lambda file: file.stat().st_mtime)
     for file in files[:-KEPT]:
         file.unlink(missing_ok=True)
 

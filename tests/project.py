@@ -160,10 +160,14 @@ final: final
 
 
 class Project:
-    """A copy of runner, nbstudy, notebooks and studies in a directory of its own, made if it is not there yet."""
+    """A copy of runner, nbstudy, notebooks and studies in a directory of its own, made if it is not there yet.
 
-    def __init__(self, root: Path) -> None:
+    They come from this checkout, or from another one.
+    """
+
+    def __init__(self, root: Path, checkout: Path = ROOT) -> None:
         self.root = root
+        self.checkout = checkout
         self.started: list[Runner] = []
         self.python = Path(sys.executable)
         if not (root / "runner.py").exists():
@@ -171,10 +175,10 @@ class Project:
 
     def make(self) -> None:
         """Copy what a project consists of, and write the templates of the tests."""
-        shutil.copy(ROOT / "runner.py", self.root)
+        shutil.copy(self.checkout / "runner.py", self.root)
         half_written = shutil.ignore_patterns("*.pyc.*")  # what is compiled saves each command a moment
         for name in ("nbstudy", "notebooks", "params"):
-            shutil.copytree(ROOT / name, self.root / name, ignore=half_written)
+            shutil.copytree(self.checkout / name, self.root / name, ignore=half_written)
         self.notebook("tiny.ipynb", TINY)
         self.notebook("straight.ipynb", STRAIGHT)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import measures, networks, report
+from benchmark import lightness, measures, networks, report
 from benchmark.comparison import OURS, TOLERANCE, Comparison, Outcome, compare
+from benchmark.lightness import EARLIER, Growth, many_factors, ratio_of
 from benchmark.measures import AtLeast, AtMost, Measured, Rounds
 from benchmark.networks import NETWORKS
 from benchmark.peers import LOOP, PEERS, Peers
@@ -79,6 +80,36 @@ def test_first_epoch_of_a_run_does_not_count() -> None:
 )
 def test_verdict_names_the_goal(goal: AtLeast | AtMost | None, value: float, said: str) -> None:
     assert report.goal_and_verdict(goal, value) == said
+
+
+# --- beside an earlier checkout ---
+def test_ratio_is_what_we_take_of_what_the_earlier_one_does() -> None:
+    assert ratio_of(comparison(**{OURS: [1.0, 3.0, 2.0], EARLIER: [9.0, 8.0, 4.0]})) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("runs", [100, 1000])
+def test_page_tells_of_as_many_runs_as_it_says(project: Project, runs: int) -> None:
+    study = project.study(f"notebooks: {{run: train.ipynb}}\ngrid: [{many_factors(runs)}]\n", "told")
+    assert len(load_study(project.root / study).configurations) == runs
+
+
+def test_every_row_has_its_ratio_and_its_goal(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {measure.name: comparison(**{OURS: [1.0], EARLIER: [1000.0]}) for measure in lightness.MEASURES}
+    report.print_lightness(rows)
+    printed = capsys.readouterr().out
+    assert (
+        "| a command with nothing to do, the published study | 1000.000 | 1.000 | 0.001 | at most 0.15: met |"
+        in printed
+    )
+    assert len(printed.splitlines()) == 2 + len(lightness.MEASURES)
+
+
+def test_largest_page_is_held_against_the_goals(capsys: pytest.CaptureFixture[str]) -> None:
+    report.print_growth([Growth(100, 90.0, 900.0), Growth(10_000, 24.0, 701.0)])
+    printed = capsys.readouterr().out
+    assert "| 100 | 90.0 | 900 |" in printed
+    assert "at most 25: met" in printed
+    assert "at most 700: missed" in printed
 
 
 # --- the peers ---

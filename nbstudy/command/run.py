@@ -27,6 +27,7 @@ from nbstudy.execution.plan import (
     show_plan,
     show_race,
     show_rungs,
+    show_slow_arithmetic,
     show_what_is_open,
     show_what_is_under_way,
     to_do,
@@ -151,11 +152,18 @@ def run(
 
     with hold(lease, open_pool(context, share, scheduler)) as pool:
         hosts = Hosts(pool, context)
+        if is_anything_missing(study, selected, outputs):  # which takes less than to look what is there
+            hosts.begin_to_prepare()
         unfolded, errors = run_as_it_unfolds(study, selected, hosts, put_in_order)
         errors += open_test_set(unfolded, hosts, put_in_order)
         errors += summarise(unfolded.study, unfolded.tasks, unfolded.findings, hosts)
     if errors:
         raise click.ClickException("\n  ".join([f"{len(errors)} failed", *errors]))
+
+
+def is_anything_missing(study: Study, selected: Collection[str], outputs: Path) -> bool:
+    """Tell whether a selected configuration has nothing in its place, so that there is surely something to run."""
+    return any(name in study.configurations and not (outputs / name).exists() for name in selected)
 
 
 def share_of_this_machine(jobs: int | None, threads: int) -> Share:
@@ -229,10 +237,11 @@ def interrupt(number: int, _: object) -> NoReturn:
 
 
 def show_what_is_there(unfolded: Unfolded, selected: Collection[str]) -> None:
-    """Print how many of the selected configurations are complete, and what the study does not have."""
+    """Print how many of the selected configurations are complete, what is slow here, and what the study does not have."""
     findings = unfolded.among(selected)
     left = to_do(unfolded.tasks.values(), findings)
     click.echo(f"{len(findings) - len(left)} of {len(findings)} complete")
+    show_slow_arithmetic(left)
     show_extras(unfolded)
 
 

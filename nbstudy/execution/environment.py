@@ -52,7 +52,8 @@ THE_END = "nbstudy_end"  # the type of a kernel's last message
 # in for that port.
 #
 # Five of its threads have nothing to do here: three for a heartbeat that nobody listens to, one that writes a history
-# which goes with the kernel, and one that looks whether its parent is alive, where it has a guard.
+# which goes with the kernel, and one that looks whether its parent is alive, where it has a guard. Nor has its log of
+# what it does itself, of which its console shows warnings alone.
 CONFIG = """
 def set_up(settings):
     import os, sys, zmq
@@ -61,6 +62,7 @@ def set_up(settings):
     from zmq.eventloop.zmqstream import ZMQStream
 
     settings.HistoryManager.hist_file = ":memory:"
+    settings.IPKernelApp.logging_config = dict(loggers=dict(IPKernelApp=dict(level="WARNING")))
     IPKernelApp.init_heartbeat = lambda _: None
     if sys.platform == "linux":
         settings.IPKernelApp.parent_handle = 0

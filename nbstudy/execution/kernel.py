@@ -9,6 +9,7 @@ it has started.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import platform
 import re
@@ -35,6 +36,7 @@ from nbstudy.execution.guarded import GuardedKernel, end_what_is_left
 from nbstudy.execution.host import Share
 from nbstudy.execution.last_words import Stderr, how_it_ended, plain, why_it_died
 from nbstudy.execution.log import ENGINE, finish_log, register_engine
+from nbstudy.execution.once import made_once
 from nbstudy.execution.provisioner import provisioner_of
 from nbstudy.execution.warm import WarmProcess, warm_process
 from nbstudy.files import hash_of
@@ -46,6 +48,7 @@ TRIES = 3  # of a kernel that does not even start
 START = 600  # seconds that one may take: network file systems are slow when many runs begin at once
 END = 10  # seconds in which one must have ended that was asked to
 NEVER = 10**9  # seconds
+ASKED_EVERY = 0.3  # seconds, whether a kernel is still awaited
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,10 @@ def execute(
     if timeout is not None:
         deadline = started + 60 * timeout
 
+    is_still_awaited = asked_now_and_then(is_awaited)
+
     def is_wanted(is_ending: bool = False) -> bool:
-        return (is_ending or time.monotonic() <= deadline) and is_awaited()
+        return (is_ending or time.monotonic() <= deadline) and is_still_awaited()
 
     text = notebook.read_bytes()
     for _ in range(TRIES):
@@ -105,6 +110,20 @@ def execute(
         if not outcome.error:
             outcome = Outcome(in_one_line(type(failure).__name__, str(failure)))
     return outcome
+
+
+def asked_now_and_then(is_awaited: Callable[[], bool]) -> Callable[[], bool]:
+    """Return a function that says what another one says, which looks into files and is asked now and then."""
+    answered, answer = -math.inf, True
+
+    def last_answer() -> bool:
+        nonlocal answered, answer
+        if time.monotonic() > answered + ASKED_EVERY:
+            answer = is_awaited()
+            answered = time.monotonic()
+        return answer
+
+    return last_answer
 
 
 def execute_once(
@@ -249,7 +268,7 @@ def private_kernel(
     """Yield the manager of a kernel, not yet started; nothing of it is left at the end."""
     from jupyter_core.utils import ensure_event_loop
 
-    kernel = manager_class()(sockets, private, environment, is_wanted, warm)
+    kernel = made_once(manager_class)(sockets, private, environment, is_wanted, warm)
     try:
         yield kernel
     finally:

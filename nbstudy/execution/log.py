@@ -6,6 +6,7 @@ happened; paths of this machine are removed; a head tells what came of the run.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from queue import Empty
 from typing import Any
 
 from nbstudy.execution.environment import THE_END
+from nbstudy.execution.once import made_once
 from nbstudy.files import read_json, write_json
 from nbstudy.study.notebook import identifier
 
@@ -22,22 +24,31 @@ SOON = 0.002  # the same, once it has sent its last message
 OUTPUT = {"stream", "display_data", "update_display_data", "execute_result", "error", "clear_output"}
 HEAD = "nbstudy-head"  # the tag of the cell at the head of a log
 ERROR_MARK = "papermill-error-cell"  # the anchor that papermill puts above the cell that failed
+AT_MOST_EVERY = 1.0  # seconds in which a log is saved while cells follow each other fast
 GRACE = 0.2  # seconds in which the last output arrives of a kernel that could not say that it was the last
 
 
 # --- while it is executed ---
 def register_engine() -> None:
     """Tell papermill how notebooks are executed here."""
+    from papermill.engines import papermill_engines
+
+    papermill_engines.register(ENGINE, made_once(engine_class))
+
+
+def engine_class() -> type[Any]:
+    """Return the class by which papermill executes notebooks here."""
     from jupyter_core.utils import ensure_event_loop
     from nbclient.exceptions import CellExecutionComplete
     from papermill.clientwrap import PapermillNotebookClient
-    from papermill.engines import Engine, papermill_engines
+    from papermill.engines import Engine, NotebookExecutionManager
 
     class Client(PapermillNotebookClient):  # type: ignore[misc]
         """Puts each output into the cell that caused it, and ends the kernel when all cells have ended."""
 
         def __init__(self, manager: Any, **options: Any) -> None:
-            super().__init__(manager, **options)
+            # its file for the history is said by the kernel's settings
+            super().__init__(manager, ipython_hist_file="", **options)
             self.places: dict[str, tuple[Any, int]] = {}  # cells and their indices, by their requests
             self.to_be_cleared: dict[int, bool] = {}  # when the next output comes, by the index of the cell
             self.has_said_all = False  # the kernel, at its end
@@ -96,14 +107,72 @@ def register_engine() -> None:
                 self.put(message, *self.places.get(message["parent_header"].get("msg_id"), last))
             return True
 
+    class Manager(NotebookExecutionManager):  # type: ignore[misc]
+        """Saves the log at most once a second, so that a kill loses no more of it than that.
+
+        papermill 2.7 (engines.py) saves it before and after each cell, also of text, and has nbformat check it each time.
+        """
+
+        next_save = 0.0  # seconds of the monotonic clock
+        waiting: Any = None  # a call of the event loop, where there is something that is not saved yet
+        failure: OSError | None = None  # of a full disk, while a cell ran
+
+        def save(self, **_: Any) -> None:
+            """Save the log now, or soon while a cell runs; raise OSError where that failed."""
+            if self.failure:
+                raise self.failure
+            left = self.next_save - time.monotonic()
+            if left <= 0:
+                self.write()
+            elif not self.waiting:
+                self.waiting = ensure_event_loop().call_later(left, self.write_while_a_cell_runs)
+
+        def write_while_a_cell_runs(self) -> None:
+            """Save the log; keep a failure for the next save."""
+            try:
+                self.write()
+            except OSError as failure:
+                self.failure = failure
+
+        def write(self) -> None:
+            """Save the log."""
+            self.wait_no_more()
+            write_json(Path(self.output_path), self.nb, is_final=False)
+            self.last_save_time = self.now()
+            self.next_save = time.monotonic() + AT_MOST_EVERY
+
+        def wait_no_more(self) -> None:
+            """Take back what is waiting."""
+            if self.waiting:
+                self.waiting.cancel()
+            self.waiting = None
+
+        def notebook_complete(self, **options: Any) -> None:
+            """Save the log for good."""
+            self.wait_no_more()
+            self.next_save = 0.0
+            super().notebook_complete(**options)
+
     class OurEngine(Engine):  # type: ignore[misc]
+        @classmethod
+        def execute_notebook(
+            cls, notebook: Any, kernel_name: str, output_path: str, progress_bar: bool, **options: Any
+        ) -> Any:
+            manager = Manager(notebook, output_path=output_path, progress_bar=progress_bar)
+            manager.notebook_start()
+            try:
+                cls.execute_managed_notebook(manager, kernel_name, **options)
+            finally:
+                manager.notebook_complete()
+            return manager.nb
+
         @classmethod
         def execute_managed_notebook(
             cls, manager: Any, kernel_name: str, input_path: str, start_timeout: float, **options: Any
         ) -> None:
             Client(manager, kernel_name=kernel_name, startup_timeout=start_timeout, **options).execute()
 
-    papermill_engines.register(ENGINE, OurEngine)
+    return OurEngine
 
 
 # --- when it has been executed ---
@@ -118,7 +187,8 @@ def finish_log(notebook: Path, remarks: Sequence[str], error: str | None) -> Non
         log.get("metadata", {}).get("papermill", {}).pop(key, None)
     for cell in log.get("cells", []):
         if "injected-parameters" in cell["metadata"].get("tags", []):
-            cell["source"] = [*(f"# {remark}\n" for remark in remarks), *cell["source"]]
+            source = "".join(cell["source"])  # a log that is not final holds texts, and no lists of lines
+            cell["source"] = [*(f"# {remark}\n" for remark in remarks), *source.splitlines(keepends=True)]
     write_json(notebook, log)
 
 

@@ -14,6 +14,7 @@ import click
 from nbstudy.checks import NAMES_SHOWN, StudyError
 from nbstudy.decision.halving import Stage
 from nbstudy.decision.race import Lap, cost_of
+from nbstudy.execution.arithmetic import describe_slow_arithmetic
 from nbstudy.execution.host import Share, gpus, number_of_cores
 from nbstudy.numbers import mean
 from nbstudy.records.lease import holder_of
@@ -137,12 +138,22 @@ def show_plan(tasks: Mapping[str, Task], findings: Mapping[str, Finding], share:
     if says_what_runs_cost(tasks, findings):
         work = f"{sum(flops_left(task, findings) for task in left) / 1e12:.2f} TFLOP"
     click.echo(f"{work} to do, {jobs} at a time: {duration}")
+    show_slow_arithmetic(left)
     idle = number_of_cores() - min(jobs, len(left)) * share.busy_cores
     if left and idle > 0 and not gpus():
         click.echo(
             f"{idle} of {counted(number_of_cores(), 'core')} will have nothing to do, since a run has "
             f"{counted(share.threads, 'thread')}; raise `threads` in the study file, and what is finished runs again"
         )
+
+
+def show_slow_arithmetic(left: Sequence[Task]) -> None:
+    """Print which of the runs that are left ask for arithmetic that this machine does not have, if they run here."""
+    if not left or left[0].context.versions is not None:  # which other hosts must have
+        return
+    remark = describe_slow_arithmetic(left)
+    if remark:
+        click.echo(remark)
 
 
 def show_what_is_replaced(tasks: Mapping[str, Task], findings: Mapping[str, Finding]) -> None:

@@ -32,21 +32,31 @@ class Hosts:
         self.awaits_runs = False  # of the template, or the test or the summary alone
         self.said: set[str] = set()
 
+    def begin_to_prepare(self) -> None:
+        """Make the hosts that are there now ready for runs, while something else is done."""
+        self.awaits_runs = True
+        self.prepare(self.pool.slots())
+
+    def prepare(self, slots: Slots) -> None:
+        """Make each host ready that is new."""
+        # starts kernels, with all that takes, which a command with nothing to do can spare
+        from nbstudy.execution.work import prepare_host
+
+        for host in slots.keys() - self.preparations.keys():
+            self.preparations[host] = self.pool.submit(
+                [host], prepare_host, self.context, host, slots[host], self.awaits_runs
+            )
+
     def ready(self) -> Slots:
         """Return the runs at a time of the hosts that are ready now; empty, after a moment, if none is.
 
         Raises ClickException where no host can run anything.
         """
-        # starts kernels, with all that takes, which a command with nothing to do can spare
+        # which a command with nothing to do can spare
         from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-        from nbstudy.execution.work import prepare_host
-
         slots = self.pool.slots()
-        for host in slots.keys() - self.preparations.keys():
-            self.preparations[host] = self.pool.submit(
-                [host], prepare_host, self.context, host, slots[host], self.awaits_runs
-            )
+        self.prepare(slots)
         self.tell_who_is_there(slots)
         unfit = self.unfit()
         if unfit and len(unfit) == len(self.preparations):

@@ -55,9 +55,13 @@ def unfold(study: Study, context: Context, put_in_order: Callable[[Task], None] 
     asked = study.at(study.beginning, study.racing_at_first)
     while True:
         tasks = tasks_of(asked, context)
-        findings = findings_of(tasks, context, put_in_order)
-        if not study.unfolds:
+        if not study.unfolds:  # so that nobody looks again
+            if put_in_order is not None:
+                for task in tasks.values():
+                    put_in_order(task)
+            findings = {name: find(task) for name, task in tasks.items()}
             return Unfolded(asked, tasks, findings, study.beginning, [])
+        findings = findings_of(tasks, context, put_in_order)
         # after `find`, which adds to the record what is the same code
         from nbstudy.records.race import is_decided, laps_of
         from nbstudy.records.results import Results  # pandas, which other studies do without

@@ -34,12 +34,15 @@ from typing import Any, ClassVar
 
 # ipykernel, and what it imports only when a kernel starts
 OF_A_KERNEL = [
+    "ipykernel_launcher",
     "ipykernel.kernelapp",
     "ipykernel.debugger",
     "IPython.core.completerlib",
     "IPython.core.debugger",
+    "IPython.core.logger",
     "IPython.core.oinspect",
     "IPython.extensions.storemagic",
+    "faulthandler",
     "sqlite3",
     "tornado.platform.asyncio",
     "tornado.queues",
@@ -429,7 +432,10 @@ def start_kernel(arguments: list[str], imported: Imported, report: int) -> None:
     from ipykernel.kernelapp import IPKernelApp
 
     sys.argv = [str(ipykernel_launcher.__file__), *arguments]
-    application = IPKernelApp.instance()
+    application: Any = IPKernelApp.instance()
+    if arguments[:-1] == ["-f"]:  # to read a command line as such takes a fifth of a kernel's start
+        application.connection_file = arguments[-1]
+        application.parse_command_line = lambda _: None
     filters: Any = warnings.filters
     filters[:] = imported.filters_before
     with suppress_shutdown_of_logging():

@@ -6,6 +6,8 @@ what they return is plain data.
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +47,7 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None, 
     host, is_wanted = current_host(slots)
     started = time.monotonic()
     share = Share(slots[host], task.context.threads)
-    environment = describe_environment(task.context.template.imports)
+    environment = environment_of(task.context)
     attempt = begin_attempt(task, share.busy_cores, environment)
     record = (attempt / "run.json").read_bytes()
 
@@ -83,6 +85,20 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None, 
     except OSError as failure:  # of a full disk: what went wrong before is told, if anything did
         error = error or f"{type(failure).__name__}: {failure}"
     return attempt.name, error, news_of(warm, host), others
+
+
+def environment_of(context: Context) -> dict[str, str]:
+    """Return what can change the numbers of a command's runs on this host, looked up once for all of them."""
+    # Not a global of this room: what travels by value to a worker has others each time.
+    lock, known = vars(sys).setdefault("nbstudy_environments", (threading.Lock(), {}))
+    holder, imports = context.lease.holder, tuple(context.template.imports)
+    with lock:
+        if holder not in known:
+            known.clear()  # of earlier commands
+        of_command = known.setdefault(holder, {})
+        if imports not in of_command:
+            of_command[imports] = describe_environment(imports)
+        return dict(of_command[imports])
 
 
 def watched_by(context: Context, attempt: Path) -> Watched | None:

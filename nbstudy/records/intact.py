@@ -47,7 +47,10 @@ class IntactFiles:
         """Return those that earlier commands found in a study's outputs; where that cannot be known, none ever."""
         if not SINCE_START.exists():
             return cls()
-        return cls(outputs, recall(KIND, since_start(outputs)) or {})
+        before = recall(KIND, since_start(outputs))
+        if not isinstance(before, dict):
+            before = {}
+        return cls(outputs, before)
 
     def keep(self) -> None:
         """Let the next command know those that this one needed, if that is anything new."""

@@ -52,6 +52,6 @@ def check_place(outputs: Path, name: str) -> None:
     """Refuse to replace a directory that is no run."""
     place = outputs / name
     traces = (place / "run.json", place / f"{name}.ipynb")
-    is_in_the_way = place.is_symlink() or is_there(place)
-    if is_in_the_way and not any(trace.exists() for trace in traces):
+    holds_run = any(trace.exists() for trace in traces)
+    if not holds_run and (place.is_symlink() or is_there(place)):
         fail(str(place), "is in the way and holds no run; move it, or rename the configuration")

@@ -75,7 +75,7 @@ def read_run(directory: Path) -> dict[str, Any]:
         if not isinstance(run.get(field, ...), kind):
             return {}
     for field, kind in OPTIONAL_FIELDS.items():
-        if not isinstance(run.get(field, kind()), kind):
+        if field in run and not isinstance(run[field], kind):
             return {}
     return run
 

@@ -54,7 +54,10 @@ class Preflight:
 
     def run_anew(self, name: str, parameters: Mapping[str, Any], place: str) -> float:
         """Run it on values of which it has said nothing yet."""
-        names: dict[str, Any] = copy.deepcopy(dict(parameters))  # it may change lists in place
+        names = dict(parameters)
+        for each, value in parameters.items():
+            if isinstance(value, list | dict):  # which it may change in place
+                names[each] = copy.deepcopy(value)
         for cell in self.cells:
             try:
                 exec(cell, names)  # noqa: S102 - the template's code, which is about to run anyway

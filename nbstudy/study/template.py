@@ -158,7 +158,8 @@ def names_in(notebook: Notebook) -> set[str]:
     """Return the top-level names that the code of a notebook imports."""
     names: set[str] = set()
     for cell in notebook.cells:
-        names.update(imported_names(cell.tree))
+        if "import" in cell.source:  # no other cell need be walked through
+            names.update(imported_names(cell.tree))
     return names
 
 

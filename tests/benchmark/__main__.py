@@ -2,6 +2,7 @@
 
     python tests/benchmark --json FILE [--rounds 3]
     python tests/benchmark --peers --json FILE [--rounds 3]
+    python tests/benchmark --earlier CHECKOUT --json FILE [--rounds 3]
 
 Four networks stand for the whole study: each of its configurations counts as the one whose epoch costs most
 nearly the same. They are trained (a) as the original did it, one after another in one process with Keras's
@@ -18,11 +19,15 @@ whole command; the tables show medians. Each peer is first installed in its newe
 takes about ten minutes and 11 GB of temporary files; then a round takes about 30 minutes. In its quick look
 runner.py also verifies the data and executes the summary, which the loop does without.
 
+With --earlier only this is measured: what a command takes beside its runs, in turn with another checkout, and what the pages
+of 100, 1,000 and 10,000 runs take. Three quarters of an hour, 4 GB of temporary files.
+
 | to change | see |
 |---|---|
 | a number of the report, its goal, what it means | measures.py |
 | how something is measured | training.py, startup.py, forked.py, cheap_runs.py, many_runs_page.py |
 | the networks | networks.py |
+| what is compared with an earlier checkout | lightness.py |
 | the peers, how they are installed and compared | peers.py, environments.py, comparison.py |
 | what is compared with | programs/, a file each |
 """
@@ -33,6 +38,7 @@ import argparse
 import json
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +48,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for project, clu
 from benchmark import networks, report
 from benchmark.cheap_runs import measure_cheap_runs
 from benchmark.forked import measure_forked
+from benchmark.lightness import measure_growth, measure_lightness
 from benchmark.many_runs_page import measure_page
 from benchmark.measures import MEASURES, Measured, Rounds
 from benchmark.peers import measure_peers
@@ -58,9 +65,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="medians of so many; default: 3")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all numbers here")
     parser.add_argument("--peers", action="store_true", help="measure what people would use instead")
+    parser.add_argument("--earlier", type=Path, metavar="CHECKOUT", help="compare with another checkout")
     arguments = parser.parse_args()
 
-    if arguments.peers:
+    if arguments.earlier:
+        comparisons = measure_lightness(arguments.earlier, arguments.rounds)
+        report.print_lightness(comparisons)
+        growth = measure_growth()
+        report.print_growth(growth)
+        content: dict[str, Any] = {name: asdict(comparison) for name, comparison in comparisons.items()}
+        content["growth"] = [asdict(page) for page in growth]
+    elif arguments.peers:
         peers = measure_peers(arguments.rounds)
         report.print_peers(peers)
         content = peers.as_json()

@@ -5,7 +5,11 @@ What was measured of the peers is printed as tables in Markdown.
 
 from __future__ import annotations
 
-from benchmark.comparison import OURS, TOLERANCE
+from collections.abc import Mapping, Sequence
+
+from benchmark import lightness
+from benchmark.comparison import OURS, TOLERANCE, Comparison
+from benchmark.lightness import EARLIER, MEGABYTES_OF_PAGE, SECONDS_OF_PAGE, Growth, ratio_of
 from benchmark.measures import MEASURES, AtLeast, AtMost, Rounds
 from benchmark.networks import NETWORKS, seconds_of_whole_study
 from benchmark.peers import EPOCHS, GOAL, LOOP, PEERS, SEEDS, Peers
@@ -45,6 +49,29 @@ def goal_and_verdict(goal: AtLeast | AtMost | None, value: float) -> str:
     if goal.is_met(value):
         return f"{goal}: met"
     return f"{goal}: missed"
+
+
+# --- beside an earlier checkout ---
+def print_lightness(comparisons: Mapping[str, Comparison]) -> None:
+    """Print the table of what two checkouts take, and the ratio beside its goal."""
+    print_row("seconds", EARLIER, "here", "ratio", "goal")
+    print_row("---", "--:", "--:", "--:", "---")
+    for measure in lightness.MEASURES:
+        comparison = comparisons[measure.name]
+        before, here, ratio = comparison.seconds(EARLIER), comparison.seconds(OURS), ratio_of(comparison)
+        cells = (f"{before:.3f}", f"{here:.3f}", f"{ratio:.3f}")
+        print_row(measure.meaning, *cells, goal_and_verdict(measure.goal, ratio))
+
+
+def print_growth(growth: Sequence[Growth]) -> None:
+    """Print what the pages of ever more runs take, and the largest beside the goals."""
+    print_row("runs", "seconds of the page", "MB")
+    print_row("--:", "--:", "--:")
+    for page in growth:
+        print_row(str(page.runs), f"{page.seconds:.1f}", f"{page.megabytes:.0f}")
+    largest = growth[-1]
+    print(f"\n{goal_and_verdict(SECONDS_OF_PAGE, largest.seconds)} (seconds of {largest.runs} runs)")
+    print(f"{goal_and_verdict(MEGABYTES_OF_PAGE, largest.megabytes)} (MB)")
 
 
 # --- the peers ---

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import nbformat
 import psutil
 import pytest
 
@@ -68,6 +69,37 @@ def wait_before(project: Project, waiting: Path, epochs: int) -> None:
 def wait_for_more_than(epochs: int, history: Path) -> None:
     """Wait until a history has more than so many epochs."""
     wait_for(lambda: rows(history) > epochs)
+
+
+def test_log_of_a_killed_run_is_whole_and_a_second_behind_at_most(project: Project) -> None:
+    gate = project.root / "gate"
+    cells = {
+        "parameters": "number: int = 1  # of no effect",
+        "says": "print('said', 'before')",
+        "": f"""
+            import time
+            from pathlib import Path
+
+            while not Path({str(gate)!r}).exists():
+                time.sleep(0.05)
+            print("went", "on")
+        """,
+    }
+    project.notebook("talks.ipynb", cells)
+    study = project.study(
+        "notebooks: {run: talks.ipynb, summary: null}\nconfigurations: {one: {number: 2}}\n"
+    )
+    runner = project.start(study)
+    log = project.attempt("one") / "one.ipynb"
+    wait_for(lambda: log.exists() and "said before" in log.read_text())  # while the last cell runs
+    kill_together(runner)
+    assert "said before" in outputs_of(nbformat.read(log, as_version=4))
+    gate.touch()
+    project.run(study)
+    assert read_run(project.outputs("mine", "one"))["attempts"] == 2
+    told = outputs_of(nbformat.read(project.outputs("mine", "one", "one.ipynb"), as_version=4))
+    assert "said before" in told
+    assert "went on" in told
 
 
 def test_runs_killed_at_random_instants_equal_uninterrupted_ones(

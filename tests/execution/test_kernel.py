@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import gzip
 import json
@@ -14,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,10 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from executed import execute, log_in, notebook_of
 from nbstudy.execution import kernel
 from nbstudy.execution.environment import kernel_environment
 from nbstudy.execution.host import Share
-from nbstudy.execution.log import finish_log
 from nbstudy.records.lease import Lease
 from project import (
     PATIENCE,
@@ -43,26 +42,6 @@ from project import (
     sockets_of,
     wait_for,
 )
-
-
-def execute(
-    directory: Path, *cells: str, metadata: Mapping[str, Any] | None = None, **parameters: Any
-) -> str | None:
-    """Execute code cells in a directory, which keeps the log; return their error."""
-    log = directory / "log.ipynb"
-    nbformat.write(notebook_of(*cells, metadata=metadata), log)
-    share = Share(jobs=1)
-    return kernel.execute(log, directory, parameters, share, lambda: True, PATIENCE / 60).error
-
-
-def notebook_of(*cells: str, metadata: Mapping[str, Any] | None = None) -> nbformat.NotebookNode:
-    """Return a notebook of code cells."""
-    return new_notebook(metadata=dict(metadata or {}), cells=[new_code_cell(source) for source in cells])
-
-
-def log_in(directory: Path) -> nbformat.NotebookNode:
-    """Return the log of the cells that were executed in a directory."""
-    return nbformat.read(directory / "log.ipynb", as_version=4)
 
 
 @pytest.fixture
@@ -605,24 +584,3 @@ def test_task_clears_the_output_of_its_own_cell_alone(tmp_path: Path) -> None:
     first, second = (json.dumps(cell.outputs) for cell in log_in(tmp_path).cells)
     assert "shown late" in first and "late 2" not in first
     assert "before" in second and "after" in second
-
-
-@pytest.mark.parametrize("left", ["", "[]", '{"cells": [', None])
-def test_log_that_a_full_disk_left_is_kept_as_it_is(tmp_path: Path, left: str | None) -> None:
-    log = tmp_path / "log.ipynb"
-    if left is not None:
-        log.write_text(left)
-    finish_log(log, ["1 thread"], "OSError: [Errno 28] No space left on device")
-    assert not log.exists() if left is None else log.read_text() == left
-
-
-def test_first_error_of_a_full_disk_is_the_one_that_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def write_half(notebook: nbformat.NotebookNode, path: str) -> None:
-        Path(path).write_text(nbformat.writes(notebook)[:100])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-
-    monkeypatch.setattr("papermill.engines.write_ipynb", write_half)
-    error = execute(tmp_path, "1")
-    assert error and "No space left on device" in error

@@ -30,9 +30,7 @@ from nbstudy.records.runs import Context
 @contextmanager
 def cluster(address: str, context: Context) -> Iterator[Pool]:
     """Run on a Dask cluster, as many runs at a time as its workers have threads."""
-    logging.disable()  # of Dask: what fails is said here
-    warnings.filterwarnings("ignore", "Mismatched versions")  # which are compared here
-    cloudpickle.register_pickle_by_value(sys.modules["nbstudy"])  # which no worker has
+    be_quiet()
 
     def slots() -> Slots:
         threads: Counter[str] = Counter()
@@ -41,12 +39,7 @@ def cluster(address: str, context: Context) -> Iterator[Pool]:
         return threads
 
     def submit(hosts: list[str], *call: Any) -> Any:
-        packet = zlib.compress(cloudpickle.dumps(call))  # small, since Dask logs the last thousand
-        return client.get_executor(pure=False, workers=hosts).submit(unpack_and_call, packet)
-
-    def unpack_and_call(packet: bytes) -> Any:  # local, so that Dask too sends it by value
-        function, *arguments = pickle.loads(zlib.decompress(packet))
-        return function(*arguments)
+        return submit_to(client, hosts, *call)
 
     reach(address)
     try:
@@ -56,6 +49,24 @@ def cluster(address: str, context: Context) -> Iterator[Pool]:
     except (CancelledError, CommClosedError, TimeoutError) as error:
         message = f"--scheduler {address}: is lost; run the same command to resume"
         raise click.ClickException(message) from error
+
+
+def be_quiet() -> None:
+    """Let Dask say nothing, and send functions of nbstudy by value."""
+    logging.disable()  # of Dask: what fails is said here
+    warnings.filterwarnings("ignore", "Mismatched versions")  # which are compared here
+    cloudpickle.register_pickle_by_value(sys.modules["nbstudy"])  # which no worker has
+
+
+def submit_to(client: Any, hosts: list[str], *call: Any) -> Any:
+    """Call a function, with arguments, on one of these hosts or workers; return the future of that."""
+
+    def unpack_and_call(packet: bytes) -> Any:  # local, so that Dask too sends it by value
+        function, *arguments = pickle.loads(zlib.decompress(packet))
+        return function(*arguments)
+
+    packet = zlib.compress(cloudpickle.dumps(call))  # small, since Dask logs the last thousand
+    return client.get_executor(pure=False, workers=hosts).submit(unpack_and_call, packet)
 
 
 def reach(address: str) -> None:

@@ -131,13 +131,18 @@ def current_host(slots: Slots) -> tuple[str, Callable[[], bool]]:
 
     worker = get_worker()
     work = worker.state.tasks[worker.get_current_task()]
-    return get_address_host(worker.address), lambda: work.state == "executing"
+    host = str(worker.name)  # as those are called that are there for one command
+    if host not in slots:
+        host = get_address_host(worker.address)
+    return host, lambda: work.state == "executing"
 
 
 def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> str | None:
     """Make a host ready, for runs or the summary alone; return why it cannot run anything, None if it can."""
     remove_what_is_left()
     error = why_unfit(context.lease, context.versions or {})
+    if not error and context.files.patterns and not context.files.is_here:
+        error = f"does not see {context.files.root}, of which runs read files: mount it there, at the same path as here"
     if not error and host != THIS_MACHINE:  # whose own limits were looked at when it was opened
         error = allow(jobs, context.threads)
     if not error and awaits_runs:

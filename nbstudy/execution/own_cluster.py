@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nbstudy.execution.ssh import SshHosts
 
 IDLE = 30.0  # seconds without a run, after which a worker is ended: a study that unfolds may need it before
+NOTICE = 5.0  # seconds in which it shows that a worker ends whose kernels have died
 PRIVATE = ".cluster"  # in a study's outputs, for this user alone: the key, and what jobs print
 
 
@@ -47,7 +48,7 @@ class OwnCluster:
         self.wanted = 0  # runs
         self.parts: tuple[OwnScheduler, SlurmJobs | SshHosts] | None = None
         self.there: Slots = {}
-        self.refused: set[str] = set()
+        self.refused: set[str] = set()  # workers that get no run any more
         self.under_way: dict[str, list[Future[Any]]] = {}  # by worker
         self.idle_since: dict[str, float] = {}  # seconds of the monotonic clock, by worker
 
@@ -85,6 +86,17 @@ class OwnCluster:
         """Say what became of a worker that is gone."""
         _, workers = self.started()
         return workers.why_gone(host)
+
+    def is_leaving(self, host: str) -> bool:
+        """Tell whether a worker, on which a kernel has died, ends or is gone; then it is not used any more."""
+        scheduler, workers = self.started()
+        end = time.monotonic() + NOTICE
+        while time.monotonic() < end:
+            if host in self.refused or host not in scheduler.workers() or workers.is_ending(host):
+                self.refused.add(host)
+                return True
+            time.sleep(0.5)
+        return False
 
     def refuse(self, host: str) -> None:
         """End a worker that cannot run anything, and start no other in its place; raise ClickException where none is left."""

@@ -34,6 +34,9 @@ class OwnHosts(Protocol):
     def why_gone(self, host: str) -> str:
         """Say what became of a host that is gone."""
 
+    def is_leaving(self, host: str) -> bool:
+        """Tell whether a host, on which a kernel has died, ends or is gone; then it is not used any more."""
+
     def refuse(self, host: str) -> None:
         """Do without a host that cannot run anything."""
 

@@ -111,7 +111,7 @@ class Execution:
             return
         lost: dict[str, list[Task]] = {}
         for future, submission in list(self.running.items()):
-            if not submission.slots.keys() & slots.keys() and not future.done():
+            if not submission.slots.keys() & slots.keys() and (not future.done() or was_cut_short(future)):
                 future.cancel()
                 del self.running[future]
                 self.waiting.insert(0, submission.task)
@@ -159,6 +159,8 @@ class Execution:
         done, _ = wait(self.running, timeout=1, return_when=FIRST_COMPLETED)
         for future in done:
             self.lease.check()  # of runs that another runner holds, none is concluded here
+            if self.is_left_by_its_host(future):
+                continue  # it is taken back when that is gone
             submission = self.running.pop(future)
             task = submission.task
             conclusion = conclude(task, future)
@@ -173,6 +175,13 @@ class Execution:
             self.display.end(task, outcome)
             if not error:
                 self.go_on_or_not(task)
+
+    def is_left_by_its_host(self, future: Future[Any]) -> bool:
+        """Tell whether a run was cut short because its host, which is there for these runs alone, ends."""
+        if self.pool.own is None or not was_cut_short(future):
+            return False
+        (host,) = self.running[future].slots
+        return self.pool.own.is_leaving(host)
 
     def go_on_or_not(self, done: Task) -> None:
         """Start no more runs where one that is done shows that it is in vain to go on."""
@@ -231,6 +240,14 @@ class Conclusion:
     news: str | None = None  # that concern all runs of its host
     unnamed: Sequence[str] = ()  # files of the project that it read and `inputs` does not name
     replaced: Path | None = None  # where the run is kept whose place it took
+
+
+def was_cut_short(future: Future[Any]) -> bool:
+    """Tell whether an attempt is done because its kernel was ended, as a queue ends all processes of a job."""
+    if future.cancelled() or future.exception():
+        return False
+    _, error, *_ = future.result()
+    return error is not None and error.startswith(("interrupted", "DeadKernelError"))
 
 
 def conclude(task: Task, future: Future[Any]) -> Conclusion:

@@ -41,6 +41,8 @@ ENDED = {
     "TIMEOUT": "ended at its time limit",
 }
 WAITS = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "SUSPENDED"}
+# no page for others; a job's memory is its runs', not the worker's, which would pause for what it has itself
+OPTIONS = ["--dashboard-address", "127.0.0.1:0", "--memory-limit", "0"]
 WITHOUT_PAGES = "export DASK_DISTRIBUTED__WORKER__HTTP__ROUTES='[]'"  # which others could look at
 FORMAT = "%i|%T|%r|%C|%M|%N"
 # a job that was put back into the queue has the same number, and another worker
@@ -112,11 +114,7 @@ class SlurmJobs:
         words: dict[str, Any] = self.file.words | {"log_directory": str(self.logs)}
         # dask-jobqueue takes a job's cores for its worker's threads
         words.setdefault("job_cpu", self.file.cores)
-        words["worker_extra_args"] = [
-            "--dashboard-address",
-            "127.0.0.1:0",
-            *words.get("worker_extra_args", []),
-        ]
+        words["worker_extra_args"] = [*OPTIONS, *words.get("worker_extra_args", [])]
         words["job_script_prologue"] = [WITHOUT_PAGES, *words.get("job_script_prologue", [])]
         if self.failures >= TRIES or time.monotonic() < self.next_try:
             return
@@ -189,6 +187,12 @@ class SlurmJobs:
                 click.echo(f"{end}{self.last_words(job)}")
         if self.failures >= TRIES and not self.number:
             raise click.ClickException(f"{self.file.place}: {self.failures} jobs in a row brought no worker")
+
+    def is_ending(self, worker: str) -> bool:
+        """Tell whether Slurm ends the job of a worker."""
+        self.ask()
+        job = self.jobs.get(number_of(worker))
+        return job is not None and job.state != "RUNNING"
 
     def why_gone(self, worker: str) -> str:
         """Say what became of a job whose worker is gone, as soon as Slurm knows."""

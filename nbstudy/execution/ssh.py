@@ -78,6 +78,7 @@ class SshHosts:
             "security": tls,
             "protocol": "tls://",
             "dashboard_address": "127.0.0.1:0",
+            "memory_limit": 0,  # of the worker itself, which its runs are not
         }
         worker = Worker(
             scheduler,
@@ -105,6 +106,10 @@ class SshHosts:
 
     def look(self) -> None:
         """See what became of the hosts: that shows when a worker is gone."""
+
+    def is_ending(self, worker: str) -> bool:
+        """Tell whether a worker ends: of hosts that shows when it is gone."""
+        return False
 
     def why_gone(self, worker: str) -> str:
         """Say that a worker is gone; its host is tried again."""

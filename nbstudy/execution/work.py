@@ -35,6 +35,8 @@ from nbstudy.records.runs import Context, Task
 from nbstudy.study.modules import names_of
 from nbstudy.study.project import Project
 
+ENDING = {"closing", "closed", "failed"}  # states of a Dask worker, as of one that was told to end
+
 
 def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None, list[str]]:
     """Execute a configuration in a new attempt, on one of the hosts in slots; return its number, error and news.
@@ -134,7 +136,11 @@ def current_host(slots: Slots) -> tuple[str, Callable[[], bool]]:
     host = str(worker.name)  # as those are called that are there for one command
     if host not in slots:
         host = get_address_host(worker.address)
-    return host, lambda: work.state == "executing"
+
+    def is_wanted() -> bool:
+        return work.state == "executing" and worker.status.name not in ENDING
+
+    return host, is_wanted
 
 
 def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> str | None:

@@ -85,12 +85,17 @@ def reach(address: str) -> None:
 def check_workers(client: Any, address: str, context: Context) -> None:
     """Refuse a cluster with a worker that cannot run anything, before anything runs."""
     place = f"--scheduler {address}"
-    ours = platform.python_version()
     for worker, theirs in client.run(platform.python_version).items():
-        if theirs.split(".")[:2] != ours.split(".")[:2]:  # functions travel between equals
-            fail(place, f"{get_address_host(worker)} has Python {theirs}, not {ours}")
+        check_python(place, get_address_host(worker), theirs)
     versions = context.versions or {}
     answers = client.run(lambda: why_unfit(context.lease, versions), on_error="return")
     for worker, answer in answers.items():
         if isinstance(answer, str):
             fail(place, f"{get_address_host(worker)} {answer}")
+
+
+def check_python(place: str, worker: str, theirs: str) -> None:
+    """Refuse a worker of another Python: functions travel between equals."""
+    ours = platform.python_version()
+    if theirs.split(".")[:2] != ours.split(".")[:2]:
+        fail(place, f"{worker} has Python {theirs}, not {ours}")

@@ -72,6 +72,7 @@ class OwnCluster:
         scheduler, workers = self.started()
         there = scheduler.workers()
         for worker in there.keys() - self.there.keys():
+            scheduler.check(worker)
             workers.arrive(worker)
         for worker in self.there.keys() - there.keys():
             self.idle_since.pop(worker, None)

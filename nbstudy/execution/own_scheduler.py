@@ -6,6 +6,7 @@ All speak TLS, with a key made for this command, which its user alone can read. 
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from distributed import Client, Scheduler, Security, SpecCluster
 
 from nbstudy.checks import fail
 from nbstudy.execution.cluster_file import ClusterFile
-from nbstudy.execution.dask_cluster import be_quiet, submit_to
+from nbstudy.execution.dask_cluster import be_quiet, check_python, submit_to
 from nbstudy.execution.host import Slots
 
 WITHOUT_PAGES: dict[str, list[str]] = {
@@ -31,6 +32,7 @@ class OwnScheduler:
 
     def __init__(self, file: ClusterFile, private: Path) -> None:
         be_quiet()
+        self.place = file.place
         self.opened = ExitStack()
         self.opened.enter_context(dask.config.set(WITHOUT_PAGES))
         key = Security.temporary()
@@ -66,6 +68,13 @@ class OwnScheduler:
 
         there: Slots = self.wait_for(find)
         return there
+
+    def check(self, name: str) -> None:
+        """Refuse a worker of another Python."""
+        address = self.cluster.scheduler.aliases.get(name)
+        told = self.client.run(platform.python_version, workers=[address], on_error="ignore")
+        for theirs in told.values():
+            check_python(self.place, name, theirs)
 
     def retire(self, names: Collection[str]) -> None:
         """End workers."""

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncssh
 import click
 from distributed.deploy.ssh import Worker
 
@@ -91,6 +92,8 @@ class SshHosts:
         host.tries += 1
         try:
             await asyncio.wait_for(worker.start(), PATIENCE)
+            # what nobody reads would stop the worker one day
+            await worker.proc.redirect(stdout=asyncssh.DEVNULL, stderr=asyncssh.DEVNULL)
         except Exception as error:  # noqa: BLE001 - networks, keys and hosts fail in many ways
             host.why = " ".join(f"{type(error).__name__}: {error}".split())
             host.next_try = time.monotonic() + AGAIN

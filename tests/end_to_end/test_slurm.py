@@ -122,10 +122,12 @@ def test_a_job_that_is_cancelled_and_one_that_is_put_back_are_said(
 
 CONNECT = """
 import asyncio, sys, urllib.error, urllib.request
+from distributed import Security
 from distributed.comm import connect
 
 async def reach(address):
-    comm = await connect(address, timeout=20)
+    own = Security.temporary().get_connection_args("client")
+    comm = await connect(address, timeout=20, **own)
     await comm.write({"op": "identity", "reply": True})
     print(await comm.read())
 
@@ -191,6 +193,7 @@ def test_a_job_that_never_starts_is_said_and_taken_back(project: Project, slurm:
         (CLUSTER + "ssh: {hosts: [x], cores: 1}", "must say one of"),
         ("slurm: [", "is no YAML"),
     ],
+    ids=["partition", "word", "jobs", "memory", "kinds", "YAML"],
 )
 def test_a_wrong_file_is_said_before_anything_runs(
     project: Project, slurm: SlurmNode, cluster: str, said: str
@@ -238,12 +241,14 @@ def test_ten_runs_through_a_kill_a_time_limit_and_a_restart(
 ) -> None:
     if not request.config.getoption("--walltime"):
         pytest.skip("waits for two minutes; asked for by --walltime")
-    arguments = slow_study(project, 10, CLUSTER.replace('"30"', '"1"'))
+    # one job more than there are cores, so that one waits when the command is killed
+    arguments = slow_study(project, 10, CLUSTER.replace('"30"', '"1"').replace("jobs: 2", "jobs: 3"))
     runner = project.start(*arguments)
     wait_for(lambda: held(project, 2))
     slurm.told("scancel", running(slurm)[0])
     wait_for(lambda: "was cancelled: " in runner.printed())
     wait_for(lambda: "ended at its time limit: " in runner.printed(), 4 * PATIENCE)
+    wait_for(lambda: running(slurm) and slurm.jobs("PENDING"))
     runner.kill()
     runner.wait()
     (project.root / "gate").touch()

@@ -90,7 +90,7 @@ def test_study_runs_on_a_host_over_ssh(project: Project, sshd: Sshd) -> None:
     secret = key.read_text().splitlines()[1]
     listed = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
     assert any(str(key) in line for line in listed) and not any(secret in line for line in listed)
-    family = [process for process in sshd.process.children(recursive=True)]
+    family = sshd.process.children(recursive=True)
     gate.touch()
     printed = runner.finish()
     assert all(f"{name}: 4 epochs" in printed for name in "abcd")

@@ -69,6 +69,7 @@ OTHER_COMMANDS = (
 )
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time; default: one per GPU or core.")
 @click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster, one run per worker thread.")
+@click.option("--cluster", metavar="FILE", help="Run on jobs of Slurm's, or hosts over ssh, as FILE says.")
 @click.option("--outputs", "directory", metavar="DIR", help="Instead of outputs/<study>.")
 @click.option("--timeout", type=float, metavar="MINUTES", help="End an attempt that takes longer.")
 @click.option("--accept", is_flag=True, help="Take runs of changed code, files or threads as current.")
@@ -82,6 +83,7 @@ def run(
     overrides: tuple[tuple[str, str], ...],
     jobs: int | None,
     scheduler: str | None,
+    cluster: str | None,
     directory: str | None,
     timeout: float | None,
     accept: bool,
@@ -92,6 +94,10 @@ def run(
     exit_when_told_to()
     if jobs and scheduler:
         fail("--jobs", "cannot be combined with --scheduler, where each worker thread takes one run")
+    if cluster and (jobs or scheduler):
+        fail(
+            "--cluster", "says how many runs there are at a time and where: leave out --jobs and --scheduler"
+        )
     if timeout is not None and not 0 < timeout < math.inf:
         fail(
             "--timeout", f"must be a number of minutes above 0, not {timeout:g}; without it nothing is ended"
@@ -101,6 +107,12 @@ def run(
     share = cache(partial(share_of_this_machine, jobs, study.threads))
     for remark in study.remarks:
         click.echo(remark)
+    cluster_file = None
+    if cluster:
+        # which another command can spare
+        from nbstudy.execution.cluster_file import read_cluster_file
+
+        cluster_file = read_cluster_file(as_seen(here / cluster), study.threads)
     outputs = as_seen(study.project.outputs / study.directory)
     if directory is not None:
         outputs = as_seen(here / directory)
@@ -125,7 +137,7 @@ def run(
         origin=origin_of(study, file, overrides, outputs if directory is not None else None),
         intact=IntactFiles.known_in(outputs),
     )
-    if scheduler:
+    if scheduler or cluster:
         context = replace(context, versions=required_versions(study.template.imports))
     selected = study.select(only)
     for name in selected:
@@ -150,7 +162,7 @@ def run(
         if accept and (task.name in selected or task.tested is not None):
             accept_run(task)
 
-    with hold(lease, open_pool(context, share, scheduler)) as pool:
+    with hold(lease, open_pool(context, share, scheduler, cluster_file)) as pool:
         hosts = Hosts(pool, context)
         if is_anything_missing(study, selected, outputs):  # which takes less than to look what is there
             hosts.begin_to_prepare()
@@ -279,7 +291,7 @@ def run_what_is_left(left: list[Task], unfolded: Unfolded, hosts: Hosts) -> list
     # shows progress by rich, which a command with nothing to do can spare
     from nbstudy.execution.running import run_all
 
-    jobs = sum(hosts.pool.slots().values()) or 1
+    jobs = hosts.runs_at_a_time()
     findings = unfolded.findings
     left_of = {task.name: findings[task.name] for task in left}
     predicted = predict(unfolded.tasks, left_of, hosts.pool.busy_cores())

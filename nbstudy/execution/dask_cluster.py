@@ -30,9 +30,7 @@ from nbstudy.records.runs import Context
 @contextmanager
 def cluster(address: str, context: Context) -> Iterator[Pool]:
     """Run on a Dask cluster, as many runs at a time as its workers have threads."""
-    logging.disable()  # of Dask: what fails is said here
-    warnings.filterwarnings("ignore", "Mismatched versions")  # which are compared here
-    cloudpickle.register_pickle_by_value(sys.modules["nbstudy"])  # which no worker has
+    be_quiet()
 
     def slots() -> Slots:
         threads: Counter[str] = Counter()
@@ -41,12 +39,7 @@ def cluster(address: str, context: Context) -> Iterator[Pool]:
         return threads
 
     def submit(hosts: list[str], *call: Any) -> Any:
-        packet = zlib.compress(cloudpickle.dumps(call))  # small, since Dask logs the last thousand
-        return client.get_executor(pure=False, workers=hosts).submit(unpack_and_call, packet)
-
-    def unpack_and_call(packet: bytes) -> Any:  # local, so that Dask too sends it by value
-        function, *arguments = pickle.loads(zlib.decompress(packet))
-        return function(*arguments)
+        return submit_to(client, hosts, *call)
 
     reach(address)
     try:
@@ -56,6 +49,24 @@ def cluster(address: str, context: Context) -> Iterator[Pool]:
     except (CancelledError, CommClosedError, TimeoutError) as error:
         message = f"--scheduler {address}: is lost; run the same command to resume"
         raise click.ClickException(message) from error
+
+
+def be_quiet() -> None:
+    """Let Dask say nothing, and send functions of nbstudy by value."""
+    logging.disable()  # of Dask: what fails is said here
+    warnings.filterwarnings("ignore", "Mismatched versions")  # which are compared here
+    cloudpickle.register_pickle_by_value(sys.modules["nbstudy"])  # which no worker has
+
+
+def submit_to(client: Any, hosts: list[str], *call: Any) -> Any:
+    """Call a function, with arguments, on one of these hosts or workers; return the future of that."""
+
+    def unpack_and_call(packet: bytes) -> Any:  # local, so that Dask too sends it by value
+        function, *arguments = pickle.loads(zlib.decompress(packet))
+        return function(*arguments)
+
+    packet = zlib.compress(cloudpickle.dumps(call))  # small, since Dask logs the last thousand
+    return client.get_executor(pure=False, workers=hosts).submit(unpack_and_call, packet)
 
 
 def reach(address: str) -> None:
@@ -74,12 +85,17 @@ def reach(address: str) -> None:
 def check_workers(client: Any, address: str, context: Context) -> None:
     """Refuse a cluster with a worker that cannot run anything, before anything runs."""
     place = f"--scheduler {address}"
-    ours = platform.python_version()
     for worker, theirs in client.run(platform.python_version).items():
-        if theirs.split(".")[:2] != ours.split(".")[:2]:  # functions travel between equals
-            fail(place, f"{get_address_host(worker)} has Python {theirs}, not {ours}")
+        check_python(place, get_address_host(worker), theirs)
     versions = context.versions or {}
     answers = client.run(lambda: why_unfit(context.lease, versions), on_error="return")
     for worker, answer in answers.items():
         if isinstance(answer, str):
             fail(place, f"{get_address_host(worker)} {answer}")
+
+
+def check_python(place: str, worker: str, theirs: str) -> None:
+    """Refuse a worker of another Python: functions travel between equals."""
+    ours = platform.python_version()
+    if theirs.split(".")[:2] != ours.split(".")[:2]:
+        fail(place, f"{worker} has Python {theirs}, not {ours}")

@@ -1,8 +1,9 @@
-"""Where runs go: this machine, or the hosts of a Dask cluster.
+"""Where runs go: this machine, the hosts of a Dask cluster, or workers that the command starts for itself.
 
 A place is a context manager that yields a Pool; another kind of place is one more of these, here or in a file of its
 own, what chooses it in `open_pool`, an option in command/run.py and what goes with `--scheduler` there, and how a run learns
-which host it is on, in `work.current_host`.
+which host it is on, in `work.current_host`. Another queue than Slurm's is a class like that in slurm.py, which own_cluster.py
+chooses by the kind that cluster_file.py reads.
 """
 
 from __future__ import annotations
@@ -20,14 +21,31 @@ from nbstudy.records.runs import Context
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
+    from nbstudy.execution.cluster_file import ClusterFile
+
+TO_START_WORKERS = {
+    "slurm": ("distributed", "cryptography", "dask_jobqueue"),
+    "ssh": ("distributed", "asyncssh"),
+}
+
 
 def open_pool(
-    context: Context, share: Callable[[], Share], scheduler: str | None
+    context: Context, share: Callable[[], Share], scheduler: str | None, cluster_file: ClusterFile | None
 ) -> AbstractContextManager[Pool]:
     """Return the place where a command's runs go, each with such a share of this machine; entering it opens it.
 
     The share is asked for when there is something to run: it depends on what is free here.
     """
+    if cluster_file is not None:
+        from importlib.util import find_spec
+
+        for library in TO_START_WORKERS[cluster_file.kind]:
+            if find_spec(library) is None:
+                cure = "install nbstudy with its extra, as in pip install '/path/to/nbstudy[cluster]'"
+                fail("--cluster", f"needs {library}, which is not installed here; {cure}")
+        from nbstudy.execution.own_cluster import own_cluster
+
+        return own_cluster(cluster_file, context)
     if scheduler is None:
         return this_machine(share)
     try:

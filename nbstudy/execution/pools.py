@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import click
 
@@ -20,6 +20,25 @@ class Pool(NamedTuple):
     submit: Callable[..., Future[Any]]  # to one of these hosts: a function, with arguments; it may block
     slots: Callable[[], Slots]  # the runs at a time of each host that is there now
     busy_cores: Callable[[], int]  # of a run
+    own: OwnHosts | None = None  # where the hosts come and go for these runs alone
+
+
+class OwnHosts(Protocol):
+    """The hosts of a pool that are there for one command: they are started for its runs, and end when these do."""
+
+    most: int  # runs at a time
+
+    def want(self, runs: int) -> None:
+        """Be told how many runs are left, those under way included."""
+
+    def why_gone(self, host: str) -> str:
+        """Say what became of a host that is gone."""
+
+    def is_leaving(self, host: str) -> bool:
+        """Tell whether a host, on which a kernel has died, ends or is gone; then it is not used any more."""
+
+    def refuse(self, host: str) -> None:
+        """Do without a host that cannot run anything."""
 
 
 class Hosts:
@@ -62,8 +81,10 @@ class Hosts:
         if unfit and len(unfit) == len(self.preparations):
             lines = [f"no host can run this in {self.context.lease.outputs}", *unfit.values()]
             raise click.ClickException("\n  ".join(lines))
-        for why in unfit.values():
+        for host, why in unfit.items():
             self.say(f"{why}; not used")
+            if self.pool.own:
+                self.pool.own.refuse(host)
         ready = {}
         for host, preparation in self.preparations.items():
             if host in slots and preparation.done() and host not in unfit:
@@ -74,11 +95,33 @@ class Hosts:
         return ready
 
     def wait_for_any(self) -> list[str]:
-        """Return the hosts that are ready, as soon as there is one."""
+        """Return the hosts that are ready, as soon as there is one, for something that is no run."""
+        if self.pool.own:
+            self.pool.own.want(1)
         ready: Slots = {}
         while not ready:
             ready = self.ready()
         return list(ready)
+
+    def runs_at_a_time(self) -> int:
+        """Return how many runs can be under way together, as far as that can be told."""
+        if self.pool.own:
+            return self.pool.own.most
+        return sum(self.pool.slots().values()) or 1
+
+    def call_on_any(self, *call: Any) -> Any:
+        """Call a function, with arguments, on a host that is ready, and on another one where that goes; return its result."""
+        from concurrent.futures import wait
+
+        while True:
+            hosts = self.wait_for_any()
+            future = self.pool.submit(hosts, *call)
+            while not future.done():
+                wait([future], timeout=1)
+                if self.pool.own and not self.pool.slots().keys() & set(hosts):
+                    future.cancel()
+            if not future.cancelled():
+                return future.result()
 
     def unfit(self) -> dict[str, str]:
         """Say of each host whose preparation failed why it did."""
@@ -92,6 +135,8 @@ class Hosts:
 
     def tell_who_is_there(self, slots: Slots) -> None:
         """Say, once each, that there is no host yet, and which ones are gone."""
+        if self.pool.own:
+            return  # which has more to say
         if not slots:
             self.say("waiting for workers")
         for host in self.preparations.keys() - slots.keys():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +15,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TimeRemainingColumn
 
+from nbstudy.checks import StudyError
 from nbstudy.execution.heading import write_head
 from nbstudy.execution.host import Slots
 from nbstudy.execution.pools import Hosts
@@ -21,9 +24,10 @@ from nbstudy.records.attempts import promote, record_error
 from nbstudy.records.latest import Follower
 from nbstudy.records.progress import describe_progress
 from nbstudy.records.record import read_run
-from nbstudy.records.runs import Finding, Task, why_incomplete
-from nbstudy.words import counted
+from nbstudy.records.runs import Finding, Task, find, why_incomplete
+from nbstudy.words import counted, enumerated
 
+TRIES = 4  # of a run that comes no further, as Dask itself tries
 UNNAMED_SHOWN = 3  # files that runs read and `inputs` does not name
 
 
@@ -44,6 +48,7 @@ def run_all(
         execution = Execution(tasks, findings, predicted, hosts, display, why_in_vain)
         while execution.is_under_way():
             hosts.context.lease.check()
+            execution.tell_how_many_are_left()
             slots = hosts.ready()
             execution.take_back_from_lost_hosts(slots)
             execution.submit(slots)
@@ -76,10 +81,12 @@ class Execution:
     ) -> None:
         self.waiting = tasks.copy()
         self.running: dict[Future[Any], Submission] = {}
+        self.beginnings: dict[str, str] = {}  # of those that lost their hosts
         self.errors: list[str] = []
         self.findings = findings
         self.predicted = predicted
         self.pool = hosts.pool
+        self.losses = Losses()
         self.lease = hosts.context.lease
         self.display = display
         self.why_in_vain = why_in_vain
@@ -93,30 +100,67 @@ class Execution:
         """Return the tasks that are in the pool."""
         return [submission.task for submission in self.running.values()]
 
+    def tell_how_many_are_left(self) -> None:
+        """Let hosts that are there for these runs alone be as many as these take."""
+        if self.pool.own:
+            self.pool.own.want(len(self.waiting) + len(self.running))
+
     def take_back_from_lost_hosts(self, slots: Slots) -> None:
         """Let the tasks wait again whose hosts are all gone, as soon as there are others."""
-        if not slots:
+        if not slots and not self.pool.own:
             return
+        lost: dict[str, list[Task]] = {}
         for future, submission in list(self.running.items()):
-            if not submission.slots.keys() & slots.keys():
+            if not submission.slots.keys() & slots.keys() and (not future.done() or was_cut_short(future)):
                 future.cancel()
                 del self.running[future]
                 self.waiting.insert(0, submission.task)
                 self.display.end(submission.task)
+                lost.setdefault(next(iter(submission.slots)), []).append(submission.task)
+        if self.pool.own:
+            for host, tasks in lost.items():
+                self.lose(tasks, self.pool.own.why_gone(host))
+
+    def lose(self, tasks: list[Task], why: str) -> None:
+        """Say which tasks a host took with it, and fail those that come no further, however many hosts they have."""
+        names = enumerated(sorted(task.name for task in tasks))
+        self.display.say_again(f"{why}: {names} {'resumes' if len(tasks) == 1 else 'resume'} elsewhere")
+        for task in tasks:
+            self.beginnings[task.name] = find(task).beginning
+            if self.losses.is_in_vain(task):
+                self.waiting.remove(task)
+                error = f"was lost {TRIES} times without coming any further; the last time, {why}"
+                for attempt in task.attempts()[-1:]:
+                    record_error(attempt, error)
+                self.errors.append(f"{task.name}: {error} ({task.incomplete})")
+                self.display.say(f"{task.name}: {error}")
 
     def submit(self, slots: Slots) -> None:
         """Hand tasks to the pool, as many as its hosts run at a time."""
         while self.waiting and len(self.running) < sum(slots.values()):
             task = self.waiting.pop(0)
-            self.display.begin(task, self.findings[task.name].beginning)
-            future = self.pool.submit(list(slots), run_attempt, task, slots)
-            self.running[future] = Submission(task, slots, time.monotonic())
+            hosts = slots
+            if self.pool.own:
+                hosts = self.one_that_is_free(slots)
+            self.display.begin(task, self.beginnings.get(task.name, self.findings[task.name].beginning))
+            future = self.pool.submit(list(hosts), run_attempt, task, hosts)
+            self.running[future] = Submission(task, hosts, time.monotonic())
+
+    def one_that_is_free(self, slots: Slots) -> Slots:
+        """Return the first host that has not as many runs as it takes at a time."""
+        taken = Counter(host for submission in self.running.values() for host in submission.slots)
+        for host, number in slots.items():
+            if taken[host] < number:
+                return {host: number}
+        return slots
 
     def collect(self) -> None:
         """Conclude the tasks that are done, after a moment's wait for one."""
         done, _ = wait(self.running, timeout=1, return_when=FIRST_COMPLETED)
         for future in done:
             self.lease.check()  # of runs that another runner holds, none is concluded here
+            if self.is_left_by_its_host(future):
+                continue  # it is taken back when that is gone
             submission = self.running.pop(future)
             task = submission.task
             conclusion = conclude(task, future)
@@ -131,6 +175,13 @@ class Execution:
             self.display.end(task, outcome)
             if not error:
                 self.go_on_or_not(task)
+
+    def is_left_by_its_host(self, future: Future[Any]) -> bool:
+        """Tell whether a run was cut short because its host, which is there for these runs alone, ends."""
+        if self.pool.own is None or not was_cut_short(future):
+            return False
+        (host,) = self.running[future].slots
+        return self.pool.own.is_leaving(host)
 
     def go_on_or_not(self, done: Task) -> None:
         """Start no more runs where one that is done shows that it is in vain to go on."""
@@ -160,6 +211,27 @@ class Execution:
         return took
 
 
+class Losses:
+    """How often runs have lost their hosts in a row without coming any further."""
+
+    def __init__(self) -> None:
+        self.furthest: dict[str, int] = {}  # the most epochs that a run had when it was lost
+        self.in_vain: Counter[str] = Counter()
+
+    def is_in_vain(self, task: Task) -> bool:
+        """Note that a run has lost its host; tell whether it is to be tried no more."""
+        epochs = 0
+        for attempt in task.attempts()[-1:]:
+            with suppress(StudyError):  # of a history that is damaged
+                epochs = Follower(attempt).look().epochs
+        if epochs > self.furthest.get(task.name, 0):
+            self.furthest[task.name] = epochs
+            self.in_vain[task.name] = 0
+        else:
+            self.in_vain[task.name] += 1
+        return self.in_vain[task.name] >= TRIES
+
+
 @dataclass
 class Conclusion:
     """What came of a task that is done."""
@@ -168,6 +240,14 @@ class Conclusion:
     news: str | None = None  # that concern all runs of its host
     unnamed: Sequence[str] = ()  # files of the project that it read and `inputs` does not name
     replaced: Path | None = None  # where the run is kept whose place it took
+
+
+def was_cut_short(future: Future[Any]) -> bool:
+    """Tell whether an attempt is done because its kernel was ended, as a queue ends all processes of a job."""
+    if future.cancelled() or future.exception():
+        return False
+    _, error, *_ = future.result()
+    return error is not None and error.startswith(("interrupted", "DeadKernelError"))
 
 
 def conclude(task: Task, future: Future[Any]) -> Conclusion:
@@ -244,6 +324,10 @@ class Display:
         if news and news not in self.said:
             self.console.print(news)
             self.said.add(news)
+
+    def say_again(self, news: str) -> None:
+        """Say what may happen more than once."""
+        self.console.print(news)
 
     def begin(self, task: Task, beginning: str) -> None:
         """Show that a task begins."""

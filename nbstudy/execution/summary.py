@@ -95,15 +95,14 @@ def execute_summary(study: Study, summary: Path, shows: str, hosts: Hosts) -> st
     log = lease.outputs / "incomplete" / summary.name
     log.parent.mkdir(exist_ok=True)
     log.write_text(study.texts["summary"], encoding="utf-8")
-    error = hosts.pool.submit(
-        hosts.wait_for_any(),
+    error = hosts.call_on_any(
         run_summary,
         log.resolve(),
         lease.outputs.resolve(),
         lease.is_held,
         study.modules["summary"] | package_source(),
         study.project,
-    ).result()
+    )
     lease.check()
     if error:
         return f"{log.name}: {error} ({log})"

@@ -37,6 +37,8 @@ from nbstudy.records.runs import Context, Task
 from nbstudy.study.modules import names_of
 from nbstudy.study.project import Project
 
+ENDING = {"closing", "closed", "failed"}  # states of a Dask worker, as of one that was told to end
+
 
 def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None, list[str]]:
     """Execute a configuration in a new attempt, on one of the hosts in slots; return its number, error and news.
@@ -147,13 +149,22 @@ def current_host(slots: Slots) -> tuple[str, Callable[[], bool]]:
 
     worker = get_worker()
     work = worker.state.tasks[worker.get_current_task()]
-    return get_address_host(worker.address), lambda: work.state == "executing"
+    host = str(worker.name)  # as those are called that are there for one command
+    if host not in slots:
+        host = get_address_host(worker.address)
+
+    def is_wanted() -> bool:
+        return work.state == "executing" and worker.status.name not in ENDING
+
+    return host, is_wanted
 
 
 def prepare_host(context: Context, host: str, jobs: int, awaits_runs: bool) -> str | None:
     """Make a host ready, for runs or the summary alone; return why it cannot run anything, None if it can."""
     remove_what_is_left()
     error = why_unfit(context.lease, context.versions or {})
+    if not error and context.files.patterns and not context.files.is_here:
+        error = f"does not see {context.files.root}, of which runs read files: mount it there, at the same path as here"
     if not error and host != THIS_MACHINE:  # whose own limits were looked at when it was opened
         error = allow(jobs, context.threads)
     if not error and awaits_runs:

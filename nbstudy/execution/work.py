@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nbstudy.checks import NAMES_SHOWN
+from nbstudy.execution.directories import remove_what_is_left
 from nbstudy.execution.environment import Watched
 from nbstudy.execution.heading import write_head
 from nbstudy.execution.host import (
@@ -25,7 +26,7 @@ from nbstudy.execution.host import (
     describe_environment,
     installed_versions,
 )
-from nbstudy.execution.kernel import execute, remove_what_is_left, warm_up
+from nbstudy.execution.kernel import execute, warm_up
 from nbstudy.execution.limits import allow
 from nbstudy.execution.warm import WarmProcess
 from nbstudy.files import read_json

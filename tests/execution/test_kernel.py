@@ -24,7 +24,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from executed import execute, log_in, notebook_of
-from nbstudy.execution import kernel
+from nbstudy.execution import directories, kernel
 from nbstudy.execution.environment import kernel_environment
 from nbstudy.execution.host import Share
 from nbstudy.records.lease import Lease
@@ -163,7 +163,7 @@ def test_run_is_the_same_on_everybodys_machine(tmp_path: Path, monkeypatch: pyte
 def left_by_this_process() -> list[Path]:
     """Return the directories of kernels that this process has left."""
     left = []
-    for place in kernel.places():
+    for place in directories.places():
         left += place.glob(f"kernel-*-{os.getpid()}-*")
     return left
 
@@ -293,18 +293,18 @@ def test_directories_of_dead_runners_are_removed_wherever_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = [tmp_path / "temporary", tmp_path / "short", tmp_path / "missing"]
-    monkeypatch.setattr(kernel, "places", lambda: places)
+    monkeypatch.setattr(directories, "places", lambda: places)
     dead = subprocess.Popen(["true"])
     dead.wait()
     for place in places[:2]:
         for name in (
-            f"{kernel.directory_prefix()}{dead.pid}-a",
+            f"{directories.directory_prefix()}{dead.pid}-a",
             f"kernel-other-host-{dead.pid}-a",
             "kernel-x-y",
         ):
             (place / name).mkdir(parents=True)
-    with kernel.temporary_directory(places[0]) as alive:
-        kernel.remove_what_is_left()
+    with directories.temporary_directory(places[0]) as alive:
+        directories.remove_what_is_left()
         left = {path.name for place in places[:2] for path in place.iterdir()}
         assert left == {alive.name, f"kernel-other-host-{dead.pid}-a", "kernel-x-y"}
 
@@ -312,35 +312,35 @@ def test_directories_of_dead_runners_are_removed_wherever_they_are(
 def test_only_own_directories_of_dead_runners_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernel, "places", lambda: [tmp_path])
+    monkeypatch.setattr(directories, "places", lambda: [tmp_path])
     dead = subprocess.Popen(["true"])
     dead.wait()
-    another = tmp_path / f"{kernel.directory_prefix()}{dead.pid}-a"
+    another = tmp_path / f"{directories.directory_prefix()}{dead.pid}-a"
     another.mkdir()
     with monkeypatch.context() as other:
         user = os.getuid() + 1
         other.setattr(os, "getuid", lambda: user)
-        kernel.remove_what_is_left()
+        directories.remove_what_is_left()
     assert another.exists()
-    link = another.with_name(f"{kernel.directory_prefix()}{dead.pid}-b")
+    link = another.with_name(f"{directories.directory_prefix()}{dead.pid}-b")
     link.symlink_to(another)
     ended: list[Path] = []
-    monkeypatch.setattr(kernel, "end_what_is_left", lambda *left: ended.extend(left))
-    kernel.remove_what_is_left()
+    monkeypatch.setattr(directories, "end_what_is_left", lambda *left: ended.extend(left))
+    directories.remove_what_is_left()
     assert ended == [another] and link.is_symlink()
 
 
 def test_directories_are_those_of_the_processes_of_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = kernel.directory_prefix()
-    assert kernel.directory_prefix() == here
+    here = directories.directory_prefix()
+    assert directories.directory_prefix() == here
     monkeypatch.setattr(os, "readlink", lambda _: "pid:[1]")  # as in a container with the host's name
-    assert kernel.directory_prefix() != here
+    assert directories.directory_prefix() != here
 
 
 def test_no_place_for_sockets_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / ("long" * 25)
     place.mkdir()
-    monkeypatch.setattr(kernel, "places", lambda: [place])
+    monkeypatch.setattr(directories, "places", lambda: [place])
     error = execute(tmp_path, "1")
     assert error == f"OSError: no socket can be made in any of {place}: set TMPDIR to a short path"
 

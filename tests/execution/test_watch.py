@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nbstudy.execution.kernel import temporary_directory
+from nbstudy.execution.directories import temporary_directory
 from nbstudy.execution.watch import MOST, Watch
 
 NOTES = "notes"

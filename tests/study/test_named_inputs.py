@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nbstudy.execution.kernel import temporary_directory
+from nbstudy.execution.directories import temporary_directory
 from nbstudy.study.inputs import ProjectFiles
 
 

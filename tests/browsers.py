@@ -12,11 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(BROWSER is None, reason="no Chromium here; .ci/run installs it")
+PATIENCE = 60_000  # milliseconds for what a busy machine takes its time to do
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+expect.set_options(timeout=PATIENCE)
 
 
 @contextmanager
@@ -44,6 +48,15 @@ class Opened:
             self.page.keyboard.press("Tab")
         raise AssertionError(f"no way to {selector} by the tab key")
 
+    def pick(self, selector: str, beginning: str) -> None:
+        """Choose the option of a list that begins so, with keys alone."""
+        options = self.page.locator(f"{selector} option").all_text_contents()
+        (place,) = [place for place, option in enumerate(options) if option.startswith(beginning)]
+        self.tab_to(selector)
+        self.page.keyboard.press("Home")
+        for _ in range(place):
+            self.page.keyboard.press("ArrowDown")
+
     def text(self, selector: str) -> str:
         """Return the text of an element."""
         return self.page.locator(selector).inner_text()
@@ -62,7 +75,7 @@ def opened_page(chromium: Browser, file: Path, width: int = 1400, scheme: str = 
         offline=True,
     )
     opened = Opened(context.new_page())
-    opened.page.set_default_timeout(60_000)
+    opened.page.set_default_timeout(PATIENCE)
     opened.page.on("pageerror", lambda error: opened.faults.append(str(error)))
     opened.page.on(
         "console", lambda said: opened.faults.append(said.text) if said.type in ("error", "warning") else None

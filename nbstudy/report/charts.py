@@ -37,7 +37,6 @@ COLOUR = {"field": "colour", "type": "nominal", "scale": None}  # as the row say
 def style_in(letters: str, background: str | None) -> Chart:
     """Return the style of a chart whose letters and lines have this colour."""
     return {
-        "aria": False,  # the place of a chart says what it shows
         "background": background,
         "font": "system-ui, sans-serif",
         "view": {"stroke": None},
@@ -74,7 +73,7 @@ def alone(chart: Chart, rows: list[dict[str, Any]], width: int, description: str
     """Return a chart with its rows, black on white, of the version that JupyterLab draws."""
     return chart | {
         "$schema": SCHEMA.replace("v6", "v5"),
-        "config": style_in(STRONG, "white") | {"aria": True},
+        "config": style_in(STRONG, "white"),
         "data": {"values": rows},
         "description": description,
         "width": width,
@@ -147,7 +146,8 @@ def overview_chart(title: str, cost: str, is_log: bool, values: list[float]) -> 
 def curves_chart() -> Chart:
     """Return the chart of the chosen runs' curves, of which the one nearest to the pointer says its run and value.
 
-    Its rows have run, epoch, value and colour, and dash where the colour is another run's, too.
+    Its rows have run, epoch, value, colour and told, what is said below the pointer, and dash where the colour is another
+    run's, too. The first layer has rows of its own: the epoch that is marked.
     """
     x = {
         "field": "epoch",
@@ -179,15 +179,24 @@ def curves_chart() -> Chart:
             "y": y,
             "color": COLOUR,
             "opacity": {"condition": {"param": "hover", "value": 1, "empty": False}, "value": 0},
-            "tooltip": tooltip("run", "epoch", "value"),
+        },
+    }
+    # not as a tooltip: below the pointer is the cell of the nearest point, of which Vega-Lite 6.4 does not find the row
+    told = {
+        "transform": [{"filter": {"param": "hover", "empty": False}}],
+        "mark": {"type": "text", "align": "right", "baseline": "top", "fontSize": 13, "fontWeight": "bold"},
+        "encoding": {
+            "x": {"value": {"expr": "width - 4"}},
+            "y": {"value": 4},
+            "text": {"field": "told"},
+            "color": COLOUR,
         },
     }
     at = {
-        "transform": [{"filter": "datum.epoch == datum.at"}],
         "mark": {"type": "rule", "strokeWidth": 1, "strokeDash": [3, 3]},
         "encoding": {"x": x, "color": {"value": LETTERS}},
     }
-    return framed(340, "The curves of the chosen runs", [at, line, nearest])
+    return framed(340, "The curves of the chosen runs", [at, line, nearest, told])
 
 
 def parameter_chart(parameter: str, kind: str, levels: list[float]) -> Chart:

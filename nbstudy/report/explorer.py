@@ -137,7 +137,7 @@ def chart(name: str) -> str:
 
 def scroll(what: str) -> str:
     """Return the beginning of what scrolls to the side where it is wider than the page, with the keyboard, too."""
-    return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(what)}">'
+    return f'<div class="scroll" role="group" tabindex="0" aria-label="{escape(what)}">'
 
 
 def scrolled(content: str, what: str) -> str:

@@ -120,6 +120,7 @@ def as_html(text: str, story: Story) -> str:
     for token in tokens:
         loosen(token.children or [], beside)
     html = str(parser.renderer.render(tokens, parser.options, {}))
+    html = html.replace("<pre>", '<pre tabindex="0">')  # which scrolls, with keys, too
     return html.replace("<table>", f"{scroll('a table')}<table>").replace("</table>", "</table></div>")
 
 

@@ -5,11 +5,28 @@ const chosen = new Set(data.chosen);
 const EMBED = { renderer: "svg", actions: false, ast: true };
 
 // --- the charts ---
-async function draw(id, chart, rows, description) {
-  const place = element(id);
-  place.setAttribute("aria-label", description);
-  const spec = { ...chart, data: { name: "rows", values: rows } };
-  await vegaEmbed(place, spec, EMBED);
+const latest = new Map(); // of each place, the last drawing that was asked for
+
+function draw(id, chart, rows, description) {
+  const before = latest.get(id);
+  const drawing = {};
+  latest.set(id, drawing);
+  drawing.done = (async () => {
+    await before?.done; // two at once would both be shown
+    if (latest.get(id) === drawing) await show(element(id), chart, rows, description);
+  })();
+  return drawing.done;
+}
+
+async function show(place, chart, rows, description) {
+  if (rows.length === 0) {
+    place.replaceChildren(); // an axis of nothing has no ends
+    place.setAttribute("aria-label", description);
+    return;
+  }
+  await vegaEmbed(place, { ...chart, description, data: { name: "rows", values: rows } }, EMBED);
+  place.setAttribute("role", "img"); // its description says what it shows: its parts have no names
+  place.querySelector("svg").setAttribute("aria-hidden", "true");
 }
 
 function looks() {
@@ -46,16 +63,20 @@ function showCurves() {
     const dash = seen.has(run.configuration) ? [6, 3] : [1, 0];
     seen.add(run.configuration);
     (data.curves[metric][number] ?? []).forEach((value, place) => {
-      rows.push({ run: run.name, epoch: epochOf(run, place), value, colour: colour(number), dash, at });
+      const epoch = epochOf(run, place);
+      const told = `${run.name}, epoch ${epoch}: ${value}`;
+      rows.push({ run: run.name, epoch, value, colour: colour(number), dash, told });
     });
   }
   const chart = structuredClone(data.charts.curves);
   const axis = { ...data.axes[metric] };
   if (element("logarithmic").checked) axis.scale = { type: "log" };
-  chart.layer.forEach((layer) => layer.encoding.y && (layer.encoding.y = axis));
+  chart.layer.forEach((layer) => layer.encoding.y?.field && (layer.encoding.y = axis));
+  chart.layer[0].data = { values: [{ epoch: Math.min(at, Math.max(...rows.map(({ epoch }) => epoch))) }] };
   const names = drawn().map((number) => data.runs[number].name);
   showValues(metric, at, colour);
-  return draw("curves", chart, rows, `Curves of ${axis.title} by epoch: ${names.join(", ") || "none is chosen"}`);
+  const finite = rows.some(({ value }) => value !== null) ? rows : [];
+  return draw("curves", chart, finite, `Curves of ${axis.title} by epoch: ${names.join(", ") || "none is chosen"}`);
 }
 
 function showValues(metric, at, colour) {
@@ -213,6 +234,12 @@ const table = new DataTable("#runs", {
   columnDefs: [{ targets: 0, orderable: false, searchable: false, columnControl: [{ target: 1, content: [] }] }],
   columnControl: [{ target: 1, content: ["search"] }],
 });
+// the library gives what filters a column no names
+for (const control of element("runs").querySelectorAll("thead input, thead select")) {
+  const { dtColumn } = control.closest("[data-dt-column]").dataset;
+  const what = control.matches("select") ? "How to filter by" : "Filter by";
+  control.setAttribute("aria-label", `${what} ${table.column(Number(dtColumn)).title()}`);
+}
 table.on("draw", () => Promise.all([showParameter(), showParallel()]));
 element("runs").addEventListener("change", ({ target }) => {
   if (target.dataset.choose === undefined) return;

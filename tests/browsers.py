@@ -49,9 +49,9 @@ class Opened:
         raise AssertionError(f"no way to {selector} by the tab key")
 
     def pick(self, selector: str, beginning: str) -> None:
-        """Choose the option of a list that begins so, with keys alone."""
+        """Choose the first option of a list that begins so, with keys alone."""
         options = self.page.locator(f"{selector} option").all_text_contents()
-        (place,) = [place for place, option in enumerate(options) if option.startswith(beginning)]
+        place = next(place for place, option in enumerate(options) if option.startswith(beginning))
         self.tab_to(selector)
         self.page.keyboard.press("Home")
         for _ in range(place):

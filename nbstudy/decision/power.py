@@ -9,7 +9,7 @@ from nbstudy.decision.critical import critical_value
 from nbstudy.decision.elimination import Verdict
 
 POWER = 0.8  # the chance with which enough replicates tell a difference
-MOST_REPLICATES = 1000  # more are not worth counting
+MOST_REPLICATES = 500  # whoever needs more to see a difference can do without it
 
 
 def replicates_needed(verdict: Verdict) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nbstudy.decision.metrics import written
-from nbstudy.decision.power import POWER
+from nbstudy.decision.power import MOST_REPLICATES, POWER
 from nbstudy.markdown import Markdown, code, plain
 from nbstudy.numbers import is_number
 from nbstudy.records.reading import field_of
@@ -21,7 +21,6 @@ from nbstudy.study.study_file import as_yaml
 from nbstudy.words import duration, enumerated
 
 FIRST_REPLICATES = 3  # what to begin with where there are none
-MOST_REPLICATES = 100  # runs of each; whoever needs more to see a difference can do without it
 END = 10  # the share of the values of a parameter that are an end
 LEAST_LEVELS = 3  # values of a parameter between which there is an end and a middle
 
@@ -167,8 +166,8 @@ def more_replicates(chosen: Chosen) -> str:
         return ""
     number = chosen.replicates_needed
     apart = f"To tell {plain(first)} and {plain(second)} apart at the difference seen, {written(verdict.excess[second])},"
-    if number is None or number > MOST_REPLICATES:
-        return f"{apart} takes more than {MOST_REPLICATES} runs of each: for practical purposes they are equally good."
+    if number is None:
+        return f"{apart} takes more than {MOST_REPLICATES:,} runs of each: for practical purposes they are equally good."
     more = 2 * number - verdict.runs[first] - verdict.runs[second]
     minutes = (results.runs[first].minutes + results.runs[second].minutes) / 2 * more
     cost = f"{more} more than there are, about {duration(minutes, digits=0)} of computing"

@@ -30,7 +30,7 @@ def test_answer_is_four_plain_lines(results: Results) -> None:
     answer = write(answer_of(results, why_shut(results)))
     assert answer.split("\n>\n") == [
         (
-            f"> **{linked(results, 'good')} is chosen** from 8 configurations, of which 3 came to the last round: settled "
+            f"> **{linked(results, 'good')} is chosen** from 7 configurations, of which 3 came to the last round: settled "
             f"val_loss 0.3000 ({sure}), 16,000 weights, 1.0 minutes a run."
         ),
         (

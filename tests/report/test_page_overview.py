@@ -75,7 +75,9 @@ def test_who_is_ahead_without_having_taken_part_is_named(by_accuracy: Results) -
     axes = draw(found, looks_of(by_accuracy))
     low, high = axes.get_ylim()
     assert low > 0.5 and high > 0.95  # what is better is on the axis, what is far below is said
-    assert axes.get_title(loc="left") == "beyond the axis: far 0.1000, 1 diverged"
+    assert axes.get_title(loc="left") == (
+        "grey: not in the last round; beyond the axis: far 0.1000, 1 diverged"
+    )
     named = texts_of(axes)
     assert "ahead" in named and not any("far" in text for text in named)
     check_texts(axes.figure)

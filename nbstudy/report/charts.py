@@ -107,9 +107,9 @@ def overview_chart(title: str, cost: str, is_log: bool, values: list[float]) -> 
     low, high, interval, cost, dy (of the label), colour, shape, size, opacity, label and note.
     """
     y = {"field": "at", "type": "quantitative", "title": title, "scale": {"domain": values, "zero": False}}
-    scale: Chart = {"zero": False, "nice": False, "padding": 25}
+    scale: Chart = {"nice": False, "padding": 25, "zero": False}
     if is_log:
-        scale["type"] = "log"
+        scale = {"nice": False, "padding": 25, "type": "log"}
     axis = {"format": "~s", "tickCount": 6, "labelOverlap": "greedy"}
     x = {"field": "cost", "type": "quantitative", "title": cost, "scale": scale, "axis": axis}
     opacity = {"field": "opacity", "type": "quantitative", "scale": None}

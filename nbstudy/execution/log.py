@@ -24,7 +24,8 @@ SOON = 0.002  # the same, once it has sent its last message
 OUTPUT = {"stream", "display_data", "update_display_data", "execute_result", "error", "clear_output"}
 HEAD = "nbstudy-head"  # the tag of the cell at the head of a log
 ERROR_MARK = "papermill-error-cell"  # the anchor that papermill puts above the cell that failed
-AT_MOST_EVERY = 1.0  # seconds in which a log is saved while cells follow each other fast
+AT_MOST_EVERY = 1.0  # seconds in which a log is saved once, however fast cells and outputs follow each other
+AT_MOST_OFTEN = 0.1  # of the time, where saving it takes long
 GRACE = 0.2  # seconds in which the last output arrives of a kernel that could not say that it was the last
 
 
@@ -110,7 +111,8 @@ def engine_class() -> type[Any]:
     class Manager(NotebookExecutionManager):  # type: ignore[misc]
         """Saves the log at most once a second, so that a kill loses no more of it than that.
 
-        papermill 2.7 (engines.py) saves it before and after each cell, also of text, and has nbformat check it each time.
+        papermill 2.7 (engines.py) saves it before and after each cell, also of text, has nbformat check it each time, and keeps
+        the outputs of a cell that runs long back for half a minute.
         """
 
         next_save = 0.0  # seconds of the monotonic clock
@@ -127,6 +129,10 @@ def engine_class() -> type[Any]:
             elif not self.waiting:
                 self.waiting = ensure_event_loop().call_later(left, self.write_while_a_cell_runs)
 
+        def autosave_cell(self, **_: Any) -> None:
+            """Save the log soon, with an output that has just come."""
+            self.save()
+
         def write_while_a_cell_runs(self) -> None:
             """Save the log; keep a failure for the next save."""
             try:
@@ -137,9 +143,10 @@ def engine_class() -> type[Any]:
         def write(self) -> None:
             """Save the log."""
             self.wait_no_more()
+            began = time.monotonic()
             write_json(Path(self.output_path), self.nb, is_final=False)
-            self.last_save_time = self.now()
-            self.next_save = time.monotonic() + AT_MOST_EVERY
+            ended = time.monotonic()
+            self.next_save = ended + max(AT_MOST_EVERY, (ended - began) / AT_MOST_OFTEN)
 
         def wait_no_more(self) -> None:
             """Take back what is waiting."""

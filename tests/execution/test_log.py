@@ -68,6 +68,13 @@ def test_log_of_a_cell_that_takes_long_is_saved_while_it_runs(
     assert execute(tmp_path, SAY_IT, WAIT_FOR_LOG) is None
 
 
+def test_output_of_a_cell_is_saved_while_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "AT_MOST_EVERY", 0.2)
+    assert execute(tmp_path, f"{SAY_IT}\n{WAIT_FOR_LOG}") is None
+
+
 def test_full_disk_while_a_cell_runs_fails_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "AT_MOST_EVERY", 0.2)
     write_json = log.write_json

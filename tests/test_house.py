@@ -179,6 +179,12 @@ def test_dry_run_imports_nothing_heavy(complete: Project) -> None:
     assert not modules_of(complete, "params/mine.yaml", "--dry-run") & SPARED
 
 
+def test_command_with_nothing_to_do_starts_no_workers(complete: Project) -> None:
+    (complete.root / "cluster.yaml").write_text("slurm: {cores: 1, memory: 1 GB}\njobs: 1\n")
+    modules = modules_of(complete, "params/mine.yaml", "--cluster", "cluster.yaml")
+    assert not modules & (SPARED | {"dask_jobqueue", "cryptography"})
+
+
 def test_package_imports_nothing_heavy_before_it_is_used() -> None:
     code = "import json, sys, nbstudy; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(

@@ -137,7 +137,7 @@ def run(
         origin=origin_of(study, file, overrides, outputs if directory is not None else None),
         intact=IntactFiles.known_in(outputs),
     )
-    if scheduler or cluster:
+    if scheduler:
         context = replace(context, versions=required_versions(study.template.imports))
     selected = study.select(only)
     for name in selected:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from nbstudy.checks import fail, mapping, sequence, shorten
+from nbstudy.remembered import remember
 
+READER = "nbstudy.study.yaml_reader"  # slow to import
 # of dask_jobqueue.SLURMCluster; those that are not here are nbstudy's to say
 SLURM = {
     *("queue", "account", "cores", "memory", "walltime", "job_cpu", "job_mem"),
@@ -76,14 +78,20 @@ def read_cluster_file(path: Path, threads: int) -> ClusterFile:
 
 def parse(path: Path, place: str) -> Any:
     """Return what a YAML file holds, or refuse it."""
-    from nbstudy.study.yaml_reader import load  # which takes a moment, and only this option needs here
-
     try:
-        return load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
+        return remember("cluster", text, (READER, "ruamel.yaml"), lambda: load_yaml(text))
     except OSError as error:
         fail(place, f"cannot be read: {error.strerror}")
     except Exception as error:  # noqa: BLE001 - ruamel.yaml raises whatever it meets
         fail(place, f"is no YAML: {' '.join(str(error).split())}")
+
+
+def load_yaml(text: str) -> Any:
+    """Return what a text in YAML holds; raise whatever ruamel.yaml raises."""
+    from nbstudy.study.yaml_reader import load  # slow to import
+
+    return load(text)
 
 
 def positive(value: Any, place: str) -> int:

@@ -8,6 +8,7 @@ chooses by the kind that cluster_file.py reads.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
@@ -30,17 +31,18 @@ TO_START_WORKERS = {
 
 
 def open_pool(
-    context: Context, share: Callable[[], Share], scheduler: str | None, cluster_file: ClusterFile | None
+    context: Context,
+    share: Callable[[], Share],
+    scheduler: str | None,
+    cluster_file: ClusterFile | None = None,
 ) -> AbstractContextManager[Pool]:
     """Return the place where a command's runs go, each with such a share of this machine; entering it opens it.
 
     The share is asked for when there is something to run: it depends on what is free here.
     """
     if cluster_file is not None:
-        from importlib.util import find_spec
-
         for library in TO_START_WORKERS[cluster_file.kind]:
-            if find_spec(library) is None:
+            if importlib.util.find_spec(library) is None:
                 cure = "install nbstudy with its extra, as in pip install '/path/to/nbstudy[cluster]'"
                 fail("--cluster", f"needs {library}, which is not installed here; {cure}")
         from nbstudy.execution.own_cluster import own_cluster

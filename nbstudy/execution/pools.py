@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import click
 
-from nbstudy.execution.host import Slots
+from nbstudy.execution.host import Slots, required_versions
 from nbstudy.records.runs import Context
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Hosts:
         self.preparations: dict[str, Future[str | None]] = {}
         self.awaits_runs = False  # of the template, or the test or the summary alone
         self.said: set[str] = set()
+        self.versions: dict[str, str] = {}  # of libraries that own hosts need
 
     def begin_to_prepare(self) -> None:
         """Make the hosts that are there now ready for runs, while something else is done."""
@@ -63,7 +65,7 @@ class Hosts:
 
         for host in slots.keys() - self.preparations.keys():
             self.preparations[host] = self.pool.submit(
-                [host], prepare_host, self.context, host, slots[host], self.awaits_runs
+                [host], prepare_host, self.context_of_hosts(), host, slots[host], self.awaits_runs
             )
 
     def ready(self) -> Slots:
@@ -93,6 +95,14 @@ class Hosts:
             under_way = [each for each in self.preparations.values() if not each.done()]
             wait(under_way or [Future()], timeout=0.5, return_when=FIRST_COMPLETED)
         return ready
+
+    def context_of_hosts(self) -> Context:
+        """Return the context with the libraries that a host needs; those of own hosts are found when there is one."""
+        if self.pool.own is None:
+            return self.context
+        if not self.versions:
+            self.versions = required_versions(self.context.template.imports)
+        return replace(self.context, versions=self.versions)
 
     def wait_for_any(self) -> list[str]:
         """Return the hosts that are ready, as soon as there is one, for something that is no run."""

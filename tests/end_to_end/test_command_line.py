@@ -46,6 +46,8 @@ REFUSED = [
     (["--only", "b*"], ["--only", "'b*'", "long"]),
     (["--jobs", "0"], ["--jobs"]),
     (["--jobs", "2", "--scheduler", "tcp://x:1"], ["--jobs", "--scheduler"]),
+    (["--jobs", "2", "--cluster", "x.yaml"], ["--cluster", "--jobs"]),
+    (["--cluster", "x.yaml"], ["--cluster", "cannot be read"]),
     (["--timeout", "0"], ["--timeout: must be a number of minutes above 0, not 0"]),
     (["--timeout", "nan"], ["--timeout: must be a number of minutes above 0, not nan"]),
     (["--timeout", "inf"], ["--timeout: must be a number of minutes above 0, not inf"]),

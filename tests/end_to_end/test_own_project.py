@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import textwrap
 from pathlib import Path
@@ -16,6 +17,7 @@ from installed import Installed
 from nbstudy import __version__
 from nbstudy.checks import StudyError
 from nbstudy.command.new import new
+from nbstudy.execution.cluster_file import ClusterFile
 from nbstudy.execution.host import Share
 from nbstudy.execution.places import open_pool
 from nbstudy.records.lease import Lease
@@ -193,3 +195,15 @@ def test_cluster_without_dask_says_what_to_install(tmp_path: Path, monkeypatch: 
     context = Context(template, None, None, Lease(tmp_path, "nobody"))
     with pytest.raises(StudyError, match=r"--scheduler: needs Dask.*pip install '/path/to/nbstudy\[dask\]'"):
         open_pool(context, Share(1), "tcp://127.0.0.1:1")
+
+
+def test_own_workers_without_their_libraries_say_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)  # as where nothing is installed
+    context = Context(
+        read_template(ROOT / "notebooks" / "digits.ipynb"), None, None, Lease(tmp_path, "nobody")
+    )
+    file = ClusterFile(Path("x.yaml"), "slurm", {}, {}, 1, 1, 1)
+    with pytest.raises(StudyError, match=r"--cluster: needs .*pip install '/path/to/nbstudy\[cluster\]'"):
+        open_pool(context, Share(1), None, file)

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
 
 import psutil
 import pytest
@@ -210,6 +212,42 @@ def test_python_that_is_not_on_the_nodes_is_said(project: Project, slurm: SlurmN
         printed
     )
     assert "3 jobs in a row brought no worker" in printed and "Traceback" not in printed, printed
+
+
+def test_machine_without_slurm_is_said(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = slow_study(project, 2)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    printed = project.run(*arguments, status=2)
+    assert "there is no squeue here" in printed and "Traceback" not in printed, printed
+
+
+def test_other_libraries_on_a_node_are_said(project: Project, slurm: SlurmNode, tmp_path: Path) -> None:
+    metadata = tmp_path / "site" / "psutil-0.1.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: psutil\nVersion: 0.1\n")
+    prologue = f"job_script_prologue: ['export PYTHONPATH={metadata.parent.parent}'], queue:"
+    arguments = slow_study(project, 2, CLUSTER.replace("queue:", prologue))
+    printed = project.run(*arguments, status=1)
+    cure = f"run `pip install psutil=={version('psutil')}` there"
+    assert re.search(r"job-\d+ has psutil 0.1, not .*", printed) and cure in printed, printed
+    assert "started" not in printed and nothing_is_left(slurm, project)
+
+
+def test_kernel_that_dies_by_itself_is_a_failed_run(project: Project, slurm: SlurmNode) -> None:
+    arguments = slow_study(project, 1)
+    project.edit("slow.ipynb", "gate = ", "os._exit(1)\ngate = ")
+    printed = project.run(*arguments, status=1)
+    assert "DeadKernelError" in printed and "1 failed" in printed and "elsewhere" not in printed, printed
+    assert nothing_is_left(slurm, project)
+
+
+def test_jobs_of_a_killed_command_end_by_themselves(project: Project, slurm: SlurmNode) -> None:
+    runner = project.start(*slow_study(project, 2))
+    wait_for(lambda: held(project, 2))
+    assert len(slurm.steps()) > 2
+    runner.kill()
+    runner.wait()
+    wait_for(lambda: not slurm.jobs() and not slurm.steps())
 
 
 def test_a_runs_threads_are_cores_of_its_job(project: Project, slurm: SlurmNode) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -21,16 +20,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
+from nbstudy.execution.cells import Progress, in_one_line
 from nbstudy.execution.directories import directory_prefix, socket_place, temporary_directory
 from nbstudy.execution.environment import SAID_BELOW, Watched, kernel_environment
 from nbstudy.execution.guarded import GuardedKernel, end_what_is_left
 from nbstudy.execution.host import Share
-from nbstudy.execution.last_words import Stderr, how_it_ended, plain, why_it_died
+from nbstudy.execution.last_words import Stderr, how_it_ended, why_it_died
 from nbstudy.execution.log import ENGINE, finish_log, register_engine
 from nbstudy.execution.once import made_once
 from nbstudy.execution.provisioner import provisioner_of
@@ -209,47 +209,6 @@ def without(library: str) -> Iterator[None]:
         yield
     finally:
         sys.modules.pop(library, None)
-
-
-@dataclass
-class Progress:
-    """How far a notebook has come."""
-
-    begun: bool = False
-    cells: int = 0  # of code, that will run
-    ended: int = 0
-    reply: dict[str, Any] = field(default_factory=dict)  # of the kernel, when the last of them ended
-
-    def begin(self, notebook: Any) -> None:
-        """Note that a notebook is about to run."""
-        self.begun = True
-        for cell in notebook.cells:
-            is_skipped = "skip-execution" in cell.metadata.tags or not cell.source.strip()
-            if cell.cell_type == "code" and not is_skipped:
-                self.cells += 1
-
-    def end_cell(self, execute_reply: Any, **_: Any) -> None:
-        """Note that a cell has ended, with or without an error."""
-        self.ended += 1
-        self.reply = execute_reply["content"]
-
-    def error(self) -> str | None:
-        """Return the error of the cell that ended last, however the notebook shows errors; None if it has none."""
-        if self.reply.get("status") != "error":
-            return None
-        message = self.reply["evalue"]
-        if not message.strip():  # as of a bare assert: name what failed
-            traceback = plain("\n".join(self.reply["traceback"]))
-            message = "".join(re.findall(r"^-+> *\d+ +(.+)", traceback, re.MULTILINE)[-1:])
-        return in_one_line(self.reply["ename"], message)
-
-
-def in_one_line(name: str, message: str) -> str:
-    """Return an error in one line: its name, and the first words of its message."""
-    for line in plain(message).splitlines():
-        if line.strip():
-            return f"{name or 'Error'}: {line.strip()}"
-    return name or "Error"
 
 
 # --- the kernel ---

@@ -224,6 +224,9 @@ class SlurmJobs:
             job.is_ours_to_end = True
         cancel([job.id for job in jobs if not job.is_over])
 
+    def refuse(self, worker: str) -> None:
+        """Do without a job, which was told to end: another one may be on another node."""
+
     def close(self) -> None:
         """See to it that no job is left in the queue."""
         end = time.monotonic() + PATIENCE

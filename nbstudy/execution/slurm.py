@@ -142,7 +142,7 @@ class SlurmJobs:
         self.next_look = min(self.next_look, time.monotonic() + SOON)
         if submitted:
             click.echo(
-                f"submitted {counted(len(submitted), 'job')} of {self.file.cores} cores: {enumerated(submitted)}"
+                f"submitted {counted(len(submitted), 'job')} of {counted(self.file.cores, 'core')}: {enumerated(submitted)}"
             )
 
     def be_refused(self, error: Exception) -> None:

@@ -74,6 +74,7 @@ class OwnCluster:
         for worker in there.keys() - self.there.keys():
             scheduler.check(worker)
             workers.arrive(worker)
+            self.refused.discard(worker)  # of a host on which an earlier one has ended
         for worker in self.there.keys() - there.keys():
             self.idle_since.pop(worker, None)
             if not self.is_busy(worker) and worker not in self.refused:
@@ -104,6 +105,8 @@ class OwnCluster:
         if host in self.refused:
             return
         self.end([host])
+        _, workers = self.started()
+        workers.refuse(host)
         self.most -= self.file.slots
         if not self.most:
             raise click.ClickException(f"{self.file.place}: no worker can run this")

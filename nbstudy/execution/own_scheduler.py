@@ -72,6 +72,8 @@ class OwnScheduler:
     def check(self, name: str) -> None:
         """Refuse a worker of another Python."""
         address = self.cluster.scheduler.aliases.get(name)
+        if address is None:  # it is gone again
+            return
         told = self.client.run(platform.python_version, workers=[address], on_error="ignore")
         for theirs in told.values():
             check_python(self.place, name, theirs)

@@ -123,10 +123,17 @@ class Execution:
 
     def lose(self, tasks: list[Task], why: str) -> None:
         """Say which tasks a host took with it, and fail those that come no further, however many hosts they have."""
-        names = enumerated(sorted(task.name for task in tasks))
-        self.display.say_again(f"{why}: {names} {'resumes' if len(tasks) == 1 else 'resume'} elsewhere")
+        found = {task.name: find(task) for task in sorted(tasks, key=lambda task: task.name)}
+        resume = [name for name, finding in found.items() if finding.resumes]
+        start_over = [name for name, finding in found.items() if not finding.resumes]
+        come = []
+        if resume:
+            come.append(f"{enumerated(resume)} {'resumes' if len(resume) == 1 else 'resume'}")
+        if start_over:
+            come.append(f"{enumerated(start_over)} {'starts' if len(start_over) == 1 else 'start'} over")
+        self.display.say_again(f"{why}: {', '.join(come)} elsewhere")
         for task in tasks:
-            self.beginnings[task.name] = find(task).beginning
+            self.beginnings[task.name] = found[task.name].beginning
             if self.losses.is_in_vain(task):
                 self.waiting.remove(task)
                 error = f"was lost {TRIES} times without coming any further; the last time, {why}"

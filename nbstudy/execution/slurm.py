@@ -142,7 +142,7 @@ class SlurmJobs:
         self.next_look = min(self.next_look, time.monotonic() + SOON)
         if submitted:
             click.echo(
-                f"submitted {counted(len(submitted), 'job')} of {self.file.cores} cores: {enumerated(submitted)}"
+                f"submitted {counted(len(submitted), 'job')} of {counted(self.file.cores, 'core')}: {enumerated(submitted)}"
             )
 
     def be_refused(self, error: Exception) -> None:
@@ -223,6 +223,9 @@ class SlurmJobs:
         for job in jobs:
             job.is_ours_to_end = True
         cancel([job.id for job in jobs if not job.is_over])
+
+    def refuse(self, worker: str) -> None:
+        """Do without a job, which was told to end: another one may be on another node."""
 
     def close(self) -> None:
         """See to it that no job is left in the queue."""

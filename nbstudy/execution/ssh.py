@@ -42,6 +42,7 @@ class SshHosts:
         self.file = file
         self.hosts = {name: Host(name) for name in file.words["hosts"]}
         self.started = 0
+        self.spent = 0.0  # seconds of workers on hosts that were refused
 
     @property
     def number(self) -> int:
@@ -116,9 +117,10 @@ class SshHosts:
 
     def why_gone(self, worker: str) -> str:
         """Say that a worker is gone; its host is tried again."""
-        host = self.hosts[worker]
-        self.note_end(host)
-        host.next_try = time.monotonic() + AGAIN
+        host = self.hosts.get(worker)
+        if host:
+            self.note_end(host)
+            host.next_try = time.monotonic() + AGAIN
         return f"the worker on {worker} is gone"
 
     def waiting(self) -> list[str]:
@@ -129,6 +131,10 @@ class SshHosts:
         """Note that workers were told to end."""
         for worker in workers:
             self.note_end(self.hosts[worker])
+
+    def refuse(self, worker: str) -> None:
+        """Do without a host, whose worker was told to end."""
+        self.spent += self.hosts.pop(worker).seconds
 
     def note_end(self, host: Host) -> None:
         """Note that the worker of a host has ended."""
@@ -142,7 +148,8 @@ class SshHosts:
 
     def cost(self) -> str:
         """Say what the workers cost."""
-        hours = self.file.cores * sum(host.seconds for host in self.hosts.values()) / 3600
+        seconds = self.spent + sum(host.seconds for host in self.hosts.values())
+        hours = self.file.cores * seconds / 3600
         return f"{counted(self.started, 'worker')}, {hours:.2f} core hours"
 
     @property

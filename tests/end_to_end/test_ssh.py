@@ -99,6 +99,20 @@ def test_study_runs_on_a_host_over_ssh(project: Project, sshd: Sshd) -> None:
     assert not key.parent.exists()
 
 
+def test_worker_that_is_killed_is_started_again(project: Project, sshd: Sshd) -> None:
+    (project.root / "cluster.yaml").write_text(sshd.cluster("127.0.0.1"))
+    gate = project.hold_before_step(3)
+    runner = project.start(project.study(FOUR), "--only", "a", "--cluster", "cluster.yaml")
+    wait_for(lambda: rows(project.attempt("a") / "history.csv") == 2)
+    for process in sshd.process.children(recursive=True):
+        if "distributed.cli.dask_spec" in process.cmdline() and process.name() != "sh":
+            process.kill()
+    wait_for(lambda: "the worker on 127.0.0.1 is gone: a starts over elsewhere" in runner.printed())
+    gate.touch()
+    printed = runner.finish()
+    assert "a: 4 epochs" in printed and "cluster: 2 workers" in printed, printed
+
+
 def test_host_that_cannot_be_reached_is_said(project: Project, sshd: Sshd) -> None:
     (project.root / "cluster.yaml").write_text(sshd.cluster("nowhere.invalid"))
     printed = project.run(project.study(FOUR), "--cluster", "cluster.yaml", status=2)

@@ -21,6 +21,7 @@ from nbstudy.report.race import how_it_ended, what_it_waits_for
 from nbstudy.report.rankings import candidates_of_choice, comparable
 from nbstudy.report.test_set import (
     Opened,
+    compare_with_validation,
     deciding_at_last,
     in_short,
     what_failed,
@@ -151,7 +152,8 @@ def sure_line(chosen: Chosen) -> str:
         return ""
     best, second, *_ = verdict.finite
     if name != best:
-        better = f"{plain(best)} is better by {written(verdict.excess[name])}, which chance explains"
+        allowed = written(verdict.compare(name, best).allowed)
+        better = f"{plain(best)} is better by {written(verdict.excess[name])}, and chance explains {allowed}"
         why = "so the smaller network is chosen"
         return f"**Too close to call:** {better}, {why}.{odds_in_short(chosen.contest, best, name)}"
     excess = written(verdict.excess[second])
@@ -159,7 +161,9 @@ def sure_line(chosen: Chosen) -> str:
     if not verdict.noise.is_known:
         return f"**How sure is unknown:** {worse}, and nobody knows how much is chance."
     if second in verdict.kept:
-        return f"**Too close to call:** {worse}, which chance explains.{odds_in_short(chosen.contest, name)}"
+        allowed = written(verdict.compare(second, name).allowed)
+        explained = f"{worse}, and chance explains {allowed}"
+        return f"**Too close to call:** {explained}.{odds_in_short(chosen.contest, name)}"
     least = verdict.against[second].allowed
     return f"**Clearly the best:** {plain(second)} comes next, worse by {excess}, where chance explains {written(least)} at most."
 
@@ -188,6 +192,9 @@ def line_of_test_set(opened: Opened) -> str:
     if len(opened.tested.numbers) > 1:
         whose = "those"
     line = f"{in_short(opened.tested)}, {whose} of {what_is_tested(opened)}"
+    beside = compare_with_validation(opened)
+    if beside is not None and not beside.agrees:
+        line += f"; that and the {written(beside.value)} of the validation data do not agree within their intervals"
     number = len(opened.openings)
     if number > 1:
         return f"{line}; **the test set was opened {number} times**, so be suspicious of it."

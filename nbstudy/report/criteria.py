@@ -16,8 +16,8 @@ from nbstudy.report.rankings import Ranking, rankings_of
 from nbstudy.words import enumerated
 
 LOOK_FOR = (
-    "A ranking is only as good as its criterion. The table of all configurations has others beside it: look for names that "
-    "are bold in one column and not in another."
+    "A ranking is only as good as its criterion. The table of all configurations has others beside it: look for rows "
+    "with a bold value in one column and not in another."
 )
 FEW = 2  # names that are said and not counted
 NAMED_OF_MANY = 3
@@ -164,10 +164,11 @@ def criteria_line(criteria: Criteria) -> str:
     parts = []
     for name, whats in criteria.otherwise.items():
         parts.append(f"by {listed(whats)} it would be {plain(name)}")
-    for ranking in criteria.rankings:
-        ahead = ahead_in_words(criteria, ranking)
-        if ahead:
-            parts.append(ahead)
+    ahead = [told for ranking in criteria.rankings if (told := ahead_in_words(criteria, ranking))]
+    if ahead:
+        each = "each " if len(ahead) > 1 else ""
+        ahead[-1] += f", {each}by more than chance explains"
+    parts += ahead
     if parts:
         return f"**Another criterion would choose otherwise:** {'; '.join(parts)}."
     whats = [ranking.what for ranking in criteria.rankings]

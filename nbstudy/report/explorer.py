@@ -38,7 +38,10 @@ def chooser(data: dict[str, Any]) -> Iterator[str]:
     yield '<div class="controls">'
     if data["rounds"]:
         yield select(
-            "round", "Choose the runs of a round", [each["title"] for each in data["rounds"]], "none of them"
+            "round",
+            "Choose the runs of a round",
+            [each["title"] for each in data["rounds"]],
+            "choose a round",
         )
     yield '<button type="button" id="shown">Choose all in the table</button>'
     yield '<button type="button" id="none">Choose none</button>'

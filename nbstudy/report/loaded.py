@@ -100,7 +100,7 @@ def acceptances(accepted: Mapping[str, Sequence[str]]) -> str:
 
 def accounts(loaded: Loaded) -> str:
     """Name every run that is not complete, is not as it was asked for, or is not in the study."""
-    count = f"**{loaded.complete} of {len(loaded.runs)} configurations are complete.**"
+    count = f"**{loaded.complete} of {len(loaded.runs)} runs are complete.**"
     lines = []
     for run in loaded.runs.values():
         if not run.state.is_done:

@@ -111,7 +111,7 @@ def run_again(results: Results) -> str:
     """Say what is not complete."""
     if not results.incomplete:
         return ""
-    missing = f"{len(results.incomplete)} of {len(results.runs)} configurations are not complete"
+    missing = f"{len(results.incomplete)} of {len(results.runs)} runs are not complete"
     return f"**Run the study again:** {missing}, so that all this may change ({listed(results.incomplete, most=6)})."
 
 

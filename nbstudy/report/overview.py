@@ -202,8 +202,7 @@ def draw(overview: Overview, looks: Mapping[str, Look]) -> Axes:
     if overview.test is not None:
         labels.append(Label(draw_test(axes, overview, overview.test), test, STRONG))
     label_right(axes, labels)
-    beyond = [point for point in overview.points if not scale.low <= point.value <= scale.high]
-    notes = [what_is_grey(overview), cropped_in_words(beyond, overview.diverged)]
+    notes = [what_is_grey(overview), what_is_not_seen(overview)]
     axes.set_title("; ".join(filter(None, notes)), fontsize=SMALLER, color=GREY)
     axes.set(xlabel=overview.cost, ylabel=axis_label(overview.metric, overview.title))
     return axes
@@ -267,7 +266,11 @@ def label_of(point: Point, looks: Mapping[str, Look]) -> str:
 
 def caption(overview: Overview) -> str:
     """Say how to read the figure."""
-    parts = ["A dot is a configuration, with its 95 % interval", what_is_grey(overview)]
+    parts = [
+        "A dot is a configuration, with its 95 % interval",
+        what_is_grey(overview),
+        what_is_not_seen(overview),
+    ]
     return f"{'; '.join(filter(None, parts))}."
 
 
@@ -278,8 +281,18 @@ def what_is_grey(overview: Overview) -> str:
         return ""
     lengths = sorted({point.epochs for point in others if point.epochs})
     if len(lengths) < 2:
+        others_ahead = any(point.role is Role.AHEAD for point in overview.points)
+        if others_ahead:
+            return "grey: neither in the last round nor ahead of the choice by more than chance explains"
         return "grey: not in the last round"
     return f"grey: as they stood when they stopped, after {enumerated(map(str, lengths))} epochs"
+
+
+def what_is_not_seen(overview: Overview) -> str:
+    """Say who is beyond the figure, and how many have no value to be seen; empty where all is seen."""
+    scale = scale_of_overview(overview)
+    beyond = [point for point in overview.points if not scale.low <= point.value <= scale.high]
+    return cropped_in_words(beyond, overview.diverged)
 
 
 def cropped_in_words(beyond: Sequence[Point], diverged: int) -> str:

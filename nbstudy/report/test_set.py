@@ -186,7 +186,7 @@ def why_shut(results: Results) -> str | None:
             return f"{results.final} is made of the choice, which is not made yet"
         return "the study names no final configuration"
     if results.incomplete:
-        return f"{len(results.incomplete)} of {len(results.runs)} configurations are not complete"
+        return f"{len(results.incomplete)} of {len(results.runs)} runs are not complete"
     test = results.test_run
     if test is None or test.state.is_done or test.error:
         return None
@@ -385,24 +385,43 @@ def first_in_words(first: Measured) -> str:
     return f"{text}."
 
 
-def beside_validation(opened: Opened) -> str:
-    """Say whether test and validation data agree, where both measured the same; empty where that is not known."""
+@dataclass(frozen=True)
+class BesideValidation:
+    """What the validation data say of the configuration that is tested, in terms of the test."""
+
+    value: float
+    low: float  # of its 95 % interval over seeds
+    high: float
+    agrees: bool  # whether that interval and the test's meet
+
+
+def compare_with_validation(opened: Opened) -> BesideValidation | None:
+    """Set what the validation data say beside the test; None where not both measured the same, or chance is unknown."""
     choice, nearest = opened.choice, opened.nearest
     metric = deciding_at_last(opened.results)
     measured = opened.measured_as(metric)
     if measured is None or measured.interval is None or nearest.name not in choice.verdict.finite:
-        return ""
+        return None
     half = choice.verdict.half_width(nearest.name)
     if math.isnan(half) or choice.verdict.noise.is_guess:
-        return ""
+        return None
     value = metric.value(choice.verdict.costs[nearest.name])
-    low, high = measured.interval
+    lowest, highest = measured.interval
+    agrees = value - half <= highest and value + half >= lowest
+    return BesideValidation(value, value - half, value + half, agrees)
+
+
+def beside_validation(opened: Opened) -> str:
+    """Say whether test and validation data agree; empty where that is not known."""
+    beside = compare_with_validation(opened)
+    if beside is None:
+        return ""
     how = "they agree within their intervals"
-    if value - half > high or value + half < low:
+    if not beside.agrees:
         how = "**they do not agree within their intervals**"
+    between = f"{written(beside.low)} to {written(beside.high)} over seeds"
     return (
-        f"The validation data say {written(value)} of {plain(nearest.name)} ({written(value - half)} to "
-        f"{written(value + half)} over seeds): {how}."
+        f"The validation data say {written(beside.value)} of {plain(opened.nearest.name)} ({between}): {how}."
     )
 
 

@@ -69,7 +69,7 @@ def test_new_study_runs_as_it_is_and_is_never_overwritten(installed: Installed, 
     assert "0 of 12 complete" in printed and "outputs/waves/summary.ipynb" in printed, printed
     assert read_run(tmp_path / "outputs" / "waves" / "degree_3")["nbstudy"] == __version__
     page = outputs_of(nbformat.read(tmp_path / "outputs" / "waves" / "summary.ipynb", as_version=4))
-    assert "12 of 12 configurations are complete" in page and "degree_5" in page
+    assert "12 of 12 runs are complete" in page and "degree_5" in page
     before = content_of(tmp_path)
     refusal = installed.run(tmp_path, "new", "waves", status=2)
     for path in ("notebooks/waves.ipynb", "params/waves.yaml", "outputs/waves"):

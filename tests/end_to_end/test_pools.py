@@ -138,7 +138,7 @@ def test_real_networks_and_their_summary_are_those_of_one_machine(
         history, expected = (each.outputs("mine", name, "history.csv") for each in (project, trained))
         assert history.read_bytes() == expected.read_bytes()
     summary = nbformat.read(project.outputs("mine", "summary.ipynb"), as_version=4)
-    assert "3 of 3 configurations are complete" in outputs_of(summary)
+    assert "3 of 3 runs are complete" in outputs_of(summary)
     assert "3 of 3 complete" in project.run(study)
 
 

@@ -31,7 +31,7 @@ def test_logs_are_valid_and_hold_no_path_and_no_noise(trained: Project) -> None:
 def test_summary_shows_the_study_and_opens_the_test_set(trained: Project) -> None:
     place = trained.outputs("mine")
     text = outputs_of(nbformat.read(place / "summary.ipynb", as_version=4))
-    assert "3 of 3 configurations are complete" in text
+    assert "3 of 3 runs are complete" in text
     assert "The rule and the original agree entirely in " in text
     assert "Test accuracy: 0." in text
     # the first screen, the confusions, the mistakes; no parameter varies alone, which would be one of the factors

@@ -34,11 +34,11 @@ def test_answer_is_four_plain_lines(results: Results) -> None:
             f"val_loss 0.3000 ({sure}), 16,000 weights, 1.0 minutes a run."
         ),
         (
-            "> **Too close to call:** wide is better by 0.0050, which chance explains, so the smaller network is chosen. The odds "
+            "> **Too close to call:** wide is better by 0.0050, and chance explains 0.0988, so the smaller network is chosen. The odds "
             f"of being the best: {told} on average."
         ),
         f"> {criteria_line(criteria_of(results))}",
-        "> **The test set stays shut:** 4 of 14 configurations are not complete.",
+        "> **The test set stays shut:** 4 of 14 runs are not complete.",
     ]
 
 

@@ -207,7 +207,7 @@ def test_what_is_not_complete_comes_first(results: Results) -> None:
     text = next_steps.write(next_steps.compute(chosen_in(results), criteria_of(results)))
     first, second = text.removeprefix("## What to do next\n\n").splitlines()
     assert first == (
-        "- **Run the study again:** 4 of 14 configurations are not complete, so that all this may change (cut, broken, old "
+        "- **Run the study again:** 4 of 14 runs are not complete, so that all this may change (cut, broken, old "
         "and never)."
     )
     assert second == f"- **Be surer:** {more_replicates(chosen_in(results))}"

@@ -23,7 +23,7 @@ def test_criteria_that_would_choose_otherwise_are_named(results: Results) -> Non
     ]
     assert criteria_line(criteria_of(results)) == (
         "**Another criterion would choose otherwise:** by val_loss at the best epoch and settled val_accuracy it would be "
-        "near; far has a higher settled val_accuracy."
+        "near; far has a higher settled val_accuracy, by more than chance explains."
     )
 
 

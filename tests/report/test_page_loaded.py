@@ -16,7 +16,7 @@ TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
 def test_every_run_is_accounted_for(results: Results) -> None:
     place = results.directory.as_posix()
     assert accounts(compute(results)).splitlines() == [
-        "**10 of 14 configurations are complete.**",
+        "**10 of 14 runs are complete.**",
         "",
         f"- [wild]({place}/wild/wild.ipynb): its loss was no longer finite at epoch 12, and training ended there",
         f"- [cut]({place}/incomplete/cut/2/cut.ipynb): unfinished at epoch 7",

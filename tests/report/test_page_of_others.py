@@ -206,7 +206,7 @@ def test_round_by_a_metric_whose_direction_nobody_knows_asks_for_it_there(tmp_pa
 @pytest.mark.parametrize("text", [TWO, WITHOUT_REPLICATES])
 def test_page_of_a_study_without_runs_says_so(tmp_path: Path, text: str) -> None:
     results = Planted(tmp_path, text).load()
-    assert re.match(r"\*\*0 of \d configurations are complete\.\*\*", loaded.write(loaded.compute(results)))
+    assert re.match(r"\*\*0 of \d runs are complete\.\*\*", loaded.write(loaded.compute(results)))
     for judged in judged_in(results):
         notes = column(rows(rounds.table_of_round(judged)), "note")
         assert all(note.endswith("missing") for note in notes)

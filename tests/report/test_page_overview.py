@@ -76,7 +76,8 @@ def test_who_is_ahead_without_having_taken_part_is_named(by_accuracy: Results) -
     low, high = axes.get_ylim()
     assert low > 0.5 and high > 0.95  # what is better is on the axis, what is far below is said
     assert axes.get_title(loc="left") == (
-        "grey: not in the last round; beyond the axis: far 0.1000, 1 diverged"
+        "grey: neither in the last round nor ahead of the choice by more than chance explains; beyond the axis: "
+        "far 0.1000, 1 diverged"
     )
     named = texts_of(axes)
     assert "ahead" in named and not any("far" in text for text in named)

@@ -38,7 +38,7 @@ TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
 
 
 def test_test_set_stays_shut_while_anything_is_not_complete(results: Results, single: Results) -> None:
-    words = "4 of 14 configurations are not complete"
+    words = "4 of 14 runs are not complete"
     assert why_shut(results) == words
     assert state_in_words(opened_of(results, words)) == f"**The test set stays shut:** {words}."
     assert (
@@ -272,8 +272,11 @@ def test_test_and_validation_are_beside_each_other(tmp_path: Path, share: float,
     tested = test_set.Tested(
         [test_set.Measured("test_accuracy", share, (share - 0.01, share + 0.01))], [], []
     )
-    said = beside_validation(opened_of(results, None, tested))
+    opened = opened_of(results, None, tested)
+    said = beside_validation(opened)
     assert said.startswith("The validation data say 0.9100 of one (") and how in said
+    disagree = "; that and the 0.9100 of the validation data do not agree within their intervals."
+    assert line_of_test_set(opened).endswith(disagree) is (how == "do not agree")
     assert opened_of(results, None, tested).measured_as(metric_called("val_loss")) is None
 
 

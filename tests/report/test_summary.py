@@ -83,7 +83,7 @@ def test_answer_comes_first_in_four_lines_with_one_figure_and_what_to_do(
         chosen_in(results)
     )
     assert top.count(FIGURE) == 1 and top.index(lines[-1]) < top.index(FIGURE)
-    assert "**Run the study again:** 4 of 14 configurations are not complete" in page.part("What to do next")
+    assert "**Run the study again:** 4 of 14 runs are not complete" in page.part("What to do next")
 
 
 def test_figures_say_what_they_show(planted: Planted) -> None:
@@ -106,7 +106,7 @@ def test_figures_say_what_they_show(planted: Planted) -> None:
 
 def test_runs_are_accounted_for(page: Page) -> None:
     part = page.part("All configurations")
-    assert "**10 of 14 configurations are complete.**" in part
+    assert "**10 of 14 runs are complete.**" in part
     assert "- [cut](../outputs/mine/incomplete/cut/2/cut.ipynb): unfinished at epoch 7\n" in part
     assert "- other: extra, on disk but not in the study" in part
     assert "Warning" not in page.text
@@ -165,7 +165,7 @@ def test_choice_is_shown_with_what_would_make_it_sure(page: Page) -> None:
 
 
 def test_test_set_stays_shut_while_anything_is_not_complete(page: Page, planted: Planted) -> None:
-    shut = "**The test set stays shut:** 4 of 14 configurations are not complete."
+    shut = "**The test set stays shut:** 4 of 14 runs are not complete."
     assert shut in page.part("Final test evaluation") and f"> {shut}" in page.text
     assert "Test accuracy" not in page.text
     assert read_openings(planted.outputs) == []
@@ -189,7 +189,7 @@ def test_test_set_is_told_by_what_its_notebook_left_without_keras(complete: Plan
     for library in ("tensorflow", "keras"):
         (tmp_path / f"{library}.py").write_text(f"raise ImportError('{library} is not needed')")
     page = complete.summarise(complete.outputs, outputs=".", path=[tmp_path])
-    assert "**4 of 4 configurations are complete.**" in page.text
+    assert "**4 of 4 runs are complete.**" in page.text
     assert "**Warning: runs differ in library versions or hardware,**" in page.text
     assert "[one](one/one.ipynb)" in page.part("All configurations")
     assert "By how much chance changes a run is unknown" in page.part("Why this one")
@@ -273,7 +273,7 @@ def test_study_without_runs_gives_a_sensible_page(tmp_path: Path) -> None:
         "Final test evaluation",
         "How to read this page",
     ]
-    assert "**0 of 4 configurations are complete.**" in page.text
+    assert "**0 of 4 runs are complete.**" in page.text
     assert "- one: missing" in page.text
     assert "> **No configuration can be chosen yet**" in page.text
     assert "The test set stays shut" in page.text
@@ -318,7 +318,7 @@ def test_quick_look_leaves_the_test_set_shut(tmp_path: Path) -> None:
     build_nothing.write_bytes(b"")  # it is not even looked at
     page = study.summarise()
     shut = "**The test set stays shut:** this is a quick look, with epochs 3 for all configurations, and decides nothing."
-    assert "**4 of 4 configurations are complete.**" in page.text
+    assert "**4 of 4 runs are complete.**" in page.text
     assert f"> {shut}" in page.text and shut in page.part("Final test evaluation")
     assert not (study.outputs / "test.json").exists()
 

@@ -51,7 +51,8 @@ def recall(kind: str, about: str) -> Any:
         file = file_of(kind, about)
         content = read_object(file)
         if content is not None:
-            os.utime(file)  # when it was used last
+            with suppress(OSError):  # where the cache can only be read
+                os.utime(file)  # when it was used last
             return content.get(FOUND)
     return None
 

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nbstudy.checks import fail, mapping, sequence, shorten
-from nbstudy.remembered import remember
 
-READER = "nbstudy.study.yaml_reader"  # slow to import
 # of dask_jobqueue.SLURMCluster; those that are not here are nbstudy's to say
 SLURM = {
     *("queue", "account", "cores", "memory", "walltime", "job_cpu", "job_mem"),
@@ -19,6 +17,7 @@ SLURM = {
 # of distributed.SSHCluster, but for `cores`
 SSH = {"hosts", "cores", "connect_options", "remote_python", "scheduler_options"}
 KINDS = {"slurm": SLURM, "ssh": SSH}
+LISTS = ("job_extra_directives", "job_directives_skip", "job_script_prologue", "worker_extra_args")
 NEEDED = {"slurm": ("cores", "memory"), "ssh": ("cores", "hosts")}
 
 
@@ -53,6 +52,11 @@ def read_cluster_file(path: Path, threads: int) -> ClusterFile:
     for word in NEEDED[kind]:
         if word not in words:
             fail(place_of_words, f"{word} is missing")
+    for word in LISTS:
+        if word in words:
+            words[word] = sequence(words[word], f"{place_of_words}, {word}")
+    if "connect_options" in words:
+        words["connect_options"] = mapping(words["connect_options"], f"{place_of_words}, connect_options")
     scheduler = mapping(
         words.pop("scheduler_options", {}),
         f"{place_of_words}, scheduler_options",
@@ -78,20 +82,15 @@ def read_cluster_file(path: Path, threads: int) -> ClusterFile:
 
 def parse(path: Path, place: str) -> Any:
     """Return what a YAML file holds, or refuse it."""
+    from nbstudy.study.yaml_reader import load  # slow to import
+
     try:
         text = path.read_text(encoding="utf-8-sig")
-        return remember("cluster", text, (READER, "ruamel.yaml"), lambda: load_yaml(text))
+        return load(text)
     except OSError as error:
         fail(place, f"cannot be read: {error.strerror}")
     except Exception as error:  # noqa: BLE001 - ruamel.yaml raises whatever it meets
         fail(place, f"is no YAML: {' '.join(str(error).split())}")
-
-
-def load_yaml(text: str) -> Any:
-    """Return what a text in YAML holds; raise whatever ruamel.yaml raises."""
-    from nbstudy.study.yaml_reader import load  # slow to import
-
-    return load(text)
 
 
 def positive(value: Any, place: str) -> int:

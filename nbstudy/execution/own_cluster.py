@@ -32,9 +32,15 @@ PRIVATE = ".cluster"  # in a study's outputs, for this user alone: the key, and 
 @contextmanager
 def own_cluster(file: ClusterFile, context: Context) -> Iterator[Pool]:
     """Run on workers that a file says how to start."""
+    from concurrent.futures import CancelledError  # which a command with nothing to do can spare
+
     with ExitStack() as opened:
         cluster = OwnCluster(file, context, opened)
-        yield Pool(cluster.submit, cluster.slots, lambda: context.threads, own=cluster)
+        try:
+            yield Pool(cluster.submit, cluster.slots, lambda: context.threads, own=cluster)
+        except CancelledError as error:
+            message = f"{file.place}: its scheduler is lost; run the same command to resume"
+            raise click.ClickException(message) from error
 
 
 class OwnCluster:
@@ -178,9 +184,11 @@ class OwnCluster:
     def close(self, scheduler: OwnScheduler, workers: SlurmJobs | SshHosts) -> None:
         """End all workers and the scheduler; say what that cost."""
         workers.end(workers.waiting())
-        scheduler.close()
-        workers.close()
-        click.echo(f"cluster: {workers.cost()}")
+        try:
+            scheduler.close()
+        finally:
+            workers.close()
+            click.echo(f"cluster: {workers.cost()}")
 
     def remove(self, private: Path, workers: SlurmJobs | SshHosts) -> None:
         """Remove the key, and what jobs printed if that says nothing."""

@@ -33,8 +33,13 @@ class OwnScheduler:
     def __init__(self, file: ClusterFile, private: Path) -> None:
         be_quiet()
         self.place = file.place
-        self.opened = ExitStack()
-        self.opened.enter_context(dask.config.set(WITHOUT_PAGES))
+        with ExitStack() as opened:  # which ends what was started where something fails
+            self.start(file, private, opened)
+            self.opened = opened.pop_all()
+
+    def start(self, file: ClusterFile, private: Path, opened: ExitStack) -> None:
+        """Start the scheduler and the client; refuse where that cannot be."""
+        opened.enter_context(dask.config.set(WITHOUT_PAGES))
         key = Security.temporary()
         self.security = kept_in_files(key, private)
         listens: dict[str, Any] = {"port": 0} | file.scheduler
@@ -46,9 +51,9 @@ class OwnScheduler:
             self.cluster = SpecCluster({}, {"cls": Scheduler, "options": options}, security=key)
         except (RuntimeError, OSError, ValueError) as error:
             fail(file.place, f"no scheduler can be started: {error.__cause__ or error}")
-        self.opened.callback(self.cluster.close, timeout=30)
+        opened.callback(self.cluster.close, timeout=30)
         self.address: str = self.cluster.scheduler_address
-        self.client = self.opened.enter_context(Client(self.address, security=key, set_as_default=False))
+        self.client = opened.enter_context(Client(self.address, security=key, set_as_default=False))
 
     def wait_for(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call an asynchronous function in the scheduler's thread; return its result."""

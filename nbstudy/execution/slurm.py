@@ -25,6 +25,7 @@ from nbstudy.files import hash_of
 from nbstudy.words import counted, enumerated
 
 ASKED = 30.0  # seconds between two looks at the queue: it is everybody's
+ASKED_IN_A_HURRY = 1.0  # the same, while something waits for the answer
 SOON = 5.0  # seconds after which a job that was submitted is looked for
 PATIENCE = 10.0  # seconds in which Slurm says how a job ended, whose worker is gone
 TRIES = 3  # jobs in a row that end before their workers are there
@@ -58,6 +59,7 @@ class Job:
     reason: str = ""  # why it waits
     cores: int = 0
     seconds: int = 0  # since it began
+    submitted: float = 0.0  # by the monotonic clock
     earlier: int = 0  # seconds in which it ran before it was put back into the queue
     node: str = ""
     had_worker: bool = False
@@ -97,7 +99,7 @@ class SlurmJobs:
 
     def cancel_those_of_an_earlier_command(self) -> None:
         """Take out of the queue what a command that was killed has left for these outputs."""
-        left = [job_id for job_id, state, *_ in self.queue() if state not in ENDED]
+        left = [job_id for job_id, state, *_ in self.queue() or [] if state not in ENDED]
         if left:
             cancel(left)
             click.echo(f"cancelled {counted(len(left), 'job')} of an earlier command: {enumerated(left)}")
@@ -137,7 +139,7 @@ class SlurmJobs:
             except (RuntimeError, OSError, ValueError, TypeError) as error:
                 self.be_refused(error)
                 break
-            self.jobs[job.job_id] = Job(job.job_id)
+            self.jobs[job.job_id] = Job(job.job_id, submitted=time.monotonic())
             submitted.append(job.job_id)
         self.next_look = min(self.next_look, time.monotonic() + SOON)
         if submitted:
@@ -174,7 +176,8 @@ class SlurmJobs:
             if reason not in self.said:
                 self.said.add(reason)
                 verb = "wait" if len(jobs) > 1 else "waits"
-                click.echo(f"job {enumerated(jobs)} {verb} in the queue; its reason: {reason}")
+                noun = "jobs" if len(jobs) > 1 else "job"
+                click.echo(f"{noun} {enumerated(jobs)} {verb} in the queue; its reason: {reason}")
         self.mourn()
 
     def mourn(self) -> None:
@@ -202,7 +205,7 @@ class SlurmJobs:
         end = time.monotonic() + PATIENCE
         self.ask()
         while job.state in ("RUNNING", "COMPLETING") and time.monotonic() < end:
-            time.sleep(0.5)
+            time.sleep(ASKED_IN_A_HURRY)
             self.ask()
         if job.state in WAITS:
             return f"{job.name} was put back into the queue"
@@ -231,12 +234,13 @@ class SlurmJobs:
         """See to it that no job is left in the queue."""
         end = time.monotonic() + PATIENCE
         while self.number_left() and time.monotonic() < end:
-            time.sleep(0.5)
-        left = [job.id for job in self.jobs.values() if not job.is_over]
+            time.sleep(ASKED_IN_A_HURRY)
+        # one, too, that was submitted while the command was interrupted
+        left = [job_id for job_id, state, *_ in self.queue() or [] if state not in ENDED]
         cancel(left)
         end = time.monotonic() + PATIENCE
         while left and self.number_left() and time.monotonic() < end:
-            time.sleep(0.5)
+            time.sleep(ASKED_IN_A_HURRY)
 
     def number_left(self) -> int:
         """Return how many jobs are not over, those that were told to end included."""
@@ -258,6 +262,8 @@ class SlurmJobs:
         """Ask Slurm what became of the jobs."""
         self.next_look = time.monotonic() + ASKED
         told = self.queue()
+        if told is None:
+            return
         there = set()
         for job_id, state, reason, cores, took, node in told:
             there.add(job_id)
@@ -272,13 +278,13 @@ class SlurmJobs:
             job.state, job.reason, job.seconds = state, reason, seconds
             job.node = node or job.node
             job.cores = int(cores)
-        if told:
-            for job in self.jobs.values():
-                if job.id not in there and not job.is_over:  # long ago: Slurm has forgotten it
-                    job.state = "COMPLETED"
+        for job in self.jobs.values():
+            is_new = time.monotonic() < job.submitted + SOON  # and may not be listed yet
+            if job.id not in there and not job.is_over and not is_new:  # long ago: Slurm has forgotten it
+                job.state = "COMPLETED"
 
-    def queue(self) -> list[list[str]]:
-        """Return what squeue says of the jobs of this name; nothing where it cannot be asked now."""
+    def queue(self) -> list[list[str]] | None:
+        """Return what squeue says of the jobs of this name; None where it cannot be asked now."""
         if not shutil.which("squeue"):
             fail(
                 self.file.place,
@@ -296,7 +302,7 @@ class SlurmJobs:
             told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
         except (OSError, subprocess.SubprocessError) as error:
             self.say(f"squeue fails: {getattr(error, 'stderr', None) or error}".strip())
-            return []
+            return None
         return [line.split("|") for line in told.splitlines() if line.count("|") == FORMAT.count("|")]
 
     def last_words(self, job: Job) -> str:

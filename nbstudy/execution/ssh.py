@@ -46,11 +46,8 @@ class SshHosts:
 
     @property
     def number(self) -> int:
-        """The workers that are there, and the hosts that will not be tried now."""
-        now = time.monotonic()
-        return sum(
-            bool(host.worker or host.is_refused or host.next_try > now) for host in self.hosts.values()
-        )
+        """The workers that are there."""
+        return sum(host.worker is not None for host in self.hosts.values())
 
     async def start(self, number: int, scheduler: str, security: Any) -> None:
         """Start workers on so many more hosts; raise StudyError where none can be started."""
@@ -67,7 +64,7 @@ class SshHosts:
 
     async def start_on(self, host: Host, scheduler: str, security: Any) -> None:
         """Start a worker on a host; say where that fails."""
-        # paths of files alone: others on that host can list its command line
+        # paths of files alone: others on that host can list its command line, on which Dask puts its configuration, too
         tls = {
             "require_encryption": True,
             "tls_ca_file": security.tls_ca_file,

@@ -173,6 +173,9 @@ class WarmProcess:
                 if number is None:
                     message = "this machine lets no more processes begin"
                     raise Unfit(message)
+                if not self.channel.poll(PATIENCE):
+                    message = "the guard of a kernel ended before it said which process that is"
+                    raise Unfit(message)
                 process = recv_handle(self.channel)
                 os.set_inheritable(process, False)
                 return ForkedKernel(number, process, report)

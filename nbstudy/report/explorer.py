@@ -57,7 +57,7 @@ def curves(results: Results, data: dict[str, Any]) -> Iterator[str]:
     yield '<label>Logarithmic <input type="checkbox" id="logarithmic"></label>'
     yield "</div>"
     if data["every"] > 1:
-        yield f'<p class="quiet">So many runs are thinned: every {data["every"]}th epoch is here, and the last one.</p>'
+        yield f'<p class="quiet">There are many epochs, so one in {data["every"]} is shown, and the last one.</p>'
     yield chart("curves")
     head = "<tr><th>run</th><th>epoch</th><th>value</th></tr>"
     table = f'<table aria-live="polite"><thead>{head}</thead><tbody id="values"></tbody></table>'

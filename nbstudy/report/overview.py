@@ -276,9 +276,11 @@ def caption(overview: Overview) -> str:
 
 def what_is_grey(overview: Overview) -> str:
     """Say what grey ones are; empty where there are none."""
-    others = [point for point in overview.points if point.role is Role.OTHER]
+    others = [point for point in overview.points if point.name not in overview.named]
     if not others:
         return ""
+    if any(point.matters for point in others):
+        return f"grey: not among the {len(overview.named)} that are named"
     lengths = sorted({point.epochs for point in others if point.epochs})
     if len(lengths) < 2:
         others_ahead = any(point.role is Role.AHEAD for point in overview.points)
@@ -333,13 +335,22 @@ def scale_costs(axes: Axes, costs: Sequence[float]) -> None:
 
 
 # --- the sentences ---
+def how_many_are_better(number: int) -> str:
+    """Say how many are better than the choice."""
+    if not number:
+        return "none is better"
+    if number == 1:
+        return "1 is better"
+    return f"{number} are better"
+
+
 def description(overview: Overview) -> str:
     """Say what the figure shows."""
     chosen = next(point for point in overview.points if point.role is Role.CHOSEN)
     better = [point.name for point in overview.points[: overview.points.index(chosen)]]
     told = (
         f"{overview.title} of {len(overview.points)} configurations by {overview.cost}, with 95 % intervals. Chosen is "
-        f"{chosen.name}, {written(chosen.value)}; {len(better)} are better"
+        f"{chosen.name}, {written(chosen.value)}; {how_many_are_better(len(better))}"
     )
     if better:
         told += f", the best of them {better[0]}, {written(overview.points[0].value)}"

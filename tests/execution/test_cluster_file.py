@@ -30,6 +30,11 @@ def test_a_slot_is_a_runs_threads(threads: int, slots: int) -> None:
         ("slurm: {cores: many, memory: 1 GB}\njobs: 2", "cores: must be a whole number above 0"),
         ("slurm: {cores: 1, memory: 1 GB}\njobs: 0", "jobs: must be a whole number above 0"),
         ("slurm: {cores: 1, memory: 1 GB, processes: 2}\njobs: 1", "unknown name 'processes'"),
+        (
+            "slurm: {cores: 1, memory: 1 GB, job_script_prologue: module load}\njobs: 1",
+            "prologue: must be a list",
+        ),
+        ("ssh: {hosts: [a], cores: 1, connect_options: me}", "connect_options: must be a mapping"),
         ("[]", "must be a mapping"),
     ],
 )

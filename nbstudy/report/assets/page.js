@@ -72,7 +72,7 @@ function showCurves() {
   const axis = { ...data.axes[metric] };
   if (element("logarithmic").checked) axis.scale = { type: "log" };
   chart.layer.forEach((layer) => layer.encoding.y?.field && (layer.encoding.y = axis));
-  chart.layer[0].data = { values: [{ epoch: Math.min(at, Math.max(...rows.map(({ epoch }) => epoch))) }] };
+  chart.layer[0].data = { values: [{ epoch: Math.min(at, rows.reduce((latest, { epoch }) => Math.max(latest, epoch), 0)) }] };
   const names = drawn().map((number) => data.runs[number].name);
   showValues(metric, at, colour);
   const finite = rows.some(({ value }) => value !== null) ? rows : [];
@@ -199,7 +199,7 @@ function showChosen() {
   const names = [...chosen].map((number) => data.runs[number].name);
   const beyond = names.length > data.most_drawn ? ` The curves are those of the first ${data.most_drawn}.` : "";
   element("chosen").textContent = `${names.length} chosen: ${names.slice(0, 12).join(", ") || "none"}${names.length > 12 ? " …" : ""}.${beyond}`;
-  return Promise.all([data.every && showCurves(), showParameter(), showParallel()]);
+  return Promise.all([element("metric") && showCurves(), showParameter(), showParallel()]);
 }
 
 function filtered() {

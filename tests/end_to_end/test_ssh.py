@@ -117,3 +117,9 @@ def test_host_that_cannot_be_reached_is_said(project: Project, sshd: Sshd) -> No
     (project.root / "cluster.yaml").write_text(sshd.cluster("nowhere.invalid"))
     printed = project.run(project.study(FOUR), "--cluster", "cluster.yaml", status=2)
     assert "no host can be used: nowhere.invalid: " in printed and "Traceback" not in printed, printed
+
+
+def test_another_host_takes_the_runs_of_one_that_cannot_be_reached(project: Project, sshd: Sshd) -> None:
+    (project.root / "cluster.yaml").write_text(sshd.cluster("nowhere.invalid", "127.0.0.1"))
+    printed = project.run(project.study(FOUR), "--only", "a", "--cluster", "cluster.yaml")
+    assert "nowhere.invalid has no worker: " in printed and "a: 4 epochs" in printed, printed

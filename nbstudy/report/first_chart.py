@@ -59,7 +59,7 @@ def chart_of(overview: Overview) -> Chart:
     """Return the chart without its rows."""
     scale = scale_of_overview(overview)
     title = charts.with_better(on_a_line(overview.title), overview.metric)
-    is_log = is_spread([point.cost for point in overview.points])
+    is_log = is_spread(overview.costs)
     return charts.overview_chart(title, overview.cost, is_log, [scale.low, scale.high])
 
 

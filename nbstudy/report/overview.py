@@ -80,6 +80,14 @@ class Overview:
         return {point.name: point for point in named[:MOST_LABELS]}
 
     @property
+    def costs(self) -> list[float]:
+        """Where the axis of costs has to reach."""
+        costs = [point.cost for point in self.points]
+        if self.test is not None and math.isfinite(self.tested_cost):
+            costs.append(self.tested_cost)
+        return costs
+
+    @property
     def must_be_seen(self) -> list[float]:
         """Where the axis of values has to reach: the choice and all that is as good or better, and the test."""
         values = []
@@ -187,7 +195,7 @@ def draw(overview: Overview, looks: Mapping[str, Look]) -> Axes:
         room = max(room, width_of(test))
     figure, axes = plt.subplots(figsize=(WIDTH, HEIGHT))
     set_margins(figure, left=0.75, right=room + 0.5, bottom=0.5, top=0.25)
-    scale_costs(axes, [point.cost for point in overview.points])
+    scale_costs(axes, overview.costs)
     scale = scale_of_overview(overview)
     axes.set_ylim(scale.low, scale.high)
     labels = []
@@ -325,13 +333,15 @@ def is_spread(costs: Sequence[float]) -> bool:
 
 
 def scale_costs(axes: Axes, costs: Sequence[float]) -> None:
-    """Give the horizontal axis its scale: logarithmic where costs are many times apart."""
+    """Give the horizontal axis its scale, before anything is drawn: logarithmic where costs are many times apart."""
+    low, high = min(costs), max(costs)
     if is_spread(costs):
         axes.set_xscale("log")
-        axes.set_xlim(min(costs) / 1.3, max(costs) * 1.3)
+        axes.set_xlim(low / 1.3, high * 1.3)
         number_by_magnitude(axes.xaxis)
     else:
-        axes.margins(x=0.08)
+        room = 0.08 * (high - low) or 0.5 * high or 1.0
+        axes.set_xlim(low - room, high + room)
 
 
 # --- the sentences ---

@@ -26,7 +26,7 @@ from nbstudy.words import counted, enumerated
 IN_SHORT = f"""
 ## Elimination
 
-A candidate is dropped when another one is better by more than chance explains (a multiple comparison with the best: Hsu, 1981). Chance is what runs differ by that are equal but for their seed. Of all that are compared by one metric over the same epochs, the truly best is dropped anywhere in at most {100 * ERROR_RATE:g} % of studies.
+A candidate is dropped when another one is better by more than chance explains (a multiple comparison with the best: Hsu, 1981). Chance is what runs differ by that are equal but for their seed. Of all that are compared by one metric{{over}}, the truly best is dropped anywhere in at most {100 * ERROR_RATE:g} % of studies.
 """
 THE_RULE = f"""
 **The rule** is a multiple comparison with the best (Hsu, 1981). A configuration's value is the mean of what its runs came to: one run, or replicates, which are runs that are equal except for a parameter called `seed`. A candidate is dropped when it is worse than any other by more than `c * s * sqrt(1 / n + 1 / m)`. Here *s* is the standard deviation between replicates, pooled over all replicated configurations of the study, or that between those of the two alone where it is larger; *n* and *m* are the numbers of runs of the two; and *c* is the critical value of Dunnett's comparison of this candidate with all others that are compared by the same metric over the same epochs, in whatever rounds: it grows with their number, and where the two vary more than others do, with how little is known of that.
@@ -44,7 +44,10 @@ def in_short(results: Results) -> str:
     """Say in short what the rule does; empty where no run left a number."""
     if not results.metrics:
         return ""
-    return f"{IN_SHORT.strip()} {where_it_is_explained(results)}".strip()
+    over = ""
+    if results.has_epochs:
+        over = " over the same epochs"
+    return f"{IN_SHORT.strip().format(over=over)} {where_it_is_explained(results)}".strip()
 
 
 def where_it_is_explained(results: Results) -> str:

@@ -54,7 +54,7 @@ def test_loss_that_is_no_longer_written_does_not_win(project: Project) -> None:
     page = project.outputs("mine", "summary.ipynb").read_text()
     assert re.search(r"\[rate_0.1\]\(\S+\) is chosen\*\* from 3 configurations", page)
     assert "no val_loss after epoch 8, which counts as not finite" in page
-    assert "| [rate_1.0](rate_1.0/rate_1.0.ipynb) | \\u2717 |" in page
+    assert "| [rate_1.0](rate_1.0/rate_1.0.ipynb) | ✗ |" in page
     assert "[rate_1.0](rate_1.0/rate_1.0.ipynb) is chosen" not in page
 
 

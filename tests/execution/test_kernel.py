@@ -182,6 +182,7 @@ def test_stranger_without_a_home_can_run(
 ) -> None:
     """The user is unknown, and HOME is not set."""
     monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME")  # the tests' own
     project.edit("tiny.ipynb", "rows = [", "import matplotlib.font_manager\nrows = [")
     study = project.study(TINY_STUDY)
     for path in (temporary, project.root, project.root / "notebooks"):

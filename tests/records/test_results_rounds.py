@@ -208,6 +208,6 @@ def test_study_has_epochs_where_a_history_has_more_than_one(tmp_path: Path) -> N
     study = Planted(tmp_path, TWO)
     study.run("a", [0.5])
     assert not study.load().has_epochs
-    assert [ranking.title for ranking in rankings_of(study.load())][:2] == ["val_loss", "val_accuracy"]
+    assert [ranking.title for ranking in rankings_of(study.load())][:2] == ["val_loss", "val_cross_entropy"]
     study.run("b", [0.5, 0.4])
     assert study.load().has_epochs

@@ -80,7 +80,7 @@ def test_summary_is_the_projects_own_else_the_one_of_nbstudy(tmp_path: Path) -> 
     study = load_in(tmp_path, "mine.yaml", "run: train.ipynb")
     named = load_in(tmp_path, "mine.yaml", "run: train.ipynb, summary: summary.ipynb")
     assert study.texts["summary"] == named.texts["summary"]
-    assert "looks_of(results)" in study.texts["summary"] and SUMMARY.exists()
+    assert "first_chart.show(" in study.texts["summary"] and SUMMARY.exists()
     shutil.copy(tmp_path / "notebooks" / "digits.ipynb", tmp_path / "notebooks" / "summary.ipynb")
     own = load_in(tmp_path, "mine.yaml", "run: train.ipynb")
     assert "load_digits" in own.texts["summary"]

@@ -32,15 +32,9 @@ PRIVATE = ".cluster"  # in a study's outputs, for this user alone: the key, and 
 @contextmanager
 def own_cluster(file: ClusterFile, context: Context) -> Iterator[Pool]:
     """Run on workers that a file says how to start."""
-    from concurrent.futures import CancelledError  # which a command with nothing to do can spare
-
     with ExitStack() as opened:
         cluster = OwnCluster(file, context, opened)
-        try:
-            yield Pool(cluster.submit, cluster.slots, lambda: context.threads, own=cluster)
-        except CancelledError as error:
-            message = f"{file.place}: its scheduler is lost; run the same command to resume"
-            raise click.ClickException(message) from error
+        yield Pool(cluster.submit, cluster.slots, lambda: context.threads, own=cluster)
 
 
 class OwnCluster:

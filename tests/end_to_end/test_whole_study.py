@@ -48,7 +48,7 @@ def test_summary_shows_the_study_and_opens_the_test_set(trained: Project) -> Non
 EXPECTED = {
     "nothing": ["There is no study in"],
     "half": [
-        "1 of 3 configurations",
+        "1 of 3 runs are complete",
         "plain: missing",
         "dropout.ipynb): unfinished at epoch 4",
         "The test set stays shut",

@@ -156,10 +156,7 @@ class Execution:
     def one_that_is_free(self, slots: Slots) -> Slots:
         """Return the first host that has not as many runs as it takes at a time."""
         taken = Counter(host for submission in self.running.values() for host in submission.slots)
-        for host, number in slots.items():
-            if taken[host] < number:
-                return {host: number}
-        return slots
+        return next({host: number} for host, number in slots.items() if taken[host] < number)
 
     def collect(self) -> None:
         """Conclude the tasks that are done, after a moment's wait for one."""

@@ -99,7 +99,7 @@ class SlurmJobs:
 
     def cancel_those_of_an_earlier_command(self) -> None:
         """Take out of the queue what a command that was killed has left for these outputs."""
-        left = [job_id for job_id, state, *_ in self.queue() or [] if state not in ENDED]
+        left = self.left_in_the_queue()
         if left:
             cancel(left)
             click.echo(f"cancelled {counted(len(left), 'job')} of an earlier command: {enumerated(left)}")
@@ -232,14 +232,16 @@ class SlurmJobs:
 
     def close(self) -> None:
         """See to it that no job is left in the queue."""
+        self.wait_until_all_are_over()
+        left = self.left_in_the_queue()  # one, too, that was submitted while the command was interrupted
+        cancel(left)
+        if left:
+            self.wait_until_all_are_over()
+
+    def wait_until_all_are_over(self) -> None:
+        """Wait until no job is left, as long as that may take."""
         end = time.monotonic() + PATIENCE
         while self.number_left() and time.monotonic() < end:
-            time.sleep(ASKED_IN_A_HURRY)
-        # one, too, that was submitted while the command was interrupted
-        left = [job_id for job_id, state, *_ in self.queue() or [] if state not in ENDED]
-        cancel(left)
-        end = time.monotonic() + PATIENCE
-        while left and self.number_left() and time.monotonic() < end:
             time.sleep(ASKED_IN_A_HURRY)
 
     def number_left(self) -> int:
@@ -282,6 +284,10 @@ class SlurmJobs:
             is_new = time.monotonic() < job.submitted + SOON  # and may not be listed yet
             if job.id not in there and not job.is_over and not is_new:  # long ago: Slurm has forgotten it
                 job.state = "COMPLETED"
+
+    def left_in_the_queue(self) -> list[str]:
+        """Return the jobs of this name that are not over, whichever command submitted them."""
+        return [job_id for job_id, state, *_ in self.queue() or [] if state not in ENDED]
 
     def queue(self) -> list[list[str]] | None:
         """Return what squeue says of the jobs of this name; None where it cannot be asked now."""

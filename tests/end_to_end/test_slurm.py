@@ -51,6 +51,13 @@ jobs: 2
 """
 
 
+@pytest.fixture
+def walltime(request: pytest.FixtureRequest) -> None:
+    """Skip what may wait for Slurm for two minutes, unless that is asked for."""
+    if not request.config.getoption("--walltime"):
+        pytest.skip("may wait for two minutes; asked for by --walltime")
+
+
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmNode]:
     """A Slurm that many tests share."""
@@ -95,14 +102,12 @@ def same_as_on_one_machine(project: Project, make: Project) -> bool:
     return kept_by(project.outputs("mine"), "history.csv").items() <= here.items()
 
 
+@pytest.mark.usefixtures("walltime")  # Slurm may hold a job that is put back
 def test_a_job_that_is_cancelled_and_one_that_is_put_back_are_said(
     project: Project,
     slurm: SlurmNode,
     tmp_path_factory: pytest.TempPathFactory,
-    request: pytest.FixtureRequest,
 ) -> None:
-    if not request.config.getoption("--walltime"):
-        pytest.skip("Slurm may hold a job for two minutes that is put back; asked for by --walltime")
     runner = project.start(*slow_study(project, 3))
     wait_for(lambda: held(project, 2))
     cancelled, put_back = running(slurm)
@@ -276,14 +281,12 @@ def test_nothing_is_started_where_nothing_is_left(project: Project, slurm: Slurm
     assert slurm.jobs("all") == jobs and content_of(project.outputs("mine")) == before
 
 
+@pytest.mark.usefixtures("walltime")
 def test_ten_runs_through_a_kill_a_time_limit_and_a_restart(
     project: Project,
     slurm: SlurmNode,
     tmp_path_factory: pytest.TempPathFactory,
-    request: pytest.FixtureRequest,
 ) -> None:
-    if not request.config.getoption("--walltime"):
-        pytest.skip("waits for two minutes; asked for by --walltime")
     # one job more than there are cores, so that one waits when the command is killed
     arguments = slow_study(project, 10, CLUSTER.replace('"30"', '"1"').replace("jobs: 2", "jobs: 3"))
     runner = project.start(*arguments)

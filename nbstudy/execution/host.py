@@ -8,11 +8,12 @@ import platform
 import re
 import stat
 import sys
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from nbstudy.execution.once import known_to_this_process
 
 Slots = dict[str, int]  # the runs at a time of each host, by name
 THIS_MACHINE = ""  # its name among hosts
@@ -312,9 +313,7 @@ def normalized(library: str) -> str:
 
 def providers_of_packages() -> dict[str, list[str]]:
     """Return the libraries on this host that provide each package, by the name that it is imported by."""
-    # Read once a process: that takes half a second. Not a global of this room: what travels by value to a worker has
-    # others each time.
-    lock, known = vars(sys).setdefault("nbstudy_providers", (threading.Lock(), {}))
+    lock, known = known_to_this_process("providers")  # to read them takes half a second
     with lock:
         if not known:
             from importlib.metadata import packages_distributions

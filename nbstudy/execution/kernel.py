@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -32,7 +31,7 @@ from nbstudy.execution.guarded import GuardedKernel, end_what_is_left
 from nbstudy.execution.host import Share
 from nbstudy.execution.last_words import Stderr, how_it_ended, why_it_died
 from nbstudy.execution.log import ENGINE, finish_log, register_engine
-from nbstudy.execution.once import made_once
+from nbstudy.execution.once import known_to_this_process, made_once
 from nbstudy.execution.provisioner import provisioner_of
 from nbstudy.execution.warm import WarmProcess, warm_process
 from nbstudy.files import hash_of
@@ -371,12 +370,12 @@ def sockets_of_a_kernel() -> Any:
         def term(self) -> None:
             """Leave the threads to the other kernels."""
 
-    # Not a global of this room: what travels by value to a worker has others each time.
-    with vars(sys).setdefault("nbstudy_lock_of_sockets", threading.Lock()):
-        shared = vars(sys).get("nbstudy_sockets")
-        if shared is None:
-            shared = vars(sys)["nbstudy_sockets"] = zmq.Context()
-            shared.max_sockets = shared.get(zmq.SOCKET_LIMIT)
+    lock, known = known_to_this_process("sockets")
+    with lock:
+        if not known:
+            known["context"] = zmq.Context()
+            known["context"].max_sockets = known["context"].get(zmq.SOCKET_LIMIT)
+        shared = known["context"]
     context = SharingContext(shadow=shared)
     context.rcvhwm = 0  # however many outputs wait, the kernel need not
     return context

@@ -1,4 +1,4 @@
-"""What a process makes once: classes of libraries that are imported when something runs.
+"""What a process makes or finds out once: classes of libraries that are imported when something runs, facts of its host.
 
 What travels by value to a worker takes no `functools.cache` along. There it is made anew by each run, whose functions have
 globals of their own.
@@ -6,9 +6,21 @@ globals of their own.
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
+
+
+def known_to_this_process(what: str) -> tuple[threading.Lock, dict[Any, Any]]:
+    """Return what this process knows of something, and the lock under which that is looked at.
+
+    It is no global of a room: what travels by value to a worker has others each time.
+    """
+    known: tuple[threading.Lock, dict[Any, Any]]
+    known = vars(sys).setdefault(f"nbstudy_{what}", (threading.Lock(), {}))
+    return known
 
 
 def made_once(make: Callable[[], type[Any]]) -> type[Any]:

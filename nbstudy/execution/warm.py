@@ -21,6 +21,7 @@ from typing import Any
 from nbstudy.execution.environment import WATCH, WATCHES, Watched
 from nbstudy.execution.guarded import ForkedKernel, end_what_is_left, write_guard
 from nbstudy.execution.last_words import with_last_words
+from nbstudy.execution.once import known_to_this_process
 from nbstudy.records.lease import Lease
 
 PROGRAM = (
@@ -239,8 +240,7 @@ def warm_process(purpose: str, start: Callable[[], WarmProcess]) -> WarmProcess 
     """
     if sys.platform != "linux":
         return None
-    # Not a global of this room: what travels by value to a worker has others each time.
-    lock, processes = vars(sys).setdefault("nbstudy_warm_processes", (threading.Lock(), {}))
+    lock, processes = known_to_this_process("warm_processes")
     with lock:
         for other, process in list(processes.items()):
             if process.is_over():

@@ -6,8 +6,6 @@ what they return is plain data.
 
 from __future__ import annotations
 
-import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +26,7 @@ from nbstudy.execution.host import (
 )
 from nbstudy.execution.kernel import execute, warm_up
 from nbstudy.execution.limits import allow
+from nbstudy.execution.once import known_to_this_process
 from nbstudy.execution.warm import WarmProcess
 from nbstudy.files import read_json
 from nbstudy.records.attempts import begin_attempt, finish_attempt, mend_attempt
@@ -92,8 +91,7 @@ def run_attempt(task: Task, slots: Slots) -> tuple[str, str | None, str | None, 
 
 def environment_of(context: Context) -> dict[str, str]:
     """Return what can change the numbers of a command's runs on this host, looked up once for all of them."""
-    # Not a global of this room: what travels by value to a worker has others each time.
-    lock, known = vars(sys).setdefault("nbstudy_environments", (threading.Lock(), {}))
+    lock, known = known_to_this_process("environments")
     holder, imports = context.lease.holder, tuple(context.template.imports)
     with lock:
         if holder not in known:

@@ -318,11 +318,15 @@ def papermill(template: Path, place: Path, **parameters: Any) -> str:
 
 
 # --- waiting and ending ---
-def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Wait until a condition holds."""
+def wait_for(
+    condition: Callable[[], object],
+    seconds: float = PATIENCE,
+    told: Callable[[], object] = lambda: "",
+) -> None:
+    """Wait until a condition holds; where it does not, `told` tells what is there instead."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, f"waited in vain: {told()}"
         time.sleep(0.05)
 
 

@@ -103,6 +103,14 @@ class SlurmNode:
             options.append(f"--states={','.join(states)}")
         return self.told("squeue", "--noheader", "--format=%i", *options).split()
 
+    def left(self) -> list[str]:
+        """Return what squeue says of the jobs that are not over, and the command lines of their processes."""
+        told = self.told("squeue", "--noheader", "--format=%i %T %r %M").splitlines()
+        for process in self.steps():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                told.append(f"{process.pid} {process.status()} {' '.join(process.cmdline())}")
+        return told
+
     def end(self) -> None:
         """Cancel all jobs, and kill the daemons and all that they have started."""
         self.told("scancel", "--user=root")

@@ -31,7 +31,7 @@ from nbstudy.execution.guarded import GuardedKernel, end_what_is_left
 from nbstudy.execution.host import Share
 from nbstudy.execution.last_words import Stderr, how_it_ended, why_it_died
 from nbstudy.execution.log import ENGINE, finish_log, register_engine
-from nbstudy.execution.once import known_to_this_process, made_once
+from nbstudy.execution.once import find_classes_of_traits, known_to_this_process, made_once
 from nbstudy.execution.provisioner import provisioner_of
 from nbstudy.execution.warm import WarmProcess, warm_process
 from nbstudy.files import hash_of
@@ -237,6 +237,7 @@ def manager_class() -> type[Any]:
     from jupyter_client.asynchronous.client import AsyncKernelClient
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
+    from jupyter_client.session import Session
 
     class PromptClient(AsyncKernelClient):
         """Without the threads that nobody here listens to, and the waiting at the start."""
@@ -352,6 +353,7 @@ def manager_class() -> type[Any]:
             if alive:
                 self.ending.append(f"what it has started is still alive: process {', '.join(alive)}")
 
+    find_classes_of_traits(PrivateKernel, PromptClient, Session)
     return PrivateKernel
 
 

@@ -14,7 +14,7 @@ from queue import Empty
 from typing import Any
 
 from nbstudy.execution.environment import THE_END
-from nbstudy.execution.once import made_once
+from nbstudy.execution.once import find_classes_of_traits, made_once
 from nbstudy.files import read_json, write_json
 from nbstudy.study.notebook import identifier
 
@@ -179,6 +179,7 @@ def engine_class() -> type[Any]:
         ) -> None:
             Client(manager, kernel_name=kernel_name, startup_timeout=start_timeout, **options).execute()
 
+    find_classes_of_traits(Client)
     return OurEngine
 
 

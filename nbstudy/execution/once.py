@@ -27,6 +27,18 @@ def made_once(make: Callable[[], type[Any]]) -> type[Any]:
     """Return the class that a function of a module makes, made when it is first asked for."""
     assert isinstance(make, FunctionType)
     made: dict[str, type[Any]] = make.__globals__.setdefault("MADE_ONCE", {})
-    if make.__name__ not in made:
-        made[make.__name__] = make()
+    lock, _ = known_to_this_process("classes")
+    with lock:
+        if make.__name__ not in made:
+            made[make.__name__] = make()
     return made[make.__name__]
+
+
+def find_classes_of_traits(*kinds: Any) -> None:
+    """Have the classes found that the traits of these kinds name as text, while no other thread does.
+
+    traitlets 5.16 (`Instance._resolve_classes`) finds them when the first object is made. Two threads that make it at once
+    disturb each other: "TypeError: import_item accepts strings".
+    """
+    for kind in kinds:
+        kind.__new__(kind)

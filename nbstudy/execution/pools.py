@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -79,7 +79,9 @@ class Hosts:
         slots = self.pool.slots()
         self.prepare(slots)
         self.tell_who_is_there(slots)
-        unfit = self.unfit()
+        # looked at once: one that ends meanwhile has no error yet that is known here
+        prepared = [host for host, preparation in self.preparations.items() if preparation.done()]
+        unfit = self.unfit(prepared)
         if unfit and len(unfit) == len(self.preparations):
             lines = [f"no host can run this in {self.context.lease.outputs}", *unfit.values()]
             raise click.ClickException("\n  ".join(lines))
@@ -87,10 +89,7 @@ class Hosts:
             self.say(f"{why}; not used")
             if self.pool.own:
                 self.pool.own.refuse(host)
-        ready = {}
-        for host, preparation in self.preparations.items():
-            if host in slots and preparation.done() and host not in unfit:
-                ready[host] = slots[host]
+        ready = {host: slots[host] for host in prepared if host in slots and host not in unfit}
         if not ready:
             under_way = [each for each in self.preparations.values() if not each.done()]
             wait(under_way or [Future()], timeout=0.5, return_when=FIRST_COMPLETED)
@@ -133,14 +132,13 @@ class Hosts:
             if not future.cancelled():
                 return future.result()
 
-    def unfit(self) -> dict[str, str]:
-        """Say of each host whose preparation failed why it did."""
+    def unfit(self, prepared: Iterable[str]) -> dict[str, str]:
+        """Say of each of these hosts, whose preparations are done, why it failed if it did."""
         unfit = {}
-        for host, preparation in self.preparations.items():
-            if preparation.done():
-                error = preparation.exception() or preparation.result()
-                if error:
-                    unfit[host] = f"{host} {error}".strip()
+        for host in prepared:
+            error = self.preparations[host].exception() or self.preparations[host].result()
+            if error:
+                unfit[host] = f"{host} {error}".strip()
         return unfit
 
     def tell_who_is_there(self, slots: Slots) -> None:

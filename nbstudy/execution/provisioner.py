@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nbstudy.execution.guarded import GuardedKernel, StartedKernel, write_guard
-from nbstudy.execution.once import made_once
+from nbstudy.execution.once import find_classes_of_traits, made_once
 from nbstudy.execution.warm import WarmProcess
 
 
@@ -48,4 +48,5 @@ def provisioner_class() -> type[Any]:
                     return forked
             return StartedKernel([str(write_guard(self.private)), *command], options)
 
+    find_classes_of_traits(GuardingProvisioner)
     return GuardingProvisioner

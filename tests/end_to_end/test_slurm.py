@@ -89,7 +89,7 @@ def running(node: SlurmNode) -> list[str]:
 
 def nothing_is_left(node: SlurmNode, project: Project) -> bool:
     """Tell whether no job waits or runs, no process of one is there, and no key."""
-    wait_for(lambda: not node.jobs() and not node.steps())
+    wait_for(lambda: not node.left(), told=node.left)
     return not list(project.outputs("mine").glob(".cluster/*.pem"))
 
 
@@ -257,7 +257,7 @@ def test_jobs_of_a_killed_command_end_by_themselves(project: Project, slurm: Slu
     assert len(slurm.steps()) > 2
     runner.kill()
     runner.wait()
-    wait_for(lambda: not slurm.jobs() and not slurm.steps())
+    wait_for(lambda: not slurm.left(), told=slurm.left)
 
 
 def test_a_runs_threads_are_cores_of_its_job(project: Project, slurm: SlurmNode) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from nbstudy.execution import work
@@ -39,6 +40,29 @@ def test_host_is_prepared_for_runs_once_however_early_that_begins(context: Conte
     hosts.begin_to_prepare()
     assert hosts.ready() == {"here": 2}
     assert submitted == [(["here"], work.prepare_host, context, "here", 2, True)]
+
+
+class Ending(Future[Any]):
+    """What is done as soon as somebody has asked once whether it is."""
+
+    asked = False
+
+    def done(self) -> bool:
+        """Tell whether it is done."""
+        before, self.asked = self.asked, True
+        return before
+
+
+def test_host_that_cannot_run_gets_nothing_whenever_that_is_known(context: Context) -> None:
+    def submit(_: list[str], *__: Any) -> Future[Any]:
+        unfit: Future[Any] = Ending()
+        unfit.set_result("has psutil 0.1")
+        return unfit
+
+    hosts = Hosts(Pool(submit, lambda: {"there": 1}, lambda: 1), context)
+    assert hosts.ready() == {}
+    with pytest.raises(click.ClickException, match=r"no host can run this in .*\n  there has psutil 0.1"):
+        hosts.ready()
 
 
 def test_environment_is_looked_up_once_a_command(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,41 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as place:
         monkeypatch.setenv("TMPDIR", place)
         yield Path(place)
+
+
+# --- what threads that run notebooks share ---
+def test_one_thread_at_a_time_finds_the_classes_that_traits_name(tmp_path: Path) -> None:
+    # two that did so at once disturbed each other: "TypeError: import_item accepts strings"
+    program = """
+        import sys
+        from pathlib import Path
+        from traitlets import traitlets
+        from executed import execute
+        from nbstudy.execution.once import known_to_this_process
+
+        lock, _ = known_to_this_process("classes")
+        found = {True: set(), False: set()}
+        find = traitlets.import_item
+
+        def note(name):
+            found[lock.locked()].add(name)
+            return find(name)
+
+        traitlets.import_item = note
+        assert execute(Path(sys.argv[1]), "1") is None
+        print(*sorted(found[True]))
+        print(*sorted(found[False]))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), tmp_path],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    by_one, by_any = done.stdout.splitlines()
+    assert "jupyter_client.session.Session" in by_one and by_any == ""
 
 
 # --- what a notebook is given ---

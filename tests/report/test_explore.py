@@ -71,7 +71,7 @@ def test_curves_of_very_many_runs_are_thinned_and_that_is_said(
     assert curve[:-1] == [explored.rounded(value) for value in whole[::every]][: len(curve) - 1]
     assert curve[-1] == explored.rounded(whole[-1])
     assert sum(len(each) for metric in data["curves"].values() for each in metric) < 700
-    assert f"every {every}th epoch is here, and the last one" in page_of(story)
+    assert f"one in {every} is shown, and the last one" in page_of(story)
 
 
 def test_data_ends_no_element_of_the_page() -> None:

@@ -59,6 +59,11 @@ class Comparison:
         return self.worse_by > self.allowed
 
 
+Kind = tuple[
+    Seeds, Own | None
+]  # of a candidate: the seeds of its runs, and their deviation where it has replicates
+
+
 @dataclass(frozen=True)
 class Standing:
     """Where the candidates of a round stand, before anything is decided."""
@@ -168,14 +173,37 @@ class Standing:
 
     def compare(self, name: str, other: str) -> Comparison:
         """Compare a candidate with another one."""
-        return Comparison(other, self.costs[name] - self.costs[other], self.allowed(name, other))
+        kinds = self.kind_of(name), self.kind_of(other)
+        if kinds not in self.differences:
+            self.differences[kinds] = self.allowed(name, other)
+        return Comparison(other, self.costs[name] - self.costs[other], self.differences[kinds])
+
+    @cached_property
+    def differences(self) -> dict[tuple[Kind, Kind], float]:
+        """The allowed differences that were asked for, by the kinds of two candidates, since many are alike."""
+        return {}
+
+    def kind_of(self, name: str) -> Kind:
+        """Return what the differences follow from that are allowed to a finite candidate."""
+        return self.seeds(name), self.own.get(name)
+
+    @cached_property
+    def foremost(self) -> list[str]:
+        """The two best finite candidates of each kind, best first: no other one speaks most against any candidate."""
+        found = Counter[Kind]()
+        foremost = []
+        for name in self.finite:
+            found[self.kind_of(name)] += 1
+            if found[self.kind_of(name)] <= 2:
+                foremost.append(name)
+        return foremost
 
     def strongest(self, name: str) -> Comparison | None:
         """Return the comparison that speaks most against a candidate: the one that is most above what is allowed.
 
         None where it is alone.
         """
-        others = [other for other in self.finite if other != name]
+        others = [other for other in self.foremost if other != name]
         if not self.noise.is_known:
             others = others[:1]
         most_runs = max(self.runs.values())
@@ -214,7 +242,8 @@ class Verdict(Standing):
     @property
     def kept(self) -> list[str]:
         """The candidates that the rule keeps, best first."""
-        return [name for name in self.costs if name not in self.dropped]
+        dropped = set(self.dropped)
+        return [name for name in self.costs if name not in dropped]
 
     @cached_property
     def spared(self) -> list[str]:
@@ -237,7 +266,8 @@ class Verdict(Standing):
 
     def disputed(self, dropped: Collection[str]) -> list[str]:
         """Return the judged candidates that this or another decision drops, and not both; best first."""
-        return [name for name in self.costs if (name in self.dropped) != (name in dropped)]
+        these, those = set(self.dropped), set(dropped)
+        return [name for name in self.costs if (name in these) != (name in those)]
 
 
 @dataclass(frozen=True)

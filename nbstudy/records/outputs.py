@@ -118,17 +118,17 @@ class Outputs:
         return Parameters(given, self.lengthens, self.made, field_of(self.record, "defaults", dict))
 
     # --- which runs there are ---
-    @property
+    @cached_property
     def everything(self) -> dict[str, Run]:
         """What can be looked at: the runs, and those that they replaced, which no decision is made by."""
         return self.runs | self.replaced
 
-    @property
+    @cached_property
     def complete(self) -> list[str]:
         """The configurations that are complete."""
         return [name for name, run in self.runs.items() if run.state.is_done]
 
-    @property
+    @cached_property
     def incomplete(self) -> list[str]:
         """The configurations that are not complete."""
         return [name for name, run in self.runs.items() if not run.state.is_done]

@@ -6,7 +6,7 @@ Curves of very many runs are thinned: every n-th epoch and the last one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,6 +132,7 @@ def data_of(story: Story) -> dict[str, Any]:
     """Return what the script of the page knows, to be written as JSON."""
     results = story.results
     names = list(results.runs)
+    places = places_in(results)
     every = thinned_by(results)
     facts = facts_of(results)
     curved = important_first(results, results.curved) if results.has_epochs else []
@@ -140,7 +141,7 @@ def data_of(story: Story) -> dict[str, Any]:
         "colours": len(COLOURS),
         "most_drawn": MOST_DRAWN,
         "every": every,
-        "runs": [run_of(story, name, place, facts) for place, name in enumerate(names)],
+        "runs": [run_of(story, name, places, facts) for name in names],
         "facts": list(facts),
         "curves": {name: [curve_of(results, run, name, every) for run in names] for name in curved},
         "axes": {name: axis_of(results.metric_called(name)) for name in curved},
@@ -154,15 +155,22 @@ def data_of(story: Story) -> dict[str, Any]:
     }
 
 
-def run_of(story: Story, name: str, place: int, facts: dict[str, list[str]]) -> dict[str, Any]:
+def places_in(results: Results) -> dict[str, int]:
+    """Return the place of each run among all, by which the script calls it."""
+    return {name: place for place, name in enumerate(results.runs)}
+
+
+def run_of(
+    story: Story, name: str, places: Mapping[str, int], facts: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
     """Return what the script knows of a run."""
     results, look = story.results, story.looks[name]
     return {
         "name": on_a_line(name),
         "epochs": results.runs[name].epochs,
-        "configuration": list(results.runs).index(results.parameters.first[name]),
+        "configuration": places[results.parameters.first[name]],
         "colour": COLOURS.index(look.colour),
-        "facts": [values[place] for values in facts.values()],
+        "facts": [values[places[name]] for values in facts.values()],
     }
 
 
@@ -314,15 +322,18 @@ def round_of(results: Results, judged: Judged) -> dict[str, Any]:
 
 def places_of_runs(results: Results, judged: Judged) -> list[int]:
     """Return the places of the runs by which the candidates of a round are judged."""
-    names = list(results.runs)
+    places = places_in(results)
     first = results.parameters.first
+    alike: dict[str, list[str]] = {}
+    for name in places:
+        alike.setdefault(first[name], []).append(name)
     by_rung_or_lap = runs_in(results, judged.each)
     found = []
     for candidate in judged.each.candidates:
         runs = by_rung_or_lap.get(candidate)
         if runs is None:
-            runs = [name for name in names if first[name] == first[candidate]]
-        found += [names.index(name) for name in runs]
+            runs = alike[first[candidate]]
+        found += [places[name] for name in runs]
     return list(dict.fromkeys(found))
 
 

@@ -145,7 +145,7 @@ def shortest(results: Results) -> int | None:
     for name in comparable(results):
         run = results.runs[name]
         if run.state is State.COMPLETE and not run.diverged:
-            lengths.append(len(results.curve(name)))
+            lengths.append(len(results.values(name, results.metric.name)))
     return min(filter(None, lengths), default=None)
 
 

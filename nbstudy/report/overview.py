@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -72,7 +73,7 @@ class Overview:
     test: Measured | None  # what the test set says in the same terms
     tested_cost: float  # of what was tested
 
-    @property
+    @cached_property
     def named(self) -> dict[str, Point]:
         """Those with a colour of their own and their name beside them: the choice, then the best, as far as there is room."""
         named = [point for point in self.points if point.matters]

@@ -13,6 +13,7 @@ import importlib.util
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
+from importlib.metadata import version
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from nbstudy.remembered import remember
 from nbstudy.report import (
     answer,
     choice,
@@ -79,11 +81,15 @@ def asset(name: str) -> str:
 
 # --- the libraries, and what may run ---
 def library_of_charts() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script."""
-    import vl_convert
+    """Return Vega, Vega-Lite and Vega-Embed as one script, which takes seconds to put together."""
 
-    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # which can do without a snippet
-    return str(bundle).replace("</script", "<\\/script")
+    def put_together() -> str:
+        import vl_convert
+
+        bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # which can do without a snippet
+        return str(bundle).replace("</script", "<\\/script")
+
+    return str(remember("charts", version("vl-convert-python"), [__name__], put_together))
 
 
 def library_of_tables() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from nbstudy.decision.elimination import Family, Verdict, choose, judge
 from nbstudy.decision.metrics import Metric, can_decide, data_of
@@ -34,7 +35,7 @@ class Ranking:
             return f"{self.metric} at the best epoch"
         return self.title
 
-    @property
+    @cached_property
     def values(self) -> dict[str, float]:
         """The values that are finite, best first."""
         costs = self.verdict.costs

@@ -199,13 +199,16 @@ def draw(overview: Overview, looks: Mapping[str, Look]) -> Axes:
     scale_costs(axes, overview.costs)
     scale = scale_of_overview(overview)
     axes.set_ylim(scale.low, scale.high)
+    worst_first = list(reversed(overview.points))
+    draw_points(axes, [point for point in worst_first if point.name not in named], GREY, is_named=False)
     labels = []
-    for point in reversed(overview.points):
+    for point in worst_first:
         if point.name not in named:
-            draw_point(axes, point, GREY, is_named=False)
             continue
         colour = looks[point.name].colour
-        draw_point(axes, point, colour, is_named=True)
+        draw_points(axes, [point], colour, is_named=True)
+        if point.role is Role.CHOSEN:
+            ring(axes, point, colour)
         across, at = fraction_of(axes, point.cost, point.value)
         labels.append(Label(at, label_of(point, looks), colour, across + 0.012))
     if overview.test is not None:
@@ -217,34 +220,35 @@ def draw(overview: Overview, looks: Mapping[str, Look]) -> Axes:
     return axes
 
 
-def draw_point(axes: Axes, point: Point, colour: str, is_named: bool) -> None:
-    """Draw a configuration; the chosen one has a ring around it."""
+def draw_points(axes: Axes, points: Sequence[Point], colour: str, is_named: bool) -> None:
+    """Draw configurations of a colour, later ones over earlier ones; an arrow is beyond the axis of values."""
     low, high = axes.get_ylim()
     alpha, size, order = 0.45, 4.0, 2
     if is_named:
         alpha, size, order = 1.0, 7.0, 4
-    if not low <= point.value <= high:
-        marker = "v"
-        if point.value > high:
-            marker = "^"
-        edge = min(max(point.value, low), high)
-        axes.plot(point.cost, edge, marker, color=colour, markersize=5, clip_on=False, zorder=order)
-        return
-    if math.isfinite(point.half_width):
-        axes.vlines(
-            point.cost,
-            point.value - point.half_width,
-            point.value + point.half_width,
-            color=colour,
-            alpha=alpha,
-            linewidth=1.5,
-            zorder=order,
-        )
-    axes.plot(point.cost, point.value, "o", color=colour, markersize=size, alpha=alpha, zorder=order)
-    if point.role is Role.CHOSEN:
-        axes.plot(
-            point.cost, point.value, "o", color=colour, markersize=13, fillstyle="none", zorder=order + 1
-        )
+    below = [point.cost for point in points if point.value < low]
+    above = [point.cost for point in points if point.value > high]
+    for marker, edge, costs in (("v", low, below), ("^", high, above)):
+        edges = [edge] * len(costs)
+        axes.plot(costs, edges, marker, color=colour, markersize=5, clip_on=False, zorder=order)
+    seen = [point for point in points if low <= point.value <= high]
+    sure = [point for point in seen if math.isfinite(point.half_width)]
+    axes.vlines(
+        [point.cost for point in sure],
+        [point.value - point.half_width for point in sure],
+        [point.value + point.half_width for point in sure],
+        color=colour,
+        alpha=alpha,
+        linewidth=1.5,
+        zorder=order,
+    )
+    costs, values = [point.cost for point in seen], [point.value for point in seen]
+    axes.plot(costs, values, "o", color=colour, markersize=size, alpha=alpha, zorder=order)
+
+
+def ring(axes: Axes, point: Point, colour: str) -> None:
+    """Draw a ring around the chosen one."""
+    axes.plot(point.cost, point.value, "o", color=colour, markersize=13, fillstyle="none", zorder=5)
 
 
 def draw_test(axes: Axes, overview: Overview, test: Measured) -> float:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ERROR_RATE = 0.05  # the share of studies in which the truly best candidate may be dropped
 NODES = 80  # of each quadrature
 POINTS = 15  # two to the power of it are the points over which what is no product is averaged
+SINGULAR = 1e-9  # the share of a variance that is none, but rounding
 
 
 def critical_value(
@@ -65,7 +66,8 @@ def critical_value_of(
     The others are of some kinds, of each so many as `counts` says. `common` is the covariance of differences from two of
     them, by their kinds, and `own` is by how much the variance of one is larger, both in units of the rest's variance.
     Where all of them have the same in common, the quadrature above holds; otherwise the same integral is averaged over a
-    Sobol sequence, which is the same on every machine, within 0.001 of the critical value. NaN without others or degrees.
+    Sobol sequence: the same on every machine and for any order of kinds, within 0.001 of the critical value, and at error rates
+    of less than 1 % within 0.3 % of it. NaN without others or degrees.
     """
     if not counts or degrees < 1:
         return math.nan
@@ -73,8 +75,15 @@ def critical_value_of(
     if abs(common - first).max() < ROUNDING:
         groups = [(round(first / (first + each), 12), count) for each, count in zip(own, counts, strict=True)]
         return solve_critical_value(tuple(sorted(groups)), degrees, error_rate)
-    rounded = tuple(tuple(row) for row in common.round(12).tolist())
-    return average_critical_value(rounded, tuple(own), tuple(counts), degrees, error_rate)
+    rounded = common.round(12).tolist()
+    order = sorted(range(len(own)), key=lambda kind: (own[kind], counts[kind], sorted(rounded[kind])))
+    return average_critical_value(
+        tuple(tuple(rounded[kind][other] for other in order) for kind in order),
+        tuple(own[kind] for kind in order),
+        tuple(counts[kind] for kind in order),
+        degrees,
+        error_rate,
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -89,9 +98,7 @@ def average_critical_value(
     import numpy as np
     from scipy import optimize, special, stats
 
-    sizes, vectors = np.linalg.eigh(np.array(common))
-    is_there = sizes > ROUNDING * sizes.max()
-    factor = vectors[:, is_there] * np.sqrt(sizes[is_there])
+    factor = factor_of(np.array(common))
     sequence = stats.qmc.Sobol(1 + factor.shape[1], scramble=False).random_base2(POINTS)
     points = sequence + 0.5 / len(sequence)  # none at zero
     u = (2 * special.gammaincinv(degrees / 2, points[:, 0]) / degrees) ** 0.5
@@ -104,6 +111,22 @@ def average_critical_value(
         return float(inside.prod(axis=1).mean()) - (1 - error_rate)
 
     return float(optimize.brentq(excess_coverage, 0.0, highest(sum(counts), degrees, error_rate), xtol=1e-6))
+
+
+def factor_of(covariance: Array) -> Array:
+    """Return the lower triangular factor of a covariance, also of one that has no full rank.
+
+    It is the only one, while vectors of equal eigenvalues are turned one way or another by each library.
+    """
+    import numpy as np
+
+    left, columns = covariance.copy(), []
+    for place, variance in enumerate(covariance.diagonal()):
+        if left[place, place] > SINGULAR * variance:
+            column = left[:, place] / math.sqrt(left[place, place])
+            left -= np.outer(column, column)
+            columns.append(column)
+    return np.array(columns).T
 
 
 @lru_cache(maxsize=4096)

@@ -252,7 +252,8 @@ class Verdict(Standing):
             return []
         runs = self.runs[self.best]
         spared = []
-        for name in self.kept:
+        kept = [name for name in self.kept if name in self.finite]  # all are kept by a rung that waits
+        for name in kept:
             if self.runs[name] < runs and self.excess[name] > self.allowed(name, self.best, like=self.best):
                 spared.append(name)
         return spared

@@ -133,8 +133,10 @@ def judge_rung(scores: Mapping[str, Score], stage: Stage, witnesses: Mapping[str
     `witnesses` are those of others that are equal but for their seed, and say what chance does.
     """
     if stage.rung.is_decided_by_rule:
+        if stage.waits_for:  # nobody is dropped before all can be compared
+            return verdict_on(stand(scores, stage.candidates, stage.family), {}, ())
         verdict = judge(scores, stage.candidates, stage.family)
-        if stage.rung.keep is None or stage.waits_for:
+        if stage.rung.keep is None:
             return verdict
         return replace(verdict, dropped=left_behind(stage))
     standing = stand({**scores, **witnesses}, stage.candidates)

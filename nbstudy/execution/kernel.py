@@ -372,7 +372,7 @@ def sockets_of_a_kernel() -> Any:
         def term(self) -> None:
             """Leave the threads to the other kernels."""
 
-    lock, known = known_to_this_process("sockets")
+    lock, known = known_to_this_process("contexts")
     with lock:
         if not known:
             known["context"] = zmq.Context()

@@ -206,7 +206,12 @@ def find_run(name: str, outputs: Path, asked: Asked, record: dict[str, Any], con
     place = left_by_promotion(place, incomplete, asked, record, contents)
     state, decisive = decide(place, made_in_attempts(incomplete, asked, record, contents))
     earlier = None
-    if state is State.UNFINISHED and place.run and place.changes.keys() <= {asked.lengthens}:
+    if (
+        state is State.UNFINISHED
+        and place.run
+        and place.changes.keys() <= {asked.lengthens}
+        and not place.damaged
+    ):
         earlier = place
     return Found(name, state, decisive, asked, earlier)
 

@@ -160,9 +160,11 @@ def sure_line(chosen: Chosen) -> str:
     worse = f"{plain(second)} is worse by {excess}"
     if not verdict.noise.is_known:
         return f"**How sure is unknown:** {worse}, and nobody knows how much is chance."
-    if second in verdict.kept:
-        allowed = written(verdict.compare(second, name).allowed)
-        explained = f"{worse}, and chance explains {allowed}"
+    for rival in (each for each in verdict.finite if each != name and each in verdict.kept):
+        allowed = written(verdict.compare(rival, name).allowed)
+        explained = (
+            f"{plain(rival)} is worse by {written(verdict.excess[rival])}, and chance explains {allowed}"
+        )
         return f"**Too close to call:** {explained}.{odds_in_short(chosen.contest, name)}"
     least = verdict.against[second].allowed
     return f"**Clearly the best:** {plain(second)} comes next, worse by {excess}, where chance explains {written(least)} at most."

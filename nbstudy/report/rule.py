@@ -95,7 +95,11 @@ def what_is_compared(results: Results) -> str:
     families: dict[str, int] = {}
     for each in results.rounds:
         if each.family is not None:
-            families[by_what(results, each)] = len(each.family.candidates)
+            what = by_what(results, each)
+            number = len(each.family.candidates) + each.family.further
+            families[what] = max(
+                number, families.get(what, 0)
+            )  # the laps of a race are one family, which shrinks
     if len(families) < 2:
         return ""
     compared = enumerated(f"{number} candidates {what}" for what, number in families.items())
@@ -145,15 +149,17 @@ def how_rungs_work(results: Results) -> str:
         "file says, also where chance could have put them in another order: it saves time, and may lose the one that "
         "would have won."
     )
-    if results.race is None:
-        text += " The rule judges the last rung alone."
-    else:
-        text += " Those that are left at last take part in the race."
+    alone = " alone"
     if any(rung.keep == RULE for rung in results.halving.rungs):
         text += f" One with `keep: {RULE}` keeps what the rule does not drop, as far as `most` allows."
+        alone = ""
+    if results.race is None:
+        text += f" The rule judges the last rung{alone}."
+    else:
+        text += " Those that are left at last take part in the race."
     if results.halving.rungs[-1].replicates:
         text += (
-            " There each candidate is trained again with new seeds, and these runs alone count, for its value and for "
+            " On the last rung each candidate is trained again with new seeds, and these runs alone count, for its value and for "
             "*s*: those that brought it there were chosen for being good, and some of that was luck."
         )
     return text

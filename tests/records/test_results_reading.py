@@ -93,6 +93,16 @@ def test_attempt_counts_before_a_stale_run(tmp_path: Path) -> None:
     assert study.load().table.loc["a", ["state", "epochs"]].tolist() == ["unfinished", 3]
 
 
+def test_damaged_run_decides_nothing_though_an_attempt_to_lengthen_it_began(tmp_path: Path) -> None:
+    study = Planted(tmp_path, TWO)
+    shorter = study.record["configurations"]["a"] | {"epochs": 2}
+    study.run("a", [0.9, 0.8], parameters=shorter)
+    study.run("a", [0.9, 0.8], attempt=1)
+    assert study.load().runs["a"].earlier is not None
+    (study.outputs / "a" / "history.csv").write_text("")
+    assert study.load().runs["a"].earlier is None
+
+
 def test_parameter_that_a_run_lacks_counts_as_its_default(tmp_path: Path) -> None:
     study = Planted(tmp_path, TWO)
     for name, asked in study.record["configurations"].items():

@@ -66,6 +66,24 @@ def test_answer_says_when_one_is_clearly_the_best(tmp_path: Path) -> None:
     assert sure_line(chosen_in(results)) == f"**Clearly the best:** {words}"
 
 
+def test_answer_is_not_clear_where_the_rule_keeps_any_other(tmp_path: Path) -> None:
+    # b has as many runs as a, and is dropped; c comes after it with one run, of which chance explains more
+    study = Planted(
+        tmp_path,
+        "notebooks: {run: train.ipynb}\n"
+        "configurations: {a: {replicates: 5}, b: {dropout: 0.1, replicates: 5}, c: {dropout: 0.2}}\n",
+    )
+    for number in range(5):
+        for name, end in [("a", 0.3), ("b", 0.313)]:
+            run = f"{name}_seed_{number}" if number else name
+            study.run(run, flat(end + 0.005 * (number - 2)))
+    study.run("c", flat(0.3135))
+    results = study.load()
+    chosen = chosen_in(results)
+    assert results.choose().verdict.dropped == ("b",)
+    assert sure_line(chosen).startswith("**Too close to call:** c is worse by 0.0135, and chance explains ")
+
+
 def test_answer_says_what_the_test_set_says_of_which_model(single: Results) -> None:
     accuracy = Measured("test_accuracy", 0.75, (0.7, 0.8), "400 test images")
     line = line_of_test_set(opened_of(single, None, as_tested(accuracy)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from nbstudy.report.rule import how_rungs_work
 from nbstudy.report.search_space import Cost, cost_of_halving, what_halving_saved
 from planted import RUNG_CURVES, Planted, column, halved, rows
 from project import change
-from told import answer_of, configurations_of, linked, round_of, together_in
+from told import answer_of, configurations_of, judged_in, linked, round_of, together_in
 
 
 def test_rung_is_shown_around_its_cut(climbed: Results) -> None:
@@ -116,6 +117,25 @@ def test_rung_by_the_rule_says_whom_it_drops(tmp_path: Path) -> None:
         "**2 of 4 go on:** m_7 and m_8. The rule drops 1; of those that it keeps, at most 2 go on."
     )
     assert "One with `keep: rule` keeps what the rule does not drop" in how_rungs_work(results)
+
+
+def test_rung_that_waits_drops_nobody_and_can_be_shown_with_one_that_diverged(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path,
+        "notebooks: {run: train.ipynb}\n"
+        "configurations: {a: {replicates: 3}, b: {units: 8, replicates: 3}, c: {units: 9, replicates: 2}, "
+        "d: {units: 10, replicates: 2}}\n"
+        "halving: {candidates: '*', metric: val_loss, rungs: [{epochs: 2, keep: rule, most: 3}, {epochs: 4}]}\n",
+    )
+    ends = {"a": 0.3, "b": 0.9, "c": math.inf}
+    for name, parameters in study.record["configurations"].items():
+        end = ends.get(name[0])
+        if end is not None:
+            study.run(name, [0.9, end + 0.01 * parameters["seed"]], parameters=parameters | {"epochs": 2})
+    results = study.load()
+    (judged,) = judged_in(results)
+    assert judged.verdict.dropped == () and judged.verdict.spared == []
+    assert "Not decided yet" in round_of(results, 1)[1]
 
 
 def test_rungs_are_one_table_of_what_candidates_came_to(climbed: Results) -> None:

@@ -134,7 +134,7 @@ def run(
         project=study.project,
         files=study.files,
         better=study.direction,
-        origin=origin_of(study, file, overrides, outputs if directory is not None else None),
+        origin=origin_of(study, file, overrides, outputs, is_named=directory is not None),
         intact=IntactFiles.known_in(outputs),
     )
     if scheduler:

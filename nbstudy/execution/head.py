@@ -19,7 +19,6 @@ from nbstudy.records.states import is_variable
 from nbstudy.study.origin import Origin
 from nbstudy.words import counted, duration, enumerated
 
-AGAIN = "again"  # a directory of outputs for what is run again, beside what is there
 SHOWN = 12  # metrics, numbers or files: the run's own files have all
 
 
@@ -226,20 +225,19 @@ def versions_in(environment: Mapping[str, str]) -> list[str]:
 
 # --- how to run it again ---
 def how_to_run_it_again(facts: Facts) -> str:
-    """Show the command that runs it again, in the directory of its project."""
+    """Show the command that runs it again, in the directory of its project, among the others that say whether it is asked for."""
     if facts.origin is None:
         return ""
-    command = [*facts.origin.command]
+    words = [*facts.origin.command]
     if facts.selects:
-        command += ["--only", facts.name]
-    outputs = facts.origin.outputs
-    remark = ""
+        words += ["--only", facts.name]
+    commands, remark = [code(shlex.join(words))], ""
     if not facts.run["error"]:
-        outputs = AGAIN
-        remark = "\n\nIn its own place, what is complete is left as it is."
-    if outputs is not None:
-        command += ["--outputs", outputs]
-    return f"To run it again, in the project's directory: {code(shlex.join(command))}{remark}"
+        commands.insert(0, code(shlex.join(["mv", f"{facts.origin.outputs}/{facts.name}", "."])))
+        remark = (
+            "\n\nWhat is complete and in its place is left as it is, so this run is moved out of it first."
+        )
+    return f"To run it again, in the project's directory: {', then '.join(commands)}{remark}"
 
 
 def link_to_summary(facts: Facts) -> str:

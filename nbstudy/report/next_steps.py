@@ -168,11 +168,20 @@ def more_replicates(chosen: Chosen) -> str:
     apart = f"To tell {plain(first)} and {plain(second)} apart at the difference seen, {written(verdict.excess[second])},"
     if number is None:
         return f"{apart} takes more than {MOST_REPLICATES:,} runs of each: for practical purposes they are equally good."
-    more = 2 * number - verdict.runs[first] - verdict.runs[second]
+    more = sum(number - runs_that_count(chosen, name, number) for name in (first, second))
     minutes = (results.runs[first].minutes + results.runs[second].minutes) / 2 * more
-    cost = f"{more} more than there are, about {duration(minutes, digits=0)} of computing"
+    cost = f"{more} more runs, about {duration(minutes, digits=0)} of computing"
     chance = f"with a chance of {POWER:.0%}"
     return f"{apart} {chance} takes about {number} runs of each ({cost}): {study_lines(results, first, second, number)}."
+
+
+def runs_that_count(chosen: Chosen, name: str, number: int) -> int:
+    """Return how many runs there are of those that the lines for the study file ask for: none where they name it anew."""
+    results = chosen.results
+    is_unfolded = results.race is not None or results.halving is not None
+    if is_unfolded or can_say_replicates(results, name, number):
+        return chosen.verdict.runs[name]
+    return 0
 
 
 def study_lines(results: Results, first: str, second: str, number: int) -> str:
@@ -182,7 +191,10 @@ def study_lines(results: Results, first: str, second: str, number: int) -> str:
         or lines_of_rungs(results, number)
         or lines_of_configurations(results, [first, second], number)
     )
-    return f"write {lines} in the study file, and run it again"
+    remark = ""
+    if results.race is not None:
+        remark = " (which is another race: the promise of this one holds for its own laps alone)"
+    return f"write {lines} in the study file, and run it again{remark}"
 
 
 def lines_of_race(results: Results, number: int) -> str:

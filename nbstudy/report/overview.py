@@ -362,7 +362,8 @@ def how_many_are_better(number: int) -> str:
 def description(overview: Overview) -> str:
     """Say what the figure shows."""
     chosen = next(point for point in overview.points if point.role is Role.CHOSEN)
-    better = [point.name for point in overview.points[: overview.points.index(chosen)]]
+    ahead = overview.points[: overview.points.index(chosen)]
+    better = [point.name for point in ahead if point.value != chosen.value]
     told = (
         f"{overview.title} of {len(overview.points)} configurations by {overview.cost}, with 95 % intervals. Chosen is "
         f"{chosen.name}, {written(chosen.value)}; {how_many_are_better(len(better))}"

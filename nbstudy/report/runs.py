@@ -102,12 +102,15 @@ def values_of(results: Results, runs: Sequence[Run], rankings: Sequence[Ranking]
     name = runs[0].name
     values = {}
     for ranking in rankings[:CRITERIA_SHOWN]:
+        column = column_of(results, ranking.metric.name)
+        if ranking.by_best_epoch:
+            column = f"best_{ranking.metric}"
         if name in ranking.values:
-            values[ranking.title] = Value(ranking.values[name], name not in ranking.verdict.dropped)
-        elif ranking.by_best_epoch:
-            values[ranking.title] = Value(mean_of(results, runs, f"best_{ranking.metric}"))
+            judged = [results.runs[run] for run in ranking.runs[name]]
+            is_kept = name not in ranking.verdict.dropped
+            values[ranking.title] = Value(mean_of(results, judged, column), is_kept)
         else:
-            values[ranking.title] = Value(mean_of(results, runs, column_of(results, ranking.metric.name)))
+            values[ranking.title] = Value(mean_of(results, runs, column))
     for other in results.numbers:
         if other not in values and len(values) < NUMBERS_SHOWN:
             values[other] = Value(mean_of(results, runs, column_of(results, other)))

@@ -21,13 +21,18 @@ class Origin:
     """What all runs of one command come from."""
 
     study: str  # its name
-    command: tuple[str, ...]  # words of a command line, in the directory of the project, but for its outputs
+    command: tuple[str, ...]  # words of a command line, in the directory of the project
     summary: str | None  # the name of the study's summary in its outputs
-    outputs: str | None = None  # their directory, where the command names it
+    outputs: str  # their directory
 
 
-def origin_of(study: Study, file: Path, overrides: Iterable[tuple[str, str]], outputs: Path | None) -> Origin:
-    """Return where the runs of a command come from: the study's file, `-p` and `--outputs` as they were given."""
+def origin_of(
+    study: Study, file: Path, overrides: Iterable[tuple[str, str]], outputs: Path, is_named: bool
+) -> Origin:
+    """Return where the runs of a command come from: the study's file, `-p` and `--outputs` as they were given.
+
+    The outputs are named where the command names them.
+    """
     root = study.project.root
     command = ["nbstudy"]
     if (root / "runner.py").is_file():
@@ -35,13 +40,13 @@ def origin_of(study: Study, file: Path, overrides: Iterable[tuple[str, str]], ou
     command.append(within_project(file, root) or file.name)
     for name, value in overrides:
         command += ["-p", name, value]
-    named = None
-    if outputs is not None:
-        named = within_project(outputs, root) or ELSEWHERE
+    place = within_project(outputs, root) or ELSEWHERE
+    if is_named:
+        command += ["--outputs", place]
     summary = None
     if "summary" in study.notebooks:
         summary = study.log_of("summary")
-    return Origin(study.name, tuple(command), summary, named)
+    return Origin(study.name, tuple(command), summary, place)
 
 
 def within_project(path: Path, root: Path) -> str:

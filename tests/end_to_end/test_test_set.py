@@ -159,6 +159,16 @@ def test_failed_test_fails_the_command_and_is_tried_again(mine: Project) -> None
     assert openings(mine)[0].numbers == result(mine)
 
 
+def test_test_that_was_moved_away_is_executed_again_without_another_opening(opened: Project) -> None:
+    # as the head of its log says
+    head = "".join(read(opened.outputs("mine", "test", "test.ipynb"))["cells"][0]["source"])
+    assert "`mv outputs/mine/test .`, then `python runner.py params/mine.yaml`" in head
+    before = openings(opened)
+    shutil.move(opened.outputs("mine", "test"), opened.root)
+    opened.run("params/mine.yaml")
+    assert openings(opened) == before and result(opened) == read(opened.root / "test" / "result.json")
+
+
 def test_test_that_was_killed_is_executed_again_without_another_opening(mine: Project) -> None:
     gate = mine.root / "gate"
     held = f"import time\nwhile not Path({str(gate)!r}).exists():\n    time.sleep(0.05)\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +22,7 @@ from nbstudy.execution.log import HEAD, failed_cell, put_head
 from nbstudy.records.history import History
 from nbstudy.records.settled import Settled, settled_metrics
 from nbstudy.study.origin import Origin
-from project import TINY_STUDY, Once, Project, executed, read, read_run
+from project import RACE_STUDY, TINY_STUDY, Once, Project, executed, read, read_run
 
 RUN: dict[str, Any] = {  # of run.json
     "parameters": {"units": 64, "l2": 0.0, "note": ""},
@@ -40,7 +41,7 @@ FACTS = Facts(
     template="train.ipynb",
     defaults={"units": 128, "l2": 0.0, "note": ""},
     run=RUN,
-    origin=Origin("mine", ("python", "runner.py", "params/mine.yaml"), "summary.ipynb"),
+    origin=Origin("mine", ("python", "runner.py", "params/mine.yaml"), "summary.ipynb", "outputs/mine"),
     epochs=40,
     judged_by=metric_called("val_loss"),
     metrics=[Settled("val_loss", 0.25, 0.5), Settled("loss", 0.125, 0.0625)],
@@ -85,10 +86,10 @@ def test_head_says_what_was_run_on_what_with_which_result_and_how_to_run_it_agai
         "",
         (
             "To run it again, in the project's directory: "
-            "`python runner.py params/mine.yaml --only model_4 --outputs again`"
+            "`mv outputs/mine/model_4 .`, then `python runner.py params/mine.yaml --only model_4`"
         ),
         "",
-        "In its own place, what is complete is left as it is.",
+        "What is complete and in its place is left as it is, so this run is moved out of it first.",
         "",
         "[The summary of the study](../summary.ipynb) sets it beside the others.",
     ]
@@ -99,7 +100,7 @@ def test_head_of_a_failed_attempt_says_what_failed_where_and_in_which() -> None:
     text = head_with(run=run, failed_in="[code cell 2 of 5](#there)", epochs=0, metrics=[], judged_by=None)
     assert "**Failed** in attempt 3, [code cell 2 of 5](#there): ValueError: no &#60;b&#62;" in text
     assert "took 2.5 minutes, in 3 attempts." in text
-    assert "--outputs" not in text
+    assert "mv" not in text
 
 
 def test_head_of_little_that_is_known_says_that() -> None:
@@ -155,7 +156,7 @@ def test_texts_of_others_are_shown_as_they_are() -> None:
             template=evil,
             defaults={evil: evil},
             run=RUN | {"parameters": {evil: evil + "!"}, "error": evil, "environment": {evil: evil}},
-            origin=Origin(evil, ("nbstudy", evil), evil),
+            origin=Origin(evil, ("nbstudy", evil), evil, evil),
             early_end=evil,
             data=evil,
             device=evil,
@@ -252,14 +253,39 @@ def test_log_of_a_run_begins_with_its_head(headed: Project) -> None:
     assert str(headed.root) not in head
 
 
-def test_command_in_a_head_finds_the_run(headed: Project) -> None:
-    (head,) = heads_in(headed.outputs("by hand", "long"))
-    (command,) = [line for line in head.splitlines() if line.startswith("To run it again")]
-    python, runner, *words = shlex.split(command.partition(": ")[2].strip("`"))
+def run_again(project: Project, place: Path) -> Path:
+    """Do as the head of a run's log says; return where the earlier run is now."""
+    (head,) = heads_in(place)
+    (line,) = [line for line in head.splitlines() if line.startswith("To run it again")]
+    away, again = line.partition(": ")[2].strip("`").split("`, then `")
+    assert shlex.split(away) == ["mv", place.relative_to(project.root).as_posix(), "."]
+    python, runner, *words = shlex.split(again)
     assert (python, runner) == ("python", "runner.py")
-    assert "\n1 missing\n" in headed.run(*words, "--dry-run")
-    words[-1] = "outputs/by hand"
-    assert "\n1 complete\n" in headed.run(*words, "--dry-run")
+    earlier = Path(shutil.move(place, project.root))
+    project.run(*words)
+    return earlier
+
+
+def test_command_in_a_head_runs_it_again(headed: Project, project: Project) -> None:
+    project.copy_outputs(headed)
+    shutil.copytree(headed.root / "params", project.root / "params", dirs_exist_ok=True)
+    place = project.outputs("by hand", "long")
+    before = (place / "history.csv").read_bytes()
+    earlier = run_again(project, place)
+    assert (place / "history.csv").read_bytes() == before == (earlier / "history.csv").read_bytes()
+    assert read_run(place)["started"] != read_run(earlier)["started"]
+
+
+@pytest.mark.parametrize("name", ["a_seed_3", "final"])
+def test_command_in_a_head_runs_again_what_was_asked_for_late(
+    project: Project, raced: Project, name: str
+) -> None:
+    project.copy_outputs(raced)
+    project.study(RACE_STUDY)
+    place = project.outputs("mine", name)
+    earlier = run_again(project, place)
+    assert (place / "history.csv").read_bytes() == (earlier / "history.csv").read_bytes()
+    assert read_run(place)["parameters"] == read_run(earlier)["parameters"]
 
 
 def test_log_of_a_failed_attempt_begins_with_what_failed(headed: Project) -> None:
@@ -311,4 +337,4 @@ def test_study_outside_of_a_project_is_run_again_by_the_command_nbstudy(project:
     command[1] = str(project.root / "other.py")
     subprocess.run(command, cwd=project.root, check=True, capture_output=True)
     (head,) = heads_in(project.root.parent / "there" / "short")
-    assert "`nbstudy params/mine.yaml --only short --outputs again`" in head
+    assert "`mv DIR/short .`, then `nbstudy params/mine.yaml --outputs DIR --only short`" in head

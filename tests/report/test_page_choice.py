@@ -59,11 +59,25 @@ def test_replicates_needed_are_said_with_the_line_for_the_study_file(results: Re
     words = more_replicates(chosen_in(results))
     found = re.fullmatch(
         r"To tell wide and good apart at the difference seen, 0\.0050, with a chance of 80% takes about (\d+) runs of "
-        r"each \((\d+) more than there are, about \2 minutes of computing\): write `replicates: \1` into wide and good "
+        r"each \((\d+) more runs, about \2 minutes of computing\): write `replicates: \1` into wide and good "
         r"in the study file, and run it again\.",
         words,
     )
     assert found and int(found[2]) == 2 * int(found[1]) - 5
+
+
+def test_runs_of_a_configuration_that_is_named_anew_are_all_counted(tmp_path: Path) -> None:
+    study = Planted(
+        tmp_path,
+        "notebooks: {run: train.ipynb}\ngrid: [{name: 'n_{units}', units: [8, 16], replicates: 3}]\n",
+    )
+    for name, parameters in study.record["configurations"].items():
+        study.run(name, flat(0.3 + 0.01 * (parameters["units"] == 16) + 0.01 * parameters["seed"]))
+    words = more_replicates(chosen_in(study.load()))
+    found = re.search(
+        r"takes about (\d+) runs of each \((\d+) more runs, .*best: {extends: n_8, replicates", words
+    )
+    assert found and int(found[2]) == 2 * int(found[1])
 
 
 def test_first_replicates_are_advised_where_there_are_none(single: Results) -> None:

@@ -170,6 +170,13 @@ def test_first_figure_shows_who_was_dropped_in_the_race(tied: Results) -> None:
     assert roles == {"one": Role.KEPT, "two": Role.CHOSEN, "six": Role.DROPPED, "far": Role.DROPPED}
 
 
+def test_table_shows_means_of_the_runs_that_each_has(tied: Results) -> None:
+    for came in runs_in(tied).came:
+        names = [came.run.name, *(run.name for run in came.replicates)]
+        mean = tied.table.loc[names, "settled_val_loss"].mean()
+        assert came.values["settled val_loss"].value == pytest.approx(mean, rel=1e-12)
+
+
 def test_race_is_explained_where_there_is_one(tied: Results, results: Results) -> None:
     told = how_a_race_works(tied)
     assert "have 2, 4 and 6 each" in told and "differ by 0.04 at most" in told and "new seeds" not in told

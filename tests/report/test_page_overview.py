@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,13 @@ def test_who_is_ahead_without_having_taken_part_is_named(by_accuracy: Results) -
     named = texts_of(axes)
     assert "ahead" in named and not any("far" in text for text in named)
     check_texts(axes.figure)
+
+
+def test_equal_ones_are_not_better(results: Results) -> None:
+    found = seen_first(results)
+    (chosen,) = (point for point in found.points if point.role is Role.CHOSEN)
+    equal = replace(found, points=[replace(point, value=chosen.value) for point in found.points])
+    assert "1 is better" in description(found) and "none is better" in description(equal)
 
 
 def test_test_set_is_in_the_same_figure_where_it_says_the_same(by_accuracy: Results) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Collection
@@ -114,6 +115,9 @@ class SlurmJobs:
         """Submit so many more jobs; raise StudyError where Slurm takes none."""
         submitted = []
         words: dict[str, Any] = self.file.words | {"log_directory": str(self.logs)}
+        # A worker takes the place of its job's script. With another script above it, Slurm without control groups sees that one
+        # end alone and kills nothing more, and a worker of Dask 2026.8 that is told to end may wait for itself.
+        words["python"] = f"exec {words.get('python') or sys.executable}"
         # dask-jobqueue takes a job's cores for its worker's threads
         words.setdefault("job_cpu", self.file.cores)
         words["worker_extra_args"] = [*OPTIONS, *words.get("worker_extra_args", [])]

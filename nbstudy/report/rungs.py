@@ -217,7 +217,7 @@ def how_likely_the_best_came(passage: Passage) -> str:
     ]
     chances = enumerated(map(probability, passage.chances))
     return (
-        f"**The best of all candidates has come through with a probability of about {probability(passage.together)}**, if curves do "
+        f"**The best of all candidates has come through with a probability of {probability(passage.together)}**, if curves do "
         f"not cross later. Replicates show that chance alone changes a run by {enumerated(by_epochs)}; by this the best at "
         f"the epochs of each rung went on with {chances}."
     )

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -15,10 +16,13 @@ import pandas as pd
 import pytest
 
 from nbstudy import Results, load_results
+from nbstudy.decision.race import End
+from nbstudy.report.phrases import interval
 from nbstudy.report.search_space import cost_of_halving
 from project import ROOT, Project, outputs_of, read
 
-PUBLISHED = {"fashion_mnist": 26, "better_mlp": 74}  # studies, and how many runs each asks for
+# studies, and how many runs each asks for
+PUBLISHED = {"fashion_mnist": 26, "better_mlp": 74, "averaged": 19, "averaged_search": 66}
 # Another processor adds up its products in another order, and every step of training makes more of the difference.
 # Measured over three epochs, with ONEDNN_MAX_CPU_ISA: training values differ by up to 0.4 % with AVX2 and 1.2 % with
 # SSE4.1, validation values, which jump, by up to 4.5 % and 9.5 %. Twice that is allowed.
@@ -180,6 +184,46 @@ def test_readme_tells_what_the_search_saved() -> None:
     told = f"{cost.spent / 1e12:.0f} of {cost.whole / 1e12:,.0f} TFLOP, a share of {share:.2f}"
     assert told in README_IN_ONE_LINE
     assert f"it is a share of {cost.spent / cost.once:.2f}." in README_IN_ONE_LINE
+
+
+def test_readme_tells_how_the_averaged_search_was_decided() -> None:
+    results = load_results(ROOT / "outputs" / "averaged_search")
+    lap = results.rounds[-1].lap
+    assert lap is not None and lap.end is End.ONE_LEFT and lap.left == ["mlp_7"]
+    costs, runs = lap.verdict.costs, lap.verdict.runs
+    told = (
+        f"After {lap.spent:g} runs of its race, of 32 at most, mlp_7 alone is left, with a val_accuracy of "
+        f"{-costs['mlp_7']:.4f} over eight new seeds ({interval(lap.verdict, 'mlp_7', results.metric)})"
+    )
+    assert told in README_IN_ONE_LINE and runs["mlp_7"] == 8
+    cost = cost_of_halving(results)
+    assert cost is not None and cost.spent / cost.whole <= 0.25
+    share = f"{cost.spent / 1e12:.0f} of {cost.whole / 1e12:,.0f} TFLOP"
+    assert (
+        share in README_IN_ONE_LINE and f"a share of {cost.spent / cost.whole:.2f}; of" in README_IN_ONE_LINE
+    )
+    assert f"and the same race, {cost.spent / cost.once:.2f}." in README_IN_ONE_LINE
+
+
+def batches_of_the_best(study: str, epoch: int, number: int) -> str:
+    """Return how many of the best candidates of a search had batches of 128, 256 and 512, as the README writes it."""
+    results = load_results(ROOT / "outputs" / study)
+    ranked = sorted(
+        results.rounds[0].candidates,
+        key=lambda name: results.curve(name, "val_accuracy")[epoch],
+        reverse=True,
+    )
+    sizes = Counter(results.runs[name].parameters["batch_size"] for name in ranked[:number])
+    words = {0: "none", 1: "one"}
+    first, second, third = (words.get(sizes[size], str(sizes[size])) for size in (128, 256, 512))
+    return f"{first}, {second} and {third}"
+
+
+def test_readme_tells_which_batches_were_ahead() -> None:
+    before, then = (batches_of_the_best("better_mlp", epoch, 20) for epoch in (3, 4))
+    assert f"{before} had batches of 128, 256 and 512 an epoch before, and {then} then." in README_IN_ONE_LINE
+    before, then = (batches_of_the_best("averaged_search", epoch, 12) for epoch in (3, 4))
+    assert f"it was {before}, and an epoch later, where they went on, {then}." in README_IN_ONE_LINE
 
 
 def test_readme_tells_what_the_best_by_accuracy_reaches(original: Results) -> None:

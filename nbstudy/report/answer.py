@@ -14,6 +14,7 @@ from nbstudy.report.markdown import listed, show_texts
 from nbstudy.report.phrases import (
     interval,
     link,
+    loss_in_words,
     probability,
     why_nothing_decides,
 )
@@ -175,7 +176,7 @@ def odds_in_short(contest: Contest, *names: str) -> str:
     if not all(name in contest.odds for name in names):
         return ""
     odds = [f"{plain(name)} {probability(contest.odds[name].best)}" for name in names]
-    loss = written(contest.odds[names[-1]].loss)
+    loss = loss_in_words(contest.odds[names[-1]], contest.verdict.costs[names[-1]])
     return f" The odds of being the best: {enumerated(odds)}; with {plain(names[-1])} one loses {loss} on average."
 
 

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 from nbstudy.decision.elimination import Choice, Verdict
-from nbstudy.decision.metrics import written
 from nbstudy.decision.odds import Odds, odds_of
 from nbstudy.decision.power import replicates_needed
 from nbstudy.decision.race import End
@@ -15,7 +14,7 @@ from nbstudy.markdown import plain
 from nbstudy.records.results import Results
 from nbstudy.records.rounds import Round, has_original
 from nbstudy.report.markdown import joined, listed, show_texts, table_of_many
-from nbstudy.report.phrases import interval, judged_cells, link, noise_in_words, probability
+from nbstudy.report.phrases import interval, judged_cells, link, loss_in_words, noise_in_words, probability
 
 ONE_ERROR = (
     "The one-standard-error rule (Breiman, Friedman, Olshen and Stone, 1984), the smallest whose mean is within one "
@@ -127,7 +126,7 @@ def table_of_choice(chosen: Chosen) -> str:
         row["runs"] = verdict.runs[name]
         if name in contest.odds:
             row["odds"] = probability(contest.odds[name].best)
-            row["loses"] = written(contest.odds[name].loss)
+            row["loses"] = loss_in_words(contest.odds[name], cost)
         row |= judged_cells(name, verdict)
         rows.append(row)
     others = {row["than"] for row in rows}

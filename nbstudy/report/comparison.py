@@ -198,7 +198,9 @@ def verdict_in_words(judgement: Judgement) -> Iterable[str]:
     lines.append(f"{chosen}.")
     odds = odds_of(verdict)
     if choice.chosen in odds:
-        lines.append(f"Among these {len(odds)} {odds_in_words(odds[choice.chosen])}.")
+        lines.append(
+            f"Among these {len(odds)} {odds_in_words(odds[choice.chosen], choice.verdict.costs[choice.chosen])}."
+        )
     return lines
 
 

@@ -23,6 +23,7 @@ from nbstudy.study.study_file import as_yaml
 from nbstudy.words import enumerated
 
 PAGE = "summary.html"
+LAST_DIGIT = 0.0001  # of a value as it is written
 
 
 # --- of a run ---
@@ -153,9 +154,17 @@ def probability(value: float) -> str:
     return f"{value:.2f}"
 
 
-def odds_in_words(odds: Odds) -> str:
-    """Say with which probability a candidate is the best, and what one loses on average by it."""
-    return f"it is the best with a probability of {probability(odds.best)}, and on average {written(odds.loss)} worse than the best"
+def loss_in_words(odds: Odds, cost: float) -> str:
+    """Return what one loses on average by a candidate that comes to a cost; what that does not show is said to be less."""
+    if 0 < odds.loss < LAST_DIGIT / 2 and abs(cost) >= LAST_DIGIT:
+        return f"less than {LAST_DIGIT:.4f}"
+    return written(odds.loss)
+
+
+def odds_in_words(odds: Odds, cost: float) -> str:
+    """Say with which probability a candidate that comes to a cost is the best, and what one loses on average by it."""
+    loss = loss_in_words(odds, cost)
+    return f"it is the best with a probability of {probability(odds.best)}, and on average {loss} worse than the best"
 
 
 def interval(verdict: Verdict, name: str, metric: Metric) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 from nbstudy.decision.elimination import Verdict
 from nbstudy.decision.metrics import metric_called
 from nbstudy.decision.noise import Noise
-from nbstudy.report.phrases import interval, link, noise_in_words
+from nbstudy.decision.odds import Odds
+from nbstudy.report.phrases import interval, link, loss_in_words, noise_in_words
 from planted import Planted
 
 TWO = "notebooks: {run: train.ipynb}\nconfigurations: {a: , b: {units: 8}}\n"
@@ -32,3 +33,11 @@ def test_interval_of_a_loss_that_reaches_below_zero_says_why() -> None:
     assert interval(verdict, "few", loss) == "-0.2303 to 0.6303 (below zero because the runs are few)"
     assert interval(verdict, "negative", loss) == "-0.5303 to 0.3303"  # which is a density's, and no surprise
     assert "below zero" not in interval(verdict, "negative", reward)
+
+
+def test_loss_that_values_do_not_show_is_said_to_be_less() -> None:
+    odds = Odds(0.99, 0.000004)
+    assert loss_in_words(odds, -0.9) == "less than 0.0001" and loss_in_words(odds, 0.00002) == "4e-06"
+    assert (
+        loss_in_words(Odds(0.5, 0.0021), -0.9) == "0.0021" and loss_in_words(Odds(1.0, 0.0), -0.9) == "0.0000"
+    )

@@ -46,7 +46,7 @@ PAGE = {
     """,
 }
 STUDY = """
-notebooks: {run: straight.ipynb, test: my_test.ipynb}
+notebooks: {run: straight.ipynb, test: my_test.ipynb, summary: null}
 defaults: {steps: 2}
 configurations:
   a: {level: 1.0}
@@ -268,7 +268,7 @@ def test_final_that_is_made_of_the_choice_is_tested_on_a_cluster(mine: Project, 
 
 def test_summary_is_made_again_when_the_test_was_executed_or_failed(opened: Project) -> None:
     opened.notebook("page.ipynb", PAGE)
-    opened.study(STUDY.replace("test: my_test.ipynb", "test: my_test.ipynb, summary: page.ipynb"))
+    opened.study(STUDY.replace("summary: null", "summary: page.ipynb"))
     opened.edit("my_test.ipynb", "float(", "10 * float(")
     opened.run("params/mine.yaml")
     assert "complete {'test_error': 20.0, 'openings': 1} None" in page_of(opened)

@@ -20,7 +20,7 @@ from nbstudy.study.study import load_study
 from project import Once, Project, change, kept_by
 
 STUDY = """
-notebooks: {run: straight.ipynb}
+notebooks: {run: straight.ipynb, summary: null}
 configurations:
   whole: {level: 1.0, slope: 0.25}
   begun: {level: 2.0, slope: -0.125}

@@ -17,7 +17,7 @@ from project import RACE_STUDY, REAL_STUDY, STRAIGHT_STUDY, TINY_STUDY, Once, Pr
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let somebody who has the time ask for more than a handful of what is left to chance."""
-    parser.addoption("--kills", type=int, default=2, help="kills at random instants (default: 2)")
+    parser.addoption("--kills", type=int, default=3, help="kills at random instants (default: 3)")
     parser.addoption("--walltime", action="store_true", help="wait for Slurm where it takes minutes")
     parser.addoption("--simulations", type=int, default=2000, help="studies drawn of a kind (default: 2000)")
 

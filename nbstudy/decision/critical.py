@@ -75,15 +75,12 @@ def critical_value_of(
     if abs(common - first).max() < ROUNDING:
         groups = [(round(first / (first + each), 12), count) for each, count in zip(own, counts, strict=True)]
         return solve_critical_value(tuple(sorted(groups)), degrees, error_rate)
-    rounded = common.round(12).tolist()
+    rounded = common.round(12)
     order = sorted(range(len(own)), key=lambda kind: (own[kind], counts[kind], sorted(rounded[kind])))
-    return average_critical_value(
-        tuple(tuple(rounded[kind][other] for other in order) for kind in order),
-        tuple(own[kind] for kind in order),
-        tuple(counts[kind] for kind in order),
-        degrees,
-        error_rate,
-    )
+    rows = rounded[order][:, order].tolist()
+    own_in_order = tuple(own[kind] for kind in order)
+    counts_in_order = tuple(counts[kind] for kind in order)
+    return average_critical_value(tuple(map(tuple, rows)), own_in_order, counts_in_order, degrees, error_rate)
 
 
 @lru_cache(maxsize=1024)

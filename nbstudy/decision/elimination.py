@@ -59,9 +59,8 @@ class Comparison:
         return self.worse_by > self.allowed
 
 
-Kind = tuple[
-    Seeds, Own | None
-]  # of a candidate: the seeds of its runs, and their deviation where it has replicates
+# of a candidate: the seeds of its runs, and their deviation where it has replicates
+Kind = tuple[Seeds, Own | None]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 ROUNDING = 1e-12  # what is nearer to zero is no difference
+LAST_DIGIT = 0.0001  # of a value as it is written
 MAIN = "val_loss"  # decides where it is there and nobody says otherwise
 
 
@@ -105,7 +106,7 @@ def written(value: float, sign: str = "") -> str:
 
     `sign` is "+" for a change.
     """
-    if ROUNDING < abs(value) < 0.00005:
+    if ROUNDING < abs(value) < LAST_DIGIT / 2:
         return f"{value:{sign}.4g}"
     if abs(value) >= 1000:
         return f"{value:{sign}.1f}"

@@ -242,7 +242,8 @@ def draw_points(axes: Axes, points: Sequence[Point], colour: str, is_named: bool
         linewidth=1.5,
         zorder=order,
     )
-    costs, values = [point.cost for point in seen], [point.value for point in seen]
+    costs = [point.cost for point in seen]
+    values = [point.value for point in seen]
     axes.plot(costs, values, "o", color=colour, markersize=size, alpha=alpha, zorder=order)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from nbstudy.decision.elimination import Verdict
-from nbstudy.decision.metrics import Better, Metric, written
+from nbstudy.decision.metrics import LAST_DIGIT, Better, Metric, written
 from nbstudy.decision.noise import Noise
 from nbstudy.decision.odds import Odds
 from nbstudy.markdown import Markdown, code, plain
@@ -23,7 +23,6 @@ from nbstudy.study.study_file import as_yaml
 from nbstudy.words import enumerated
 
 PAGE = "summary.html"
-LAST_DIGIT = 0.0001  # of a value as it is written
 
 
 # --- of a run ---

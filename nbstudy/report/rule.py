@@ -97,9 +97,8 @@ def what_is_compared(results: Results) -> str:
         if each.family is not None:
             what = by_what(results, each)
             number = len(each.family.candidates) + each.family.further
-            families[what] = max(
-                number, families.get(what, 0)
-            )  # the laps of a race are one family, which shrinks
+            # the laps of a race are one family, which shrinks
+            families[what] = max(number, families.get(what, 0))
     if len(families) < 2:
         return ""
     compared = enumerated(f"{number} candidates {what}" for what, number in families.items())

@@ -37,12 +37,14 @@ def remember(kind: str, about: str, modules: Iterable[str], find: Callable[[], A
 
 
 def version_of(module: str) -> str:
-    """Return a text that changes when the file of a module does; the module itself is not imported."""
+    """Return a text that changes when the file of a module does; the module itself is not imported.
+
+    Where the file lies plays no part: that of nbstudy travels to each kernel, into a directory of its own.
+    """
     specification = importlib.util.find_spec(module)
     if specification is None or specification.origin is None:
         return module
-    status = Path(specification.origin).stat()
-    return f"{specification.origin} {status.st_size} {status.st_mtime_ns}"
+    return f"{module} {hash_of(Path(specification.origin).read_bytes())}"
 
 
 def recall(kind: str, about: str) -> Any:

@@ -88,6 +88,17 @@ def test_what_another_version_found_does_not_count(tmp_path: Path, monkeypatch: 
     assert remember("kind", "about", ["finder"], lambda: 3) == 3
 
 
+def test_what_a_module_found_counts_wherever_its_file_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "finder.py").write_text("1")
+        with monkeypatch.context() as patched:
+            patched.syspath_prepend(tmp_path / place)
+            assert remember("kind", "about", ["finder"], lambda place=place: place) == "here"
+
+
 def test_no_more_is_kept_than_is_used(cache: Path) -> None:
     for number in range(KEPT + 5):
         assert remember("kind", str(number), [], lambda number=number: number) == number

@@ -93,6 +93,11 @@ class Standing:
         return next(iter(self.finite), None)
 
     @cached_property
+    def most_runs(self) -> int:
+        """The largest number of runs that a mean is over."""
+        return max(self.runs.values())
+
+    @cached_property
     def excess(self) -> dict[str, float]:
         """How much each cost is above the best one."""
         lowest = min(self.costs.values(), default=math.inf)
@@ -202,19 +207,19 @@ class Standing:
 
         None where it is alone.
         """
-        others = [other for other in self.foremost if other != name]
-        if not self.noise.is_known:
-            others = others[:1]
-        most_runs = max(self.runs.values())
         critical = self.critical_against_others(self.seeds(name), self.seeds(name), self.noise.degrees)
-        least_allowed = least_difference(critical, self.noise, self.runs[name], most_runs)
+        least_allowed = least_difference(critical, self.noise, self.runs[name], self.most_runs)
         strongest = None
-        for other in others:  # best first, so that the difference falls
+        for other in self.foremost:  # best first, so that the difference falls
+            if other == name:
+                continue
             if strongest and self.costs[name] - self.costs[other] - least_allowed < strongest.above:
                 break
             comparison = self.compare(name, other)
             if strongest is None or comparison.above > strongest.above:
                 strongest = comparison
+            if not self.noise.is_known:
+                break
         return strongest
 
     def ahead_of(self, name: str) -> list[str]:
@@ -238,11 +243,19 @@ class Verdict(Standing):
     against: dict[str, Comparison]  # by candidate; one that is alone or not finite has none
     dropped: tuple[str, ...]  # best first
 
-    @property
+    @cached_property
+    def all_dropped(self) -> frozenset[str]:
+        """The dropped in no order, among which a name is found as soon where they are many."""
+        return frozenset(self.dropped)
+
+    def drops(self, name: str) -> bool:
+        """Tell whether the rule drops a candidate."""
+        return name in self.all_dropped
+
+    @cached_property
     def kept(self) -> list[str]:
         """The candidates that the rule keeps, best first."""
-        dropped = set(self.dropped)
-        return [name for name in self.costs if name not in dropped]
+        return [name for name in self.costs if not self.drops(name)]
 
     @cached_property
     def spared(self) -> list[str]:
@@ -266,8 +279,8 @@ class Verdict(Standing):
 
     def disputed(self, dropped: Collection[str]) -> list[str]:
         """Return the judged candidates that this or another decision drops, and not both; best first."""
-        these, those = set(self.dropped), set(dropped)
-        return [name for name in self.costs if (name in these) != (name in those)]
+        others = set(dropped)
+        return [name for name in self.costs if self.drops(name) != (name in others)]
 
 
 @dataclass(frozen=True)
@@ -350,13 +363,13 @@ def stand(scores: Mapping[str, Score], candidates: Collection[str], family: Fami
     )
 
 
-def whole_configurations(scores: Mapping[str, Score], candidates: Collection[str]) -> list[str]:
-    """Return the configurations of candidates all of whose runs are finite."""
-    whole = []
+def whole_configurations(scores: Mapping[str, Score], candidates: Collection[str]) -> Collection[str]:
+    """Return the configurations of candidates all of whose runs are finite; one is found as soon where they are many."""
+    whole: dict[str, None] = {}
     for name, runs in runs_of_candidates(scores, candidates).items():
         if all(math.isfinite(scores[run].cost) for run in runs):
-            whole.append(scores[name].configuration)
-    return whole
+            whole[scores[name].configuration] = None
+    return whole.keys()
 
 
 def seeds_of_family(fitted: Fit, members: Collection[str], further: int) -> Counter[Seeds]:

@@ -63,7 +63,8 @@ class Stage:
         """The candidates that go on, in the study's order: the best that did not diverge; none before it is decided."""
         if self.waits_for:
             return []
-        left = [name for name, cost in self.costs.items() if math.isfinite(cost) and name not in self.dropped]
+        dropped = set(self.dropped)
+        left = [name for name, cost in self.costs.items() if math.isfinite(cost) and name not in dropped]
         best = set(left[: self.rung.limit])
         return [name for name in self.candidates if name in best]
 

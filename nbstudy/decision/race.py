@@ -61,7 +61,7 @@ class Lap:
         """The candidates that are left after it, in the study's order; none before it is decided."""
         if self.waits_for:
             return []
-        return [name for name in self.candidates if name not in self.verdict.dropped]
+        return [name for name in self.candidates if not self.verdict.drops(name)]
 
 
 def run_race(

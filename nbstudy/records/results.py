@@ -117,13 +117,21 @@ class Results(Outputs):
         """The rounds of elimination: those of the study file, or the rungs as far as they are reached."""
         return rounds_of(self)
 
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """What the rule says of each of the rounds."""
+        return [judge_round(self, each) for each in self.rounds]
+
     def judge(self, each: Round) -> Verdict:
         """Return what the rule says of a round. A rung that keeps a number of candidates drops the others."""
+        for own, verdict in zip(self.rounds, self.verdicts, strict=True):
+            if own is each:
+                return verdict
         return judge_round(self, each)
 
     def choose(self) -> Choice:
         """Choose among the candidates of the last round, or of the last rung, as it judges them."""
-        return choose_in(self, self.rounds)
+        return choose_in(self, self.rounds, self.judge)
 
     @property
     def is_writable(self) -> bool:

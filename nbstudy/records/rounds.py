@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -229,17 +229,18 @@ def judge_round(outputs: Outputs, each: Round) -> Verdict:
     return judge(scores_of(outputs, each.metric, each.epochs), each.candidates, each.family)
 
 
-def choose_in(outputs: Outputs, rounds: Sequence[Round]) -> Choice:
-    """Choose among the candidates of the last round, of the last rung or of the lap that ends the race, as it judges them."""
+def choose_in(outputs: Outputs, rounds: Sequence[Round], judged: Callable[[Round], Verdict]) -> Choice:
+    """Choose among the candidates of the last round, of the last rung or of the lap that ends the race, as it judges them.
+
+    `judged` returns what the rule says of a round.
+    """
     if not rounds:
         return choose({}, (), {})
     last = rounds[-1]
     if last.lap is not None and last.lap.end is not None:
         return choice_on(last.lap.verdict, outputs.sizes)
     if last.stage is None and last.lap is None:
-        scores = scores_of(outputs, last.metric, last.epochs)
-    elif last.stage is not None and last.stage.rung.keep is None:
-        scores = scores_at(outputs, last.stage)
-    else:  # nothing is chosen on the way
-        return choose({}, (), {})
-    return choose(scores, last.candidates, outputs.sizes, last.family)
+        return choice_on(judged(last), outputs.sizes)
+    if last.stage is not None and last.stage.rung.keep is None:
+        return choose(scores_at(outputs, last.stage), last.candidates, outputs.sizes, last.family)
+    return choose({}, (), {})  # nothing is chosen on the way

@@ -100,7 +100,7 @@ def chosen_from(chosen: Chosen) -> str:
     if results.race is not None:
         return f" from {len(candidates_of_choice(results)):,} candidates"
     number = len([name for name in results.rounds[-1].candidates if name in chosen.verdict.costs])
-    everyone = len([name for name in comparable(results) if name in results.complete])
+    everyone = len(set(comparable(results)) & set(results.complete))
     if everyone < 2:
         return ""
     if number == everyone:
@@ -161,7 +161,7 @@ def sure_line(chosen: Chosen) -> str:
     worse = f"{plain(second)} is worse by {excess}"
     if not verdict.noise.is_known:
         return f"**How sure is unknown:** {worse}, and nobody knows how much is chance."
-    for rival in (each for each in verdict.finite if each != name and each in verdict.kept):
+    for rival in (each for each in verdict.finite if each != name and not verdict.drops(each)):
         allowed = written(verdict.compare(rival, name).allowed)
         explained = (
             f"{plain(rival)} is worse by {written(verdict.excess[rival])}, and chance explains {allowed}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from nbstudy.decision.elimination import Choice
 from nbstudy.decision.metrics import Metric, written
@@ -58,9 +59,15 @@ class Criteria:
                 titles.setdefault(str(ranking.chosen), []).append(ranking.what)
         return titles
 
+    @cached_property
+    def ahead_by_criterion(self) -> dict[str, list[str]]:
+        """What is ahead of the choice by each criterion by more than chance explains, best first."""
+        chosen = self.choice.chosen or ""
+        return {ranking.what: ranking.verdict.ahead_of(chosen) for ranking in self.rankings}
+
     def ahead(self, ranking: Ranking) -> list[str]:
         """Return what is ahead of the choice by a criterion by more than chance explains, best first."""
-        return ranking.verdict.ahead_of(self.choice.chosen or "")
+        return self.ahead_by_criterion[ranking.what]
 
 
 def compute(results: Results, choice: Choice) -> Criteria:

@@ -86,7 +86,8 @@ def left_out_of(chosen: Chosen, criteria: Criteria) -> list[str]:
 
 def edges_of(chosen: Chosen) -> list[Edge]:
     """Return the parameters of a search of which all that the rule keeps, two or more, lie at one end."""
-    results, kept = chosen.results, [name for name in chosen.verdict.kept if name in chosen.verdict.finite]
+    results = chosen.results
+    kept = {name for name in chosen.verdict.finite if not chosen.verdict.drops(name)}
     if len(kept) < 2 or not (results.halving or results.record.get("has_grid")):
         return []
     edges = []

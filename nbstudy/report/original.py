@@ -101,7 +101,7 @@ def explained_by_chance(judged: Sequence[Judged]) -> Chance | None:
         for name in given.each.originally_dropped:
             if name in given.verdict.costs:
                 decisions += 1
-                if name in given.verdict.kept:
+                if not given.verdict.drops(name):
                     within.append(name)
     noise = judged[0].verdict.noise
     if not decisions or noise.is_guess or not noise.is_known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -118,9 +118,10 @@ def compute(results: Results, chosen: Chosen, opened: Opened) -> Overview | None
         cost = "minutes a run"
         costs = {each: run.minutes for each, run in results.runs.items() if run.minutes}
     verdicts = verdicts_of(results, contest)
-    ahead = []
+    ahead: set[str] = set()
     if results.halving is None and results.race is None:
-        ahead = verdicts[1][0].ahead_of(name)
+        ahead.update(verdicts[1][0].ahead_of(name))
+    racers = runs_of_racers(results.rounds)
     points: dict[str, Point] = {}
     diverged = set()
     for verdict, epochs in verdicts:
@@ -135,7 +136,7 @@ def compute(results: Results, chosen: Chosen, opened: Opened) -> Overview | None
                 value=contest.each.metric.value(value),
                 half_width=verdict.half_width(each),
                 cost=costs[each],
-                role=role_of(each, chosen, ahead),
+                role=role_of(each, chosen, racers, ahead),
                 odds=contest.odds[each].best if each in contest.odds else math.nan,
                 epochs=epochs,
             )
@@ -167,15 +168,15 @@ def verdicts_of(results: Results, contest: Contest) -> list[tuple[Verdict, int |
     return verdicts
 
 
-def role_of(name: str, chosen: Chosen, ahead: Sequence[str]) -> Role:
-    """Return what became of a configuration."""
+def role_of(name: str, chosen: Chosen, racers: Collection[str], ahead: Collection[str]) -> Role:
+    """Return what became of a configuration, given those that took part in a race, and those that are ahead of the choice."""
     if name == chosen.choice.chosen:
         return Role.CHOSEN
     if name in chosen.verdict.costs:
-        if name in chosen.verdict.dropped:
+        if chosen.verdict.drops(name):
             return Role.DROPPED
         return Role.KEPT
-    if name in runs_of_racers(chosen.results.rounds):
+    if name in racers:
         return Role.DROPPED
     if name in ahead:
         return Role.AHEAD

@@ -129,7 +129,7 @@ def decision(name: str, verdict: Verdict) -> str:
     """Say what the rule does with a candidate."""
     if name not in verdict.costs:
         return "not judged"
-    if name in verdict.dropped:
+    if verdict.drops(name):
         return "dropped"
     return "kept"
 

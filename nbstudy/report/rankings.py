@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
-from nbstudy.decision.elimination import Family, Verdict, choose, judge
+from nbstudy.decision.elimination import Family, Verdict, choice_on, choose, judge
 from nbstudy.decision.metrics import Metric, can_decide, data_of
 from nbstudy.decision.scores import Score, runs_of_candidates
 from nbstudy.records.results import Results
@@ -52,6 +52,12 @@ def ranking_of(
     """
     if metric is None:
         metric = results.metric
+    return find_ranking(results, metric, epochs, by_best_epoch)
+
+
+@lru_cache(maxsize=16)  # those of a page, several of whose sections ask for the same one
+def find_ranking(results: Results, metric: Metric, epochs: int | None, by_best_epoch: bool) -> Ranking:
+    """Rank all configurations as `ranking_of` does."""
     is_by_the_rounds = metric == results.metric and epochs is None and not by_best_epoch
     scores = scores_of(results, metric, epochs, by_best_epoch)
     compared = comparable(results)
@@ -62,7 +68,11 @@ def ranking_of(
             scores = decisive_scores(results, results.rounds)
         compared = list(decisive)
     verdict = judge(scores, compared)
-    chosen = choose(scores, candidates_of_choice(results), results.sizes, family_of_choice(results)).chosen
+    candidates, family = candidates_of_choice(results), family_of_choice(results)
+    if candidates == compared and family in (None, Family(tuple(compared))):  # which is the same verdict
+        chosen = choice_on(verdict, results.sizes).chosen
+    else:
+        chosen = choose(scores, candidates, results.sizes, family).chosen
     if runs_of_racers(results.rounds) and is_by_the_rounds:
         verdict = as_raced(verdict, results)
         chosen = results.choose().chosen
@@ -82,7 +92,7 @@ def as_raced(verdict: Verdict, results: Results) -> Verdict:
     behind = {name for each in results.rounds if each.lap is not None for name in each.lap.verdict.dropped}
     dropped = []
     for name in verdict.costs:
-        if name in behind or (name in verdict.dropped and name not in racers):
+        if name in behind or (verdict.drops(name) and name not in racers):
             dropped.append(name)
     return replace(verdict, dropped=tuple(dropped))
 

@@ -135,7 +135,7 @@ def table_of_rung(cut: Cut) -> str:
         if verdict.runs[name] > 1:
             row["runs"] = verdict.runs[name]
         row["goes on"] = "yes"
-        if name in verdict.dropped:
+        if verdict.drops(name):
             row["goes on"] = "no"
         for parameter in cut.results.parameters.factors:
             row[parameter] = str(run.parameters.get(parameter))

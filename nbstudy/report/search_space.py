@@ -116,7 +116,7 @@ def space_of_all(results: Results) -> SearchSpace | None:
     """Find where all configurations lie that can be compared, and which of them the rule keeps."""
     ranking = ranking_of(results)
     verdict = ranking.verdict
-    reached = {name: int(name not in verdict.dropped) for name in verdict.finite}
+    reached = {name: int(not verdict.drops(name)) for name in verdict.finite}
     parameters = factors_of(results, reached)
     if len(reached) < LEAST_POINTS or not parameters:
         return None

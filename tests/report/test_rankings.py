@@ -29,6 +29,13 @@ def test_rankings_are_by_each_criterion(results: Results) -> None:
     }
 
 
+def test_what_several_sections_ask_for_is_judged_once(tmp_path: Path) -> None:
+    results = without_replicates(tmp_path).load()
+    assert ranking_of(results) is ranking_of(results, results.metric)
+    assert ranking_of(results) is not ranking_of(results, epochs=1)
+    assert results.choose().verdict is results.judge(results.rounds[-1])
+
+
 def test_final_configuration_is_compared_only_where_a_round_names_it(
     results: Results, tmp_path: Path
 ) -> None:

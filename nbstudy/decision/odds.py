@@ -12,8 +12,9 @@ from nbstudy.decision.elimination import Standing
 if TYPE_CHECKING:
     from nbstudy.decision.blocks import Array
 
-DRAWS = 20_000  # with a standard error of 0.0035 of a probability, at most
-AT_ONCE = 1000  # draws, so that thousands of candidates fit into memory
+TIMES = 20  # that what candidates come to is drawn, each time in
+AT_ONCE = 1000  # draws: then a probability has a standard error of 0.0035 at most
+MOST_AT_ONCE = 1_000_000  # numbers: of more than a thousand candidates, among which the odds are shared, there are fewer draws
 SEED = 0  # the same odds on every machine
 
 
@@ -41,19 +42,21 @@ def odds_of(standing: Standing) -> dict[str, Odds]:
     drawn = np.random.default_rng(SEED)
     best = np.zeros(len(costs))
     loss = np.zeros(len(costs))
-    for _ in range(DRAWS // AT_ONCE):
-        squares = drawn.chisquare(standing.noise.degrees, (AT_ONCE, 1))
+    at_once = draws_at_once(len(costs))
+    for _ in range(TIMES):
+        squares = drawn.chisquare(standing.noise.degrees, (at_once, 1))
         deviations = standing.noise.deviation * np.sqrt(standing.noise.degrees / squares)
-        chance = drawn.standard_normal((AT_ONCE, len(costs))) / np.sqrt(runs)
+        chance = drawn.standard_normal((at_once, len(costs))) / np.sqrt(runs)
         if factor.size:
-            chance += drawn.standard_normal((AT_ONCE, factor.shape[1])) @ factor.T
+            chance += drawn.standard_normal((at_once, factor.shape[1])) @ factor.T
         values = costs + deviations * chance
         lowest = values.min(axis=1, keepdims=True)
         is_best = values == lowest
         best += (is_best / is_best.sum(axis=1, keepdims=True)).sum(axis=0)
         loss += (values - lowest).sum(axis=0)
+    draws = number_of_draws(len(costs))
     return {
-        name: Odds(float(best[place]) / DRAWS, float(loss[place]) / DRAWS)
+        name: Odds(float(best[place]) / draws, float(loss[place]) / draws)
         for place, name in enumerate(standing.finite)
     }
 
@@ -70,7 +73,8 @@ def chance_of_the_best(standing: Standing, survivors: Collection[str]) -> float:
         return math.nan
     costs = np.array(list(standing.finite.values()))
     runs = np.array([standing.runs[name] for name in standing.finite])
-    goes_on = np.array([name in survivors for name in standing.finite])
+    among_survivors = set(survivors)
+    goes_on = np.array([name in among_survivors for name in standing.finite])
     variances = standing.noise.of_a_mean.deviation**2 / runs
     spread = 0.0
     if len(costs) > 1:
@@ -79,11 +83,22 @@ def chance_of_the_best(standing: Standing, survivors: Collection[str]) -> float:
     means = costs.mean() + trust * (costs - costs.mean())
     drawn = np.random.default_rng(SEED)
     among = 0.0
-    for _ in range(DRAWS // AT_ONCE):
-        values = means + np.sqrt(trust * variances) * drawn.standard_normal((AT_ONCE, len(costs)))
+    at_once = draws_at_once(len(costs))
+    for _ in range(TIMES):
+        values = means + np.sqrt(trust * variances) * drawn.standard_normal((at_once, len(costs)))
         is_best = values == values.min(axis=1, keepdims=True)
         among += float((is_best[:, goes_on].sum(axis=1) / is_best.sum(axis=1)).sum())
-    return among / DRAWS
+    return among / number_of_draws(len(costs))
+
+
+def draws_at_once(candidates: int) -> int:
+    """Return how many draws of so many candidates are made at once."""
+    return max(1, min(AT_ONCE, MOST_AT_ONCE // candidates))
+
+
+def number_of_draws(candidates: int) -> int:
+    """Return how many draws of so many candidates are made together."""
+    return TIMES * draws_at_once(candidates)
 
 
 def factor_of_seeds(standing: Standing) -> Array:

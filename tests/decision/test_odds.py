@@ -8,7 +8,7 @@ import pytest
 from scipy import integrate, stats
 
 from nbstudy.decision.elimination import judge
-from nbstudy.decision.odds import odds_of
+from nbstudy.decision.odds import number_of_draws, odds_of
 from nbstudy.decision.scores import Score
 
 
@@ -52,6 +52,14 @@ def test_odds_are_the_same_again_and_add_up_to_one() -> None:
     odds = odds_of(verdict)
     assert odds == odds_of(verdict) and list(odds) == ["a", "b", "c"]
     assert sum(each.best for each in odds.values()) == pytest.approx(1)
+
+
+def test_odds_of_very_many_candidates_are_of_fewer_draws_and_add_up_to_one() -> None:
+    many = {f"n_{number}": 0.001 * number for number in range(1200)}
+    odds = odds_of(judge(replicated(many, runs=2), many))
+    assert number_of_draws(2) == number_of_draws(1000) == 20_000 > number_of_draws(len(many)) > 10_000
+    assert sum(each.best for each in odds.values()) == pytest.approx(1)
+    assert odds["n_0"].loss < odds["n_600"].loss < odds["n_1199"].loss
 
 
 def test_without_noise_the_best_is_certain_and_ties_share() -> None:

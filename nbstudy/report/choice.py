@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from nbstudy.decision.elimination import Choice, Verdict
-from nbstudy.decision.odds import Odds, odds_of
+from nbstudy.decision.odds import Odds, number_of_draws, odds_of
 from nbstudy.decision.power import replicates_needed
 from nbstudy.decision.race import End
 from nbstudy.markdown import plain
@@ -113,8 +113,11 @@ def table_of_choice(chosen: Chosen) -> str:
     if contest is None:
         return ""
     metric = contest.each.metric
-    rows = []
-    for name, cost in verdict.finite.items():
+    compared = [name for name in verdict.finite if name != verdict.best and name in verdict.against]
+    others = {verdict.against[name].other for name in compared}
+
+    def row_of(name: str) -> dict[str, Any]:
+        cost = verdict.costs[name]
         row: dict[str, Any] = {"configuration": link(results.runs[name])}
         row["weights"] = results.runs[name].weights
         row["minutes"] = f"{results.runs[name].minutes:.1f}"
@@ -128,12 +131,11 @@ def table_of_choice(chosen: Chosen) -> str:
             row["odds"] = probability(contest.odds[name].best)
             row["loses"] = loss_in_words(contest.odds[name], cost)
         row |= judged_cells(name, verdict)
-        rows.append(row)
-    others = {row["than"] for row in rows}
-    if others <= {None, verdict.best}:  # which the sentence above the table says
-        for row in rows:
+        if others <= {verdict.best}:  # which the sentence above the table says
             row["than"] = None
-    return table_of_many(rows)
+        return row
+
+    return table_of_many([*verdict.finite], row_of)
 
 
 # --- the sentences ---
@@ -154,10 +156,16 @@ def what_intervals_say(contest: Contest) -> str:
     """Say what intervals are of, and what odds are, where there are some."""
     if not contest.odds:
         return ""
-    return (
+    told = (
         "An interval is of one mean alone: two that overlap may still differ by more than chance explains. *Odds* are the "
         "probability that one is the best of these, *loses* is how much worse than the best it is on average."
     )
+    candidates = len(contest.verdict.finite)
+    if number_of_draws(candidates) < number_of_draws(2):
+        told += (
+            f" As these are {candidates:,}, both are found from {number_of_draws(candidates):,} draws alone."
+        )
+    return told
 
 
 def choice_made(chosen: Chosen) -> str:

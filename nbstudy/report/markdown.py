@@ -10,7 +10,7 @@ import math
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from IPython import display as ipython
@@ -21,6 +21,7 @@ from nbstudy.numbers import is_whole
 from nbstudy.words import NAMED, enumerated
 
 SHOWN = 20  # rows of a long table: results.csv has all
+Thing = TypeVar("Thing")  # that a row of a table tells of
 TAGS = re.compile(r"<(?!br>|/?code>)")  # all but those that are used here
 
 
@@ -81,19 +82,23 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def table_of_many(
-    rows: Sequence[Mapping[str, Any]], also: Mapping[str, Any] | None = None, called: str | None = None
+    things: Sequence[Thing],
+    row_of: Callable[[Thing], Mapping[str, Any]],
+    also: Thing | None = None,
+    called: str | None = None,
 ) -> str:
-    """Return rows as a table that is cut where it would be long, which a sentence then says.
+    """Return things, best first, as a table that is cut where it would be long, which a sentence then says.
 
-    One of those that are cut off can be shown also, below the others, and is called so in the sentence.
+    `row_of` returns the row of one; it is asked for those that are shown. One of those that are cut off can be shown also,
+    below the others, and is called so in the sentence.
     """
-    shown = [*rows[:SHOWN]]
-    first = f"the first {SHOWN} of {len(rows):,}, best first"
+    shown = [*things[:SHOWN]]
+    first = f"the first {SHOWN} of {len(things):,}, best first"
     if also is not None:
         shown.append(also)
         first += f", and {plain(called)}"
-    text = table(shown)
-    if len(rows) > SHOWN:
+    text = table([row_of(thing) for thing in shown])
+    if len(things) > SHOWN:
         text += f"\n\nThese are {first}; `results.csv` has all."
     return text
 

@@ -43,16 +43,6 @@ NOT_SET = (
 )
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """What there is to say of a candidate in a round."""
-
-    name: str
-    value: float  # by which it is judged; where nothing decides, what it comes to
-    differing: list[str]  # the parameters, the seed aside, in which it is not as the best one
-    notes: list[str]  # what to be careful of
-
-
 @dataclass(frozen=True, eq=False)
 class Judged:
     """What there is to say of a round."""
@@ -60,7 +50,9 @@ class Judged:
     results: Results
     each: Round
     verdict: Verdict
-    candidates: list[Candidate]  # best first, then those that are not judged
+    values: dict[
+        str, float
+    ]  # of the candidates, best first, then of those that are not judged: see `value_in_round`
     curves: list[Curve]  # of the first of these
     cut: Cut | None  # of a rung from which candidates go on
     passage: Passage | None  # of the last rung, or the race in its place: how likely the best has come to it
@@ -72,18 +64,12 @@ def compute(results: Results, each: Round) -> Judged:
     """Judge a round."""
     verdict = results.judge(each)
     not_judged = [name for name in each.candidates if name not in verdict.costs]
-    dropped_before = rounds_of_dropping(results.rounds[: each.number - 1])
-    candidates = []
-    for name in [*verdict.costs, *not_judged]:
-        differing = differing_in(results, name, verdict.best or name)
-        value = value_in_round(results, each, name, verdict)
-        notes = notes_on(results, each, name, verdict, differing, dropped_before)
-        candidates.append(Candidate(name, value, differing, notes))
+    names = [*verdict.costs, *not_judged]
     return Judged(
         results=results,
         each=each,
         verdict=verdict,
-        candidates=candidates,
+        values={name: value_in_round(results, each, name, verdict) for name in names},
         curves=curves_of(results, each.candidates, verdict, each.metric, each.epochs, runs_in(results, each)),
         cut=cut_of(results, each, verdict),
         passage=passage_of(results, each),
@@ -99,7 +85,7 @@ def write(judged: Judged) -> str:
 
 # --- what there is to say ---
 def value_in_round(results: Results, each: Round, name: str, verdict: Verdict) -> float:
-    """Return what a candidate is judged by; where nothing decides, what it comes to."""
+    """Return what a candidate is judged by, NaN where it is not; where nothing decides, what it comes to."""
     if each.metric.better is None:
         return settled(results.values(name, each.metric.name, each.epochs))
     return each.metric.value(verdict.costs.get(name, math.inf))
@@ -167,12 +153,13 @@ def table_of_round(judged: Judged) -> str:
     """Show the candidates of a round, best first, with what to be careful of; of a rung, those nearest its cut."""
     if judged.cut is not None:
         return table_of_rung(judged.cut)
-    each, verdict = judged.each, judged.verdict
-    rows = []
-    for candidate in judged.candidates:
-        name = candidate.name
-        row: dict[str, Any] = {"candidate": link(judged.results.runs[name])}
-        row[each.metric.name] = candidate.value
+    results, each, verdict = judged.results, judged.each, judged.verdict
+    dropped_before = rounds_of_dropping(results.rounds[: each.number - 1])
+
+    def row_of(name: str) -> dict[str, Any]:
+        differing = differing_in(results, name, verdict.best or name)
+        row: dict[str, Any] = {"candidate": link(results.runs[name])}
+        row[each.metric.name] = judged.values[name]
         row["runs"] = verdict.runs.get(name)
         row |= comparison_cells(name, verdict)
         row["rule"] = decision(name, verdict)
@@ -182,10 +169,11 @@ def table_of_round(judged: Judged) -> str:
             row["original"] = "kept"
         if name in each.originally_dropped:
             row["original"] = "dropped"
-        row["differs from the best in"] = ", ".join(candidate.differing)
-        row["note"] = "; ".join(candidate.notes)
-        rows.append(row)
-    return table_of_many(rows)
+        row["differs from the best in"] = ", ".join(differing)
+        row["note"] = "; ".join(notes_on(results, each, name, verdict, differing, dropped_before))
+        return row
+
+    return table_of_many([*judged.values], row_of)
 
 
 # --- the sentences ---

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,30 +47,30 @@ class AllRuns:
     """What the configurations of a study came to."""
 
     results: Results
+    rankings: Sequence[Ranking]
     undecided: str  # why nothing can be decided; empty where it can
     varying: list[str]  # parameters with a column of their own
-    came: list[Came]  # in the study's order; of many, best first
+    common: dict[str, str]  # what nearly all have in common of the others
+    groups: dict[
+        str, list[Run]
+    ]  # the replicates of each configuration; in the study's order, of many best first
 
 
 def compute(results: Results, rankings: Sequence[Ranking]) -> AllRuns:
-    """Find what is worth showing of each configuration."""
+    """Find which configurations there are, and what they have in common."""
     common = common_parameters(results)
     groups: dict[str, list[Run]] = {}
     for name, first in results.parameters.first.items():
         groups.setdefault(first, []).append(results.runs[name])
-    names = list(groups)
-    if len(names) > SHOWN:
-        names = best_first(results, names, rankings)
-    came = []
-    for name in names:
-        run, *replicates = groups[name]
-        values = values_of(results, groups[name], rankings)
-        came.append(Came(run, replicates, values, uncommon(run, common)))
+    if len(groups) > SHOWN:
+        groups = {name: groups[name] for name in best_first(results, groups, rankings)}
     return AllRuns(
         results=results,
+        rankings=rankings,
         undecided=why_nothing_decides(results, results.metric),
         varying=[name for name in results.parameters.factors if name not in common],
-        came=came,
+        common=common,
+        groups=groups,
     )
 
 
@@ -86,7 +86,14 @@ def write(runs: AllRuns) -> str:
 
 
 # --- what there is to say ---
-def best_first(results: Results, names: Sequence[str], rankings: Sequence[Ranking]) -> list[str]:
+def what_came_of(runs: AllRuns, name: str) -> Came:
+    """Return what a configuration came to."""
+    run, *replicates = runs.groups[name]
+    values = values_of(runs.results, [run, *replicates], runs.rankings)
+    return Came(run, replicates, values, uncommon(run, runs.common))
+
+
+def best_first(results: Results, names: Collection[str], rankings: Sequence[Ranking]) -> list[str]:
     """Return configurations best first: of rungs and a race those that came furthest, else by the metric that decides."""
     order: dict[str, None] = {}
     if results.halving is None and results.race is None:
@@ -107,7 +114,7 @@ def values_of(results: Results, runs: Sequence[Run], rankings: Sequence[Ranking]
             column = f"best_{ranking.metric}"
         if name in ranking.values:
             judged = [results.runs[run] for run in ranking.runs[name]]
-            is_kept = name not in ranking.verdict.dropped
+            is_kept = not ranking.verdict.drops(name)
             values[ranking.title] = Value(mean_of(results, judged, column), is_kept)
         else:
             values[ranking.title] = Value(mean_of(results, runs, column))
@@ -121,11 +128,8 @@ def mean_of(results: Results, runs: Sequence[Run], column: str) -> float:
     """Return the mean of what runs came to, of those that have something; NaN where none has, and of the refitted."""
     if column not in results.table:
         return math.nan
-    values = []
-    for run in runs:
-        value = float(results.table[column].astype(float)[run.name])
-        if math.isfinite(value) and not results.is_refitted(run.name):
-            values.append(value)
+    names = [run.name for run in runs if not results.is_refitted(run.name)]
+    values = [value for value in results.table.loc[names, column].astype(float) if math.isfinite(value)]
     if not values:
         return math.nan
     return statistics.fmean(values)
@@ -175,8 +179,9 @@ def what_decides(runs: AllRuns) -> str:
 def table_of_configurations(runs: AllRuns) -> str:
     """Show what each configuration came to, and its parameters as far as they vary; of many, the best."""
     results = runs.results
-    rows = []
-    for came in runs.came:
+
+    def row_of(name: str) -> dict[str, Any]:
+        came = what_came_of(runs, name)
         row: dict[str, Any] = {"configuration": link(came.run)}
         if came.replicates:
             row["configuration"] = Markdown(f"{link(came.run)} ({links_of(came.replicates)})")
@@ -189,11 +194,12 @@ def table_of_configurations(runs: AllRuns) -> str:
         for parameter in runs.varying:
             row[parameter] = str(came.run.parameters.get(parameter))
         row["note"] = note_of(results, came)
-        rows.append(row)
-    names = [came.run.name for came in runs.came]
+        return row
+
+    names = list(runs.groups)
     if results.final in names[SHOWN:]:
-        return table_of_many(rows, also=rows[names.index(results.final)], called=results.final)
-    return table_of_many(rows)
+        return table_of_many(names, row_of, also=results.final, called=results.final)
+    return table_of_many(names, row_of)
 
 
 def links_of(replicates: Sequence[Run]) -> str:

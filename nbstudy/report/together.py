@@ -231,8 +231,8 @@ def agreements_in(judged: Sequence[Judged]) -> list[Agreement]:
         each, verdict = given.each, given.verdict
         if given.has_original and not each.is_overview:
             disputed = verdict.disputed(each.originally_dropped)
-            only_rule = [name for name in disputed if name in verdict.dropped]
-            only_original = [name for name in disputed if name not in verdict.dropped]
+            only_rule = [name for name in disputed if verdict.drops(name)]
+            only_original = [name for name in disputed if not verdict.drops(name)]
             agreements.append(Agreement(each.number, len(verdict.costs), only_rule, only_original))
     return agreements
 
@@ -357,33 +357,33 @@ def table_of_rounds(judged: Sequence[Judged]) -> str:
     """Show what the rule does with each candidate in each round: a row a candidate, those that came furthest first."""
     furthest: dict[str, tuple[int, int]] = {}
     for given in judged:
-        for place, candidate in enumerate(given.candidates):
-            furthest[candidate.name] = -given.each.number, place
-    rows = []
-    for name in sorted(furthest, key=furthest.__getitem__):
+        for place, name in enumerate(given.values):
+            furthest[name] = -given.each.number, place
+
+    def row_of(name: str) -> dict[str, Any]:
         row: dict[str, Any] = {"candidate": link(judged[0].results.runs[name])}
         for given in judged:
             row[str(given.each.number)] = mark_of(given, name, len(judged) <= MOST_WITH_VALUES)
-        rows.append(row)
-    return table_of_many(rows)
+        return row
+
+    return table_of_many(sorted(furthest, key=furthest.__getitem__), row_of)
 
 
 def mark_of(given: Judged, name: str, with_value: bool) -> str:
     """Return what the rule does with a candidate in a round as a mark, perhaps after what it comes to; empty without it."""
-    for candidate in given.candidates:
-        if candidate.name != name:
-            continue
-        mark = KEPT
-        if name not in given.verdict.costs:
-            mark = NOT_JUDGED
-        elif name in given.verdict.dropped:
-            mark = DROPPED
-        if is_disputed(given, name):
-            mark += DISPUTED
-        if with_value and not math.isnan(candidate.value):
-            return f"{written(candidate.value)} {mark}"
-        return mark
-    return ""
+    if name not in given.values:
+        return ""
+    mark = KEPT
+    if name not in given.verdict.costs:
+        mark = NOT_JUDGED
+    elif given.verdict.drops(name):
+        mark = DROPPED
+    if is_disputed(given, name):
+        mark += DISPUTED
+    value = given.values[name]
+    if with_value and not math.isnan(value):
+        return f"{written(value)} {mark}"
+    return mark
 
 
 def is_disputed(given: Judged, name: str) -> bool:
@@ -412,7 +412,7 @@ def marks_in_words(together: Together) -> str:
     if any(given.cut is not None for given in together.judged):
         kept, dropped = "goes on or is kept", "stops or is dropped"
     marks = [f"{KEPT} {kept}", f"{DROPPED} {dropped}"]
-    if any(len(given.candidates) > len(given.verdict.costs) for given in together.judged):
+    if any(len(given.values) > len(given.verdict.costs) for given in together.judged):
         marks.append(f"{NOT_JUDGED} not judged")
     if any(each.judged > each.agreed for each in together.agreements):
         marks.append(f"{plain(DISPUTED)} the original decided otherwise")

@@ -49,10 +49,16 @@ def test_table_formats_numbers_and_leaves_out_what_is_empty() -> None:
 
 
 def test_long_table_is_cut_and_says_so() -> None:
-    text = table_of_many([{"name": str(number)} for number in range(1001)])
-    assert len(rows(text)) == 20
+    asked = []
+
+    def named(number: int) -> dict[str, str]:
+        asked.append(number)
+        return {"name": str(number)}
+
+    text = table_of_many(range(1001), named)
+    assert len(rows(text)) == len(asked) == 20
     assert text.endswith("\n\nThese are the first 20 of 1,001, best first; `results.csv` has all.")
-    assert "results.csv" not in table_of_many([{"name": str(number)} for number in range(20)])
+    assert "results.csv" not in table_of_many(range(20), named)
 
 
 def test_rule_is_shown_as_it_is_written() -> None:

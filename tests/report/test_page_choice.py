@@ -6,16 +6,19 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nbstudy.decision.elimination import judge
 from nbstudy.decision.odds import odds_of
+from nbstudy.decision.scores import Score
 from nbstudy.records.parameters import Parameters
 from nbstudy.records.results import Results
 from nbstudy.report import choice, next_steps
-from nbstudy.report.choice import choice_made, table_of_choice
+from nbstudy.report.choice import choice_made, table_of_choice, what_intervals_say
 from nbstudy.report.next_steps import Edge, more_replicates
 from nbstudy.study.study import load_study
 from nbstudy.study.study_file import read_text
@@ -45,6 +48,15 @@ def test_choice_is_explained(results: Results) -> None:
 def test_section_does_not_ask_to_compare_intervals(results: Results) -> None:
     # two means can differ by more than chance explains though their intervals overlap
     assert "two that overlap may still differ" in choice.write(chosen_in(results))
+
+
+def test_odds_of_very_many_candidates_say_from_how_few_draws_they_are(results: Results) -> None:
+    contest = chosen_in(results).contest
+    assert contest is not None and "draws" not in what_intervals_say(contest)
+    many = {f"n_{number}": Score(0.1 * (number // 2), f"n_{number // 2 * 2}") for number in range(2500)}
+    verdict = judge(many, [name for name, score in many.items() if score.configuration == name])
+    told = what_intervals_say(replace(contest, verdict=verdict))
+    assert told.endswith(" As these are 1,250, both are found from 16,000 draws alone.")
 
 
 def test_choice_without_known_chance_is_the_best_and_says_so(single: Results) -> None:

@@ -16,7 +16,7 @@ from nbstudy.report.next_steps import more_replicates
 from nbstudy.report.overview import Role
 from nbstudy.report.race import Raced, table_of_laps, what_it_took, where_it_stands
 from nbstudy.report.rule import how_a_race_works, sources_of_the_rule
-from nbstudy.report.runs import what_decides
+from nbstudy.report.runs import what_came_of, what_decides
 from nbstudy.study.study import load_study
 from planted import RACE, RACE_ENDS, Planted, column, raced, rows
 from told import answer_of, chosen_in, criteria_of, judged_in, opened_of, round_of, runs_in
@@ -171,7 +171,8 @@ def test_first_figure_shows_who_was_dropped_in_the_race(tied: Results) -> None:
 
 
 def test_table_shows_means_of_the_runs_that_each_has(tied: Results) -> None:
-    for came in runs_in(tied).came:
+    shown = runs_in(tied)
+    for came in (what_came_of(shown, name) for name in shown.groups):
         names = [came.run.name, *(run.name for run in came.replicates)]
         mean = tied.table.loc[names, "settled_val_loss"].mean()
         assert came.values["settled val_loss"].value == pytest.approx(mean, rel=1e-12)

@@ -12,6 +12,7 @@ from functools import cached_property
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from nbstudy.decision.elimination import Verdict
@@ -70,7 +71,7 @@ class Factor:
     levels: list[str]  # all values of the parameter, as text, in their order
     chains: list[Chain]  # each of two configurations or more
 
-    @property
+    @cached_property
     def is_ordered(self) -> bool:
         """Whether it can be raised: all values are numbers."""
         return all(math.isfinite(by_size(level)[0]) for level in self.levels)
@@ -223,7 +224,7 @@ def draw(effects: Effects, looks: Mapping[str, Look]) -> tuple[Figure, list[Axes
 
 def scale_of_factors(values: Mapping[str, float], verdict: Verdict, noise: float) -> Scale:
     """Return the scale that fits the survivors' values, at least the noise high, and what is within reach."""
-    kept = [value for name, value in values.items() if name not in verdict.dropped]
+    kept = [value for name, value in values.items() if not verdict.drops(name)]
     low, high = min(kept), max(kept)
     missing = max(0.0, np.nan_to_num(noise, posinf=0.0) - (high - low))
     low, high = low - missing / 2, high + missing / 2
@@ -323,12 +324,20 @@ def summed_up(labels: Sequence[Label]) -> list[Label]:
 
 def median_of_chains(axes: Axes, given: Factor) -> Label:
     """Draw many chains pale, and the median at each level strong; return the label of that."""
+    places = {level: place for place, level in enumerate(given.levels)}
     at_level: dict[str, list[float]] = {level: [] for level in given.levels}
+    lines = []
     for chain in given.chains:
-        x = [given.levels.index(level) for level in chain.levels]
-        axes.plot(x, chain.values, color=GREY, linewidth=0.7, alpha=0.5, zorder=2)
+        lines.append(
+            [(places[level], value) for level, value in zip(chain.levels, chain.values, strict=True)]
+        )
         for level, value in zip(chain.levels, chain.values, strict=True):
             at_level[level].append(value)
+    axes.add_collection(
+        LineCollection(
+            lines, colors=GREY, linewidths=0.7, alpha=0.5, capstyle="projecting", joinstyle="round", zorder=2
+        )
+    )
     medians = [statistics.median(values or [math.nan]) for values in at_level.values()]
     axes.plot(medians, color=STRONG, linewidth=2, zorder=3)
     _, at = fraction_of(axes, 0, medians[-1])

@@ -6,7 +6,7 @@ Both ways come to the same values, to the last bit, and to the same words where 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,19 +19,22 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Columns(Mapping[str, list[Value]]):
-    """The metrics of a history as arrays, NaN where nothing was measured; lists, as of any history, when they are asked for."""
+    """The metrics of a history as arrays, NaN where nothing was measured.
 
-    def __init__(self, arrays: dict[str, Array]) -> None:
+    They are lists, as of any history, when they are asked for: these take four times the memory, and are not kept.
+    """
+
+    def __init__(self, arrays: dict[str, Array], with_gaps: Collection[str]) -> None:
+        """Take arrays, and the names of those in which something was not measured."""
         self.arrays = arrays
-        self.lists: dict[str, list[Value]] = {}
+        self.with_gaps = with_gaps
 
     def __getitem__(self, name: str) -> list[Value]:
-        if name not in self.lists:
-            values: list[Value] = self.arrays[name].tolist()
+        values: list[Value] = self.arrays[name].tolist()
+        if name in self.with_gaps:
             for row in np.flatnonzero(np.isnan(self.arrays[name])):
                 values[row] = None
-            self.lists[name] = values
-        return self.lists[name]
+        return values
 
     def __contains__(self, name: object) -> bool:
         return name in self.arrays
@@ -104,7 +107,9 @@ def cut(columns: Mapping[str, Array], rows: Sequence[int]) -> list[History | Non
     is_numbered = np.full(len(rows), True)
     if "epoch" in columns:
         is_numbered = are_numbered(columns["epoch"], begins)
-    is_empty = {name: np.logical_and.reduceat(np.isnan(values), begins) for name, values in columns.items()}
+    is_missing = {name: np.isnan(values) for name, values in columns.items()}
+    is_empty = {name: np.logical_and.reduceat(missing, begins) for name, missing in is_missing.items()}
+    has_gaps = {name: np.logical_or.reduceat(missing, begins) for name, missing in is_missing.items()}
     metrics = {name: values for name, values in columns.items() if not NO_METRICS.fullmatch(name)}
     histories: list[History | None] = []
     for place, (begin, epochs) in enumerate(zip(begins.tolist(), rows, strict=True)):
@@ -113,7 +118,8 @@ def cut(columns: Mapping[str, Array], rows: Sequence[int]) -> list[History | Non
             continue
         empty = frozenset(name for name in columns if is_empty[name][place])
         own = {name: values[begin : begin + epochs] for name, values in metrics.items() if name not in empty}
-        histories.append(History(epochs, Columns(own), empty))
+        with_gaps = frozenset(name for name in own if has_gaps[name][place])
+        histories.append(History(epochs, Columns(own, with_gaps), empty))
     return histories
 
 

@@ -220,7 +220,8 @@ class Outputs:
 
     def values(self, name: str, metric: str, epochs: int | None = None) -> list[float | None]:
         """Return a metric of a run as `curve` does, but None where it was not measured, and what is not finite as it is."""
-        check_known([name], self.everything, f"{self.directory}: configuration")
+        if name not in self.everything:
+            check_known([name], self.everything, f"{self.directory}: configuration")
         return self.values_in(self.everything[name], metric, epochs)
 
     def values_in(self, run: Run, metric: str, epochs: int | None = None) -> list[float | None]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from nbstudy.study.configurations import SEED
 
+Kind = tuple[str, str]  # a parameter that is a text, and its value
+
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
@@ -25,6 +27,11 @@ class Parameters:
         """The first of its replicates, for each configuration: equal in all parameters but the seed."""
         first: dict[str, str] = {}
         return {name: first.setdefault(as_key(own, without=SEED), name) for name, own in self.given.items()}
+
+    @cached_property
+    def keys(self) -> dict[str, str]:
+        """A text for each configuration, which is the same for those that are equal in all parameters."""
+        return {name: as_key(own) for name, own in self.given.items()}
 
     @cached_property
     def varying(self) -> list[str]:
@@ -57,18 +64,35 @@ class Parameters:
         no effect on it, as a penalty has none on nearest neighbours.
         """
         unset: list[str] = []
-        for kind in self.factors:
-            own = self.given[name].get(kind)
-            if not isinstance(own, str):
-                continue
-            alike = [
-                each for each, given in self.given.items() if given.get(kind) == own and each != self.made
-            ]
+        for kind in self.kinds_of(name):
             for key in among:
-                values = {str(self.given[each].get(key)) for each in alike}
-                if key != kind and key not in unset and values == {str(self.defaults.get(key))}:
+                if key != kind[0] and key not in unset and key in self.left_by_kinds.get(kind, ()):
                     unset.append(key)
         return unset
+
+    def kinds_of(self, name: str) -> list[Kind]:
+        """Return the kinds that a configuration is of."""
+        kinds = []
+        for parameter in self.factors:
+            value = self.given[name].get(parameter)
+            if isinstance(value, str):
+                kinds.append((parameter, value))
+        return kinds
+
+    @cached_property
+    def left_by_kinds(self) -> dict[Kind, set[str]]:
+        """The parameters that all configurations of a kind leave at their default, those aside of the one that is made."""
+        everything = dict.fromkeys(key for own in self.given.values() for key in own)
+        defaults = {key: str(self.defaults.get(key)) for key in everything}
+        left: dict[Kind, set[str]] = {}
+        for name, own in self.given.items():
+            kinds = self.kinds_of(name)
+            if name == self.made or not kinds:
+                continue
+            at_default = {key for key in everything if str(own.get(key)) == defaults[key]}
+            for kind in kinds:
+                left[kind] = left.get(kind, at_default) & at_default
+        return left
 
     def key_of(self, name: str, among: Collection[str]) -> str:
         """Return a text that is the same for configurations that are equal in some parameters."""

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from nbstudy.decision.metrics import Metric
 from nbstudy.decision.scores import Score
-from nbstudy.decision.settling import best_epoch, lost_after, measured, settled, settled_epochs, spread
+from nbstudy.decision.settling import best_epoch, lost_after, settled, settled_epochs, spread
 from nbstudy.records.outputs import Outputs
-from nbstudy.records.parameters import as_key
 from nbstudy.records.reading import Run
 from nbstudy.records.states import State
 from nbstudy.study.configurations import SEED
@@ -36,7 +35,7 @@ def scores_of(
         value = settled(values)
         if by_best_epoch:
             value, _ = best_epoch(values, metric)
-        key = as_key(run.parameters)
+        key = outputs.parameters.keys[name]
         scores[name] = Score(
             cost=metric.cost(value),
             configuration=outputs.parameters.first[name],
@@ -62,7 +61,7 @@ def can_be_judged(run: Run, values: Sequence[float | None], epochs: int | None) 
 
     One that is not complete is judged by so many epochs alone, and where the last of them may still be written, not yet.
     """
-    if not measured(values):
+    if all(value is None for value in values):
         return False
     if run.state.is_done:
         return True

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from nbstudy.decision.metrics import Metric, written
-from nbstudy.decision.settling import settled
 from nbstudy.numbers import is_number, is_whole
+from nbstudy.records.histories import as_array
 from nbstudy.records.reading import Run
 from nbstudy.records.record import log_of
 from nbstudy.records.results import Results
@@ -215,16 +215,19 @@ def thinned_by(results: Results) -> int:
 
 def curve_of(results: Results, name: str, metric: str, every: int) -> list[float | None]:
     """Return a metric of a run at every so many epochs, and at the last one; None for what is not finite or was not measured."""
-    values = results.values(name, metric)
-    kept = values[::every]
-    if values and (len(values) - 1) % every:
-        kept = [*kept, values[-1]]
+    history = results.runs[name].written
+    if metric not in history.metrics:
+        return []
+    values = as_array(history, metric)
+    kept = values[::every].tolist()
+    if len(values) and (len(values) - 1) % every:
+        kept.append(float(values[-1]))
     return [rounded(value) for value in kept]
 
 
-def rounded(value: float | None) -> float | None:
+def rounded(value: float) -> float | None:
     """Return a number with the digits that a curve shows, None where it is not finite."""
-    if value is None or not math.isfinite(value):
+    if not math.isfinite(value):
         return None
     return float(f"{value:.{DIGITS}g}")
 
@@ -238,12 +241,11 @@ def axis_of(metric: Metric) -> charts.Chart:
 def result_of(results: Results, name: str) -> dict[str, Any]:
     """Return what runs came to by a metric; None for the refitted, which nobody should compare."""
     metric = results.metric_called(name)
-    values: list[float | None] = []
-    for run in results.runs:
-        value = rounded(settled(results.values(run, name)))
+    came_to = results.table.loc[list(results.runs), column_of(results, name)].astype(float)
+    values = [rounded(value) for value in came_to.tolist()]
+    for place, run in enumerate(results.runs):
         if results.is_refitted(run):
-            value = None
-        values.append(value)
+            values[place] = None
     return {"title": charts.with_better(on_a_line(results.title(metric)), metric), "values": values}
 
 

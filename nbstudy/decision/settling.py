@@ -26,7 +26,11 @@ def settled_epochs(values: Sequence[float | None]) -> list[float]:
 
 def settled(values: Sequence[float | None]) -> float:
     """Return the mean of a curve's settled epochs; NaN where one of these, or their sum, is not finite, or none is there."""
-    last = settled_epochs(values)
+    return middle_of(settled_epochs(values))
+
+
+def middle_of(last: Sequence[float]) -> float:
+    """Return the mean of settled epochs, as `settled` does."""
     if not last or not all(map(math.isfinite, last)):
         return math.nan
     try:
@@ -65,7 +69,11 @@ def measured(values: Iterable[float | None]) -> list[float]:
 
 def spread(values: Sequence[float | None]) -> float:
     """Return the standard deviation within a curve's settled epochs; NaN where it cannot be known."""
-    last = settled_epochs(values)
+    return spread_of(settled_epochs(values))
+
+
+def spread_of(last: Sequence[float]) -> float:
+    """Return the standard deviation of settled epochs, as `spread` does."""
     if len(last) < 2 or not all(map(math.isfinite, last)):
         return math.nan
     try:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from nbstudy.checks import check_known
 from nbstudy.decision.metrics import Better, Metric, deciding, metric_called
+from nbstudy.decision.scores import Score
 from nbstudy.decision.settling import measured
 from nbstudy.files import TEST, hash_of
 from nbstudy.numbers import finite
@@ -165,6 +166,11 @@ class Outputs:
         return run.state.is_done and is_judged and not measured(self.values(name, self.metric.name))
 
     # --- what they came to ---
+    @cached_property
+    def scores(self) -> dict[tuple[Metric, int | None, bool], dict[str, Score]]:
+        """The scores that were asked for: see `scores.scores_of`."""
+        return {}
+
     @cached_property
     def curved(self) -> list[str]:
         """The metrics of the histories, in the order of their columns."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nbstudy.decision.metrics import Metric
 from nbstudy.decision.scores import Score
-from nbstudy.decision.settling import best_epoch, lost_after, settled, settled_epochs, spread
+from nbstudy.decision.settling import best_epoch, lost_after, middle_of, settled_epochs, spread_of
 from nbstudy.records.outputs import Outputs
 from nbstudy.records.reading import Run
 from nbstudy.records.states import State
@@ -24,6 +24,16 @@ def scores_of(
     """
     if metric is None:
         metric = outputs.metric
+    asked = metric, epochs, by_best_epoch
+    if asked not in outputs.scores:
+        outputs.scores[asked] = find_scores(outputs, metric, epochs, by_best_epoch)
+    return outputs.scores[asked]
+
+
+def find_scores(
+    outputs: Outputs, metric: Metric, epochs: int | None, by_best_epoch: bool
+) -> dict[str, Score]:
+    """Return what the rule judges by, as `scores_of` does."""
     if metric.better is None:
         return {}
     scores: dict[str, Score] = {}
@@ -32,15 +42,16 @@ def scores_of(
         values = outputs.values(name, metric.name, epochs)
         if name == outputs.made or outputs.is_refitted(name) or not can_be_judged(run, values, epochs):
             continue
-        value = settled(values)
+        last = settled_epochs(values)
+        value = middle_of(last)
         if by_best_epoch:
             value, _ = best_epoch(values, metric)
         key = outputs.parameters.keys[name]
         scores[name] = Score(
             cost=metric.cost(value),
             configuration=outputs.parameters.first[name],
-            spread=spread(values),
-            settled_epochs=len(settled_epochs(values)),
+            spread=spread_of(last),
+            settled_epochs=len(last),
             is_copy=key in keys,
             seed=seed_of(run),
         )

@@ -67,7 +67,7 @@ def rows_of(overview: Overview, looks: Mapping[str, Look], colours: charts.Colou
     """Return the rows of the chart: the configurations, those that matter on top, then the test."""
     scale = scale_of_overview(overview)
     rows = []
-    for point in reversed(overview.points):
+    for point in reversed(overview.drawn):
         row = row_of(point, scale, colours)
         if point.name in overview.named:
             row |= named(point, looks, colours)

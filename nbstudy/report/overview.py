@@ -28,6 +28,7 @@ from nbstudy.words import enumerated
 
 HEIGHT = 3.3
 MOST_LABELS = 18  # for which there is room
+MOST_DOTS = 2000  # of configurations without a label: more lie over each other, and take seconds to draw
 NEAR = 2  # heights of what must be seen: how far away others may be to be on the axis
 MANY = 10  # times from the least to the largest cost: where an axis is logarithmic
 CROPPED_NAMED = 3
@@ -79,6 +80,22 @@ class Overview:
         named = [point for point in self.points if point.matters]
         named.sort(key=lambda point: point.role is not Role.CHOSEN)
         return {point.name: point for point in named[:MOST_LABELS]}
+
+    @cached_property
+    def others(self) -> list[Point]:
+        """Those that are not named, best first."""
+        return [point for point in self.points if point.name not in self.named]
+
+    @cached_property
+    def every(self) -> int:
+        """Which of the others are drawn: every so many, from the best one on."""
+        return max(1, math.ceil(len(self.others) / MOST_DOTS))
+
+    @cached_property
+    def drawn(self) -> list[Point]:
+        """Those that are drawn, best first."""
+        left_out = {point.name for place, point in enumerate(self.others) if place % self.every}
+        return [point for point in self.points if point.name not in left_out]
 
     @property
     def costs(self) -> list[float]:
@@ -200,7 +217,7 @@ def draw(overview: Overview, looks: Mapping[str, Look]) -> Axes:
     scale_costs(axes, overview.costs)
     scale = scale_of_overview(overview)
     axes.set_ylim(scale.low, scale.high)
-    worst_first = list(reversed(overview.points))
+    worst_first = list(reversed(overview.drawn))
     draw_points(axes, [point for point in worst_first if point.name not in named], GREY, is_named=False)
     labels = []
     for point in worst_first:
@@ -215,7 +232,7 @@ def draw(overview: Overview, looks: Mapping[str, Look]) -> Axes:
     if overview.test is not None:
         labels.append(Label(draw_test(axes, overview, overview.test), test, STRONG))
     label_right(axes, labels)
-    notes = [what_is_grey(overview), what_is_not_seen(overview)]
+    notes = [what_is_grey(overview), what_is_left_out(overview), what_is_not_seen(overview)]
     axes.set_title("; ".join(filter(None, notes)), fontsize=SMALLER, color=GREY)
     axes.set(xlabel=overview.cost, ylabel=axis_label(overview.metric, overview.title))
     return axes
@@ -284,6 +301,7 @@ def caption(overview: Overview) -> str:
     parts = [
         "A dot is a configuration, with its 95 % interval",
         what_is_grey(overview),
+        what_is_left_out(overview),
         what_is_not_seen(overview),
     ]
     return f"{'; '.join(filter(None, parts))}."
@@ -291,7 +309,7 @@ def caption(overview: Overview) -> str:
 
 def what_is_grey(overview: Overview) -> str:
     """Say what grey ones are; empty where there are none."""
-    others = [point for point in overview.points if point.name not in overview.named]
+    others = overview.others
     if not others:
         return ""
     if any(point.matters for point in others):
@@ -303,6 +321,13 @@ def what_is_grey(overview: Overview) -> str:
             return "grey: neither in the last round nor ahead of the choice by more than chance explains"
         return "grey: not in the last round"
     return f"grey: as they stood when they stopped, after {enumerated(map(str, lengths))} epochs"
+
+
+def what_is_left_out(overview: Overview) -> str:
+    """Say that not all grey ones are drawn; empty where all are."""
+    if overview.every == 1:
+        return ""
+    return f"of the {len(overview.others):,} grey ones, one in {overview.every} is drawn"
 
 
 def what_is_not_seen(overview: Overview) -> str:

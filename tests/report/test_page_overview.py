@@ -11,8 +11,18 @@ import pytest
 from drawn import check_texts, texts_of
 from nbstudy.records.results import Results
 from nbstudy.report import overview
+from nbstudy.report.charts import OF_THE_SUMMARY
+from nbstudy.report.first_chart import rows_of
 from nbstudy.report.looks import looks_of
-from nbstudy.report.overview import Overview, Role, cropped_in_words, description, draw, scale_of_overview
+from nbstudy.report.overview import (
+    Overview,
+    Role,
+    caption,
+    cropped_in_words,
+    description,
+    draw,
+    scale_of_overview,
+)
 from nbstudy.report.test_set import Measured
 from planted import Planted, flat
 from told import as_tested, chosen_in, opened_of
@@ -134,3 +144,27 @@ def test_many_beyond_the_axis_are_counted(results: Results) -> None:
     worst = ", ".join(f"{point.name} {point.value:.4f}" for point in points[-3:])
     assert cropped_in_words(points, 0) == f"beyond the axis: 3 more, {worst}"
     assert cropped_in_words([], 2) == "2 diverged" and cropped_in_words([], 0) == ""
+
+
+def test_of_very_many_without_a_label_some_are_drawn_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "MOST_DOTS", 15)
+    grid = f"grid: [{{name: 'n_{{units}}', units: {list(range(1, 61))}}}]\n"
+    study = Planted(
+        tmp_path, f"notebooks: {{run: train.ipynb}}\n{grid}configurations: {{best: {{replicates: 3}}}}\n"
+    )
+    for number, name in enumerate(study.record["configurations"]):
+        study.run(name, flat(0.3 + 0.01 * number))
+    results = study.load()
+    found = seen_first(results)
+    rows = rows_of(found, looks_of(results), OF_THE_SUMMARY)
+    number = len(found.others)
+    assert len(found.points) == 61 and number == 61 - len(found.named)
+    assert len(found.drawn) == len(rows) == len(found.named) + math.ceil(number / found.every) < 40
+    assert set(found.named) <= {point.name for point in found.drawn}
+    assert found.drawn[-1].value <= found.points[-1].value
+    said = f"of the {number} grey ones, one in {found.every} is drawn"
+    assert said in caption(found) and said in draw(found, looks_of(results)).get_title(loc="left")
+    monkeypatch.setattr(overview, "MOST_DOTS", 61)
+    assert "is drawn" not in caption(seen_first(results))

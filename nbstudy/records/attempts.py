@@ -307,6 +307,8 @@ def remove_if_empty(directory: Path) -> None:
 def finish_promotion(task: Task) -> None:
     """Complete a promotion that was cut short, at whatever point."""
     remove_if_empty(task.place)
+    if not task.incomplete.exists():
+        return
     remove_if_empty(aside(task))
     if aside(task).exists() and task.place.exists():
         put_away(task)

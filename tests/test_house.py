@@ -23,7 +23,7 @@ SPARED = HEAVY | {  # by a command with nothing to do
 PACKAGE = ROOT / "nbstudy"
 ROOMS = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
 SHARED = {  # the rooms beside the wings, which all may use
-    *("checks", "files", "markdown", "numbers", "remembered", "words"),
+    *("checks", "files", "markdown", "numbers", "remembered", "uncollected", "words"),
 }
 MAY_IMPORT = {  # wing by wing: arrows run down
     "decision": set(),

@@ -30,6 +30,7 @@ from nbstudy.records.rounds import Round, choose_in, judge_round, rounds_of
 from nbstudy.records.states import State
 from nbstudy.records.studies import Studies, beside_each_other
 from nbstudy.records.table import histories_of, table_of
+from nbstudy.uncollected import uncollected
 
 Several = list[str] | list[Path] | tuple[str | Path, ...]
 
@@ -164,6 +165,7 @@ def load_results(
     return beside_each_other(read_results(Path(each), missing_ok, replaced) for each in outputs)
 
 
+@uncollected()
 def read_results(directory: Path, missing_ok: bool, replaced: bool) -> Results:
     """Return what one study left, as `load_results` does."""
     file = directory / "study.json"

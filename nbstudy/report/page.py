@@ -43,6 +43,7 @@ from nbstudy.report.explorer import chart, explorer, scroll
 from nbstudy.report.markdown import without_tags
 from nbstudy.report.phrases import PAGE, address_of
 from nbstudy.report.story import Story
+from nbstudy.uncollected import uncollected
 from nbstudy.words import on_a_line
 
 ASSETS = Path(__file__).parent / "assets"
@@ -56,6 +57,7 @@ def write(story: Story) -> None:
         file.write_text(page_of(story), encoding="utf-8", errors="backslashreplace")
 
 
+@uncollected()
 def page_of(story: Story) -> str:
     """Return the page."""
     vega, table = library_of_charts(), library_of_tables()

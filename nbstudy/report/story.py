@@ -25,6 +25,7 @@ from nbstudy.report import (
 )
 from nbstudy.report.answer import Answer
 from nbstudy.report.looks import Look, looks_of
+from nbstudy.uncollected import uncollected
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ class Story:
     unseen: original.Unseen | None
 
 
+@uncollected()
 def tell(results: Results) -> Story:
     """Compute all sections."""
     judged = [rounds.compute(results, each) for each in results.rounds]

@@ -37,8 +37,11 @@ def enumerated(words: Iterable[str], most: int = NAMED) -> str:
 
 def on_a_line(text: str) -> str:
     """Return a text of somebody else's on one line, with the codes of characters that nobody can see."""
+    line = " ".join(text.split())
+    if line.isprintable():  # as most are
+        return line
     seen = []
-    for letter in " ".join(text.split()):
+    for letter in line:
         if letter.isprintable() or letter in JOINERS:
             seen.append(letter)
         else:  # a control character, or half of a surrogate pair, which has no UTF-8 and which no font can draw

@@ -131,10 +131,9 @@ def solve_critical_value(shares: tuple[tuple[float, int], ...], degrees: int, er
     """Return the critical value against groups given as (l_j^2, how many such groups)."""
     from scipy import optimize, special
 
-    nodes, node_weights = special.roots_legendre(NODES)  # of u's distribution, on -1 to 1
+    (nodes, node_weights), (z, z_weights) = quadratures()
     u = (2 * special.gammaincinv(degrees / 2, (nodes + 1) / 2) / degrees) ** 0.5
     u = u[:, None]
-    z, z_weights = special.roots_hermitenorm(NODES)
     total = node_weights.sum() * z_weights.sum()
 
     def excess_coverage(c: float) -> float:
@@ -145,6 +144,14 @@ def solve_critical_value(shares: tuple[tuple[float, int], ...], degrees: int, er
 
     number = sum(count for _, count in shares)
     return float(optimize.brentq(excess_coverage, 0.0, highest(number, degrees, error_rate)))
+
+
+@lru_cache(maxsize=1)
+def quadratures() -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Return the nodes and weights of Gauss's quadratures over u's distribution, on -1 to 1, and over z."""
+    from scipy import special
+
+    return special.roots_legendre(NODES), special.roots_hermitenorm(NODES)
 
 
 def highest(number: int, degrees: int, error_rate: float) -> float:

@@ -295,7 +295,8 @@ def places_along(title: str, values: Sequence[Any], write: Callable[[Any], str])
     texts = [write(value) for value in values]
     if kind == "text":
         levels = sorted(set(texts))
-        numbers: list[float | None] = [float(levels.index(text)) for text in texts]
+        place_of = {text: float(place) for place, text in enumerate(levels)}
+        numbers: list[float | None] = [place_of[text] for text in texts]
         ends = [levels[0], levels[-1]]
     else:
         numbers = [

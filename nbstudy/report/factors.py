@@ -72,6 +72,11 @@ class Factor:
     chains: list[Chain]  # each of two configurations or more
 
     @cached_property
+    def places(self) -> dict[str, int]:
+        """Where each level lies among them."""
+        return {level: place for place, level in enumerate(self.levels)}
+
+    @cached_property
     def is_ordered(self) -> bool:
         """Whether it can be raised: all values are numbers."""
         return all(math.isfinite(by_size(level)[0]) for level in self.levels)
@@ -155,13 +160,14 @@ def factor_of(results: Results, name: str, values: Mapping[str, float]) -> Facto
     parameters = results.parameters
     level = {each: str(parameters.given[each].get(name)) for each in values}
     order = sorted(set(level.values()), key=by_size)
+    places = {text: place for place, text in enumerate(order)}
     others = [other for other in parameters.factors if other != name]
     alike: dict[str, list[str]] = {}
     for each in values:
         alike.setdefault(parameters.key_of(each, others), []).append(each)
     chains = []
     for names in alike.values():
-        names.sort(key=lambda each: order.index(level[each]))
+        names.sort(key=lambda each: places[level[each]])
         if len(names) > 1:
             chains.append(Chain(names, [level[each] for each in names], [values[each] for each in names]))
     return Factor(name, order, chains)
@@ -302,7 +308,7 @@ def names_of(given: Factor, both: bool) -> list[str]:
 def named_chain(axes: Axes, given: Factor, chain: Chain, looks: Mapping[str, Look], both: bool) -> Label:
     """Draw a chain in the look of its first configuration; return its label."""
     look = looks[chain.names[0]]
-    x = [given.levels.index(level) for level in chain.levels]
+    x = [given.places[level] for level in chain.levels]
     axes.plot(x, chain.values, color=look.colour, linestyle=look.style, linewidth=1.4, zorder=2)
     axes.scatter(x, chain.values, color=[looks[name].colour for name in chain.names], s=28, zorder=3)
     _, at = fraction_of(axes, 0, chain.values[-1])
@@ -324,12 +330,11 @@ def summed_up(labels: Sequence[Label]) -> list[Label]:
 
 def median_of_chains(axes: Axes, given: Factor) -> Label:
     """Draw many chains pale, and the median at each level strong; return the label of that."""
-    places = {level: place for place, level in enumerate(given.levels)}
     at_level: dict[str, list[float]] = {level: [] for level in given.levels}
     lines = []
     for chain in given.chains:
         lines.append(
-            [(places[level], value) for level, value in zip(chain.levels, chain.values, strict=True)]
+            [(given.places[level], value) for level, value in zip(chain.levels, chain.values, strict=True)]
         )
         for level, value in zip(chain.levels, chain.values, strict=True):
             at_level[level].append(value)

@@ -77,7 +77,7 @@ def left_out_of(chosen: Chosen, criteria: Criteria) -> list[str]:
     """Return what is ahead of the choice by the metric that chose it, and took no part in the last round."""
     if chosen.contest is None:
         return []
-    candidates = candidates_of_choice(chosen.results)
+    candidates = set(candidates_of_choice(chosen.results))
     for ranking in criteria.rankings:
         if ranking.metric == chosen.contest.each.metric and not ranking.by_best_epoch:
             return [name for name in criteria.ahead(ranking) if name not in candidates]

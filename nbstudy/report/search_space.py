@@ -295,7 +295,8 @@ def scatter(axes: Axes, space: SearchSpace, given: Mapping[str, Any]) -> None:
     places = dict(given)
     texts = sorted({str(value) for value in given.values()})
     if not are_numbers:
-        places = {name: texts.index(str(value)) for name, value in given.items()}
+        place_of = {text: place for place, text in enumerate(texts)}
+        places = {name: place_of[str(value)] for name, value in given.items()}
     for level in range(max(space.reached.values()) + 1):
         names = [name for name in space.reached if space.reached[name] == level]
         axes.plot(

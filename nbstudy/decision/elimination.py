@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from nbstudy.decision.blocks import (
     Design,
@@ -28,7 +29,15 @@ from nbstudy.decision.blocks import (
 from nbstudy.decision.critical import ERROR_RATE, critical_for, critical_value, students_quantile
 from nbstudy.decision.metrics import ROUNDING
 from nbstudy.decision.noise import Noise, noise_of
+from nbstudy.decision.rivals import Rivals, most_above
 from nbstudy.decision.scores import Score, runs_of_candidates
+
+if TYPE_CHECKING:
+    from nbstudy.decision.blocks import Array
+
+SLACK = (
+    0.001  # of a bound: for rounding, and where two have a few more degrees of freedom than all have together
+)
 
 
 @dataclass(frozen=True)
@@ -93,11 +102,6 @@ class Standing:
         return next(iter(self.finite), None)
 
     @cached_property
-    def most_runs(self) -> int:
-        """The largest number of runs that a mean is over."""
-        return max(self.runs.values())
-
-    @cached_property
     def excess(self) -> dict[str, float]:
         """How much each cost is above the best one."""
         lowest = min(self.costs.values(), default=math.inf)
@@ -154,8 +158,7 @@ class Standing:
 
     def of_these_two(self, name: str, other: str) -> Own:
         """Return the deviation of these two alone; one without replicates borrows the pooled one."""
-        borrowed = Own(self.noise.deviation, self.noise.degrees)
-        one, two = self.own.get(name, borrowed), self.own.get(other, borrowed)
+        one, two = self.own_of(name), self.own_of(other)
         n, m = self.runs[name], self.runs[other]
         parts = one.deviation**2 / n, two.deviation**2 / m
         together = sum(parts)
@@ -202,24 +205,53 @@ class Standing:
                 foremost.append(name)
         return foremost
 
+    @cached_property
+    def rivals(self) -> Rivals:
+        """The foremost as arrays, against which one is compared at once."""
+        owns = {name: self.own_of(name) for name in self.foremost}
+        return Rivals.of(
+            names=self.foremost,
+            costs=[self.costs[name] for name in self.foremost],
+            runs=[self.runs[name] for name in self.foremost],
+            variances=[own.deviation**2 / self.runs[name] for name, own in owns.items()],
+            degrees=[own.degrees for own in owns.values()],
+        )
+
+    def own_of(self, name: str) -> Own:
+        """Return the deviation of a candidate's own runs; one without replicates borrows the pooled one."""
+        return self.own.get(name, Own(self.noise.deviation, self.noise.degrees))
+
+    def most_above(self, name: str) -> Array:
+        """Return by how much a candidate is above what is allowed against each of the foremost, at most."""
+        seeds = self.seeds(name)
+
+        def critical(degrees: int) -> float:
+            return self.critical_against_others(seeds, seeds, degrees)
+
+        own, runs = self.own_of(name), self.runs[name]
+        one = Rivals.of([name], [self.costs[name]], [runs], [own.deviation**2 / runs], [own.degrees])
+        return most_above(one, self.rivals, self.noise, critical)
+
     def strongest(self, name: str) -> Comparison | None:
         """Return the comparison that speaks most against a candidate: the one that is most above what is allowed.
 
         None where it is alone.
         """
-        critical = self.critical_against_others(self.seeds(name), self.seeds(name), self.noise.degrees)
-        least_allowed = least_difference(critical, self.noise, self.runs[name], self.most_runs)
+        if not self.noise.is_known:
+            for other in self.foremost[:2]:
+                if other != name:
+                    return self.compare(name, other)
+            return None
         strongest = None
-        for other in self.foremost:  # best first, so that the difference falls
-            if other == name:
-                continue
-            if strongest and self.costs[name] - self.costs[other] - least_allowed < strongest.above:
+        most = self.most_above(name)
+        for _ in self.foremost:
+            place = int(most.argmax())
+            if most[place] == -math.inf or (strongest and most[place] < strongest.above):
                 break
-            comparison = self.compare(name, other)
+            comparison = self.compare(name, self.foremost[place])
             if strongest is None or comparison.above > strongest.above:
                 strongest = comparison
-            if not self.noise.is_known:
-                break
+            most[place] = -math.inf
         return strongest
 
     def ahead_of(self, name: str) -> list[str]:

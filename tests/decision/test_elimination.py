@@ -11,6 +11,7 @@ import pytest
 from nbstudy.decision.critical import critical_value
 from nbstudy.decision.elimination import Choice, Family, choose, judge, least_difference_of_two
 from nbstudy.decision.noise import Noise
+from nbstudy.decision.rivals import MANY
 from nbstudy.decision.scores import Score
 
 # Replicates of two networks: deviations of 0.02 in three runs and of 0.0141 in two, pooled
@@ -335,3 +336,21 @@ def test_choice_where_chance_is_unknown_is_the_best() -> None:
 def test_none_is_chosen_where_none_is_finite(scores: dict[str, Score]) -> None:
     choice = chosen(scores, {"a": 1})
     assert (choice.chosen, choice.within_one_error) == (None, None)
+
+
+@pytest.mark.parametrize("number", [40, MANY + 50])
+@pytest.mark.parametrize("seeded", [False, True])
+def test_what_speaks_most_against_each_is_found_among_all(number: int, seeded: bool) -> None:
+    chance = random.Random(number)
+    scores = {}
+    for place in range(number):
+        level, deviation = chance.gauss(0.3, 0.02), 10 ** chance.uniform(-3, -1)
+        for run in range(3):
+            name = f"c{place}_{run}" if run else f"c{place}"
+            seed = run if seeded else None
+            scores[name] = Score(level + chance.gauss(0, deviation), f"c{place}", seed=seed)
+    verdict = judge(scores, [f"c{place}" for place in range(number)])
+    assert (verdict.within is not None) == seeded
+    for name in [*verdict.costs][:: number // 20]:
+        comparisons = [verdict.compare(name, other) for other in verdict.costs if other != name]
+        assert verdict.against[name] == max(comparisons, key=lambda comparison: comparison.above)

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 MANY = 100  # with fewer it takes less to compare them than to look for critical values
 FEW = 16  # degrees of freedom
-SLACK = (
-    0.001  # of a bound: for rounding, and for two that have more degrees of freedom than all have together
-)
+TINY = 1e-300  # in place of nothing, by which no number can be divided
+SLACK = 0.001  # of a bound: for rounding, and where two have a few more degrees than all together
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +73,13 @@ def degrees_of(one: Rivals, others: Rivals, noise: Noise) -> Array:
     """Return the degrees of freedom of each comparison, as `Standing.degrees` does, but not rounded down."""
     import numpy as np
 
-    together = one.variances + others.variances
-    ratio = np.minimum(
-        1.0, noise.deviation**2 * (1 / one.runs + 1 / others.runs) / np.maximum(together, 1e-300)
-    )
-    theirs = together**2 / (one.variances**2 / one.degrees + others.variances**2 / others.degrees + 1e-300)
+    pooled = noise.deviation**2 * (1 / one.runs + 1 / others.runs)
+    together = np.maximum(one.variances + others.variances, TINY)
+    squares = one.variances**2 / one.degrees + others.variances**2 / others.degrees
+    theirs = np.maximum(together**2 / np.maximum(squares, TINY), TINY)
+    ratio = np.minimum(1.0, pooled / together)
     share = (1 - ratio) ** 2
-    degrees: Array = 1 / (share / np.maximum(theirs, 1e-300) + (1 - share) / noise.degrees)
+    degrees: Array = 1 / (share / theirs + (1 - share) / noise.degrees)
     return degrees
 
 

@@ -16,14 +16,15 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 NAME = b"nbstudy-guard"  # of the process, as `ps` shows it
 LIMIT = 3  # seconds in which what was killed must have ended
 # of prctl(2)
-PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
+PR_SET_PDEATHSIG, PR_SET_NAME, PR_GET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 16, 36
 LIBC = ctypes.CDLL(None)
 
 
@@ -36,7 +37,13 @@ def main() -> None:
     report, needed = int(sys.argv[1]), int(sys.argv[2])
     del sys.argv[:3]
     del sys.path[0]  # the directory of this program
-    fork_guarded(report, needed)
+    knows_all = adopt_orphans()
+    kernel = fork_kernel()
+    if kernel:
+        try:
+            tell(report, guard(kernel, needed, knows_all))
+        finally:
+            os._exit(0)
     os.setsid()
     os.close(report)
     os.close(needed)
@@ -44,46 +51,67 @@ def main() -> None:
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def fork_guarded(report: int, needed: int, tell: Callable[[int], None] | None = None) -> None:
-    """Fork: return in the child, which is to be the kernel; be its guard until nothing is left of it, and end.
-
-    `tell` is called with the child's process id. What became of it is written to `report` as a line of JSON.
-    """
-    knows_all = prctl(PR_SET_CHILD_SUBREAPER, 1)
-    guard = os.getpid()
-    kernel = os.fork()
-    if kernel == 0:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != guard:
-            os._exit(1)
-        return
-    status = 1
-    try:
-        if tell:
-            tell(kernel)
-        status = keep(kernel, report, needed)
-        alive = end_all()
-        words = {"status": status, "alive": alive, "knows_all": knows_all}
-        with suppress(OSError):  # nobody waits for it any more
-            os.write(report, json.dumps(words).encode() + b"\n")
-    finally:
-        os._exit(0)
+def adopt_orphans() -> bool:
+    """Become the parent of what loses its own among what is started below; tell whether the system can do that."""
+    return prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def prctl(option: int, value: object) -> bool:
-    """Set an attribute of this process; tell whether the system knows it."""
+    """Set or read an attribute of this process; tell whether the system knows it."""
     done: int = LIBC.prctl(option, value, 0, 0, 0)
     return done == 0
 
 
-def keep(kernel: int, report: int, needed: int) -> int:
-    """Wait until a kernel has ended, and kill it once it is not needed any more; return its exit status."""
+def fork_kernel() -> int:
+    """Fork, as `os.fork` does, a child that ends with this process."""
+    parent = os.getpid()
+    kernel = os.fork()
+    if kernel == 0:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+    return kernel
+
+
+def guard(kernel: int, needed: int, knows_all: bool) -> dict[str, Any]:
+    """Guard a child until nothing is left of it; return what became of it, and what is left all the same."""
+    with called_a_guard(), wakened_by_children() as awake:
+        status = wait_for_end(kernel, needed, awake)
+        return {"status": status, "alive": end_all(), "knows_all": knows_all}
+
+
+def tell(report: int, became: dict[str, Any]) -> None:
+    """Report what became of a kernel, as a line of JSON."""
+    with suppress(OSError):  # nobody waits for it any more
+        os.write(report, json.dumps(became).encode() + b"\n")
+
+
+@contextmanager
+def called_a_guard() -> Iterator[None]:
+    """Let this process be seen as what it is for a while; a child that it forks afterwards is not one."""
+    before = ctypes.create_string_buffer(16)
+    prctl(PR_GET_NAME, before)
     prctl(PR_SET_NAME, NAME)
-    close_all_but({0, 1, 2, report, needed})
+    yield
+    prctl(PR_SET_NAME, before)
+
+
+@contextmanager
+def wakened_by_children() -> Iterator[int]:
+    """Yield a file descriptor from which something can be read when a child has ended since."""
     awake, wake = os.pipe()
     os.set_blocking(wake, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    handler = signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    yield awake
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)  # None where it is not Python's
+    os.close(awake)
+    os.close(wake)
+
+
+def wait_for_end(kernel: int, needed: int, awake: int) -> int:
+    """Wait until a kernel has ended, and kill it once it is not needed any more; return its exit status."""
     poll = select.poll()
     poll.register(awake, select.POLLIN)
     poll.register(needed, select.POLLIN)
@@ -97,16 +125,6 @@ def keep(kernel: int, report: int, needed: int) -> int:
             else:
                 poll.unregister(needed)
                 os.kill(kernel, signal.SIGKILL)
-
-
-def close_all_but(kept: set[int]) -> None:
-    """Close all other files, which belong to the kernel."""
-    with os.scandir("/proc/self/fd") as entries:
-        opened = [int(entry.name) for entry in entries]
-    for descriptor in opened:
-        if descriptor not in kept:
-            with suppress(OSError):  # it was that of the directory itself
-                os.close(descriptor)
 
 
 def reap() -> dict[int, int]:

@@ -24,9 +24,10 @@ from nbstudy.execution.last_words import with_last_words
 from nbstudy.execution.once import known_to_this_process
 from nbstudy.records.lease import Lease
 
-PROGRAM = (
-    Path(__file__).with_name("warm_process.py").read_text(encoding="utf-8")
-)  # it travels with these functions
+PROGRAMS = {  # they travel with these functions
+    name: Path(__file__).with_name(name).read_text(encoding="utf-8")
+    for name in ("warm_process.py", "early.py")
+}
 # Pools of threads that are started by an import, which would make forking unsafe. OpenMP starts its own when it is
 # used, so it keeps the number of the run. A kernel's start-up file gives OpenBLAS that number again.
 ONE_THREAD = dict.fromkeys(["OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"], "1")
@@ -60,8 +61,8 @@ class WarmProcess:
         self.is_ready = False
         self.lease = lease
         self.lock = threading.Lock()  # a request at a time
-        program = private / "warm_process.py"
-        program.write_text(PROGRAM, encoding="utf-8")
+        for name, text in PROGRAMS.items():
+            (private / name).write_text(text, encoding="utf-8")
         write_guard(private)
         self.channel, theirs = Pipe()
         self.process = subprocess.Popen(
@@ -69,7 +70,7 @@ class WarmProcess:
                 sys.executable,
                 "-P",
                 "-u",
-                str(program),
+                str(private / "warm_process.py"),
                 str(theirs.fileno()),
             ],  # -P: its directory holds no modules
             env={**environment, **ONE_THREAD, "JPY_PARENT_PID": str(os.getpid())},
@@ -151,40 +152,44 @@ class WarmProcess:
 
     def request(self, arguments: list[str], options: Mapping[str, Any]) -> ForkedKernel:
         """Have a kernel forked."""
+        from multiprocessing import Pipe
         from multiprocessing.reduction import recv_handle, send_handle
 
-        request = {
+        words = {
             "arguments": arguments,
             "environment": options["env"] | {"JPY_PARENT_PID": str(os.getpid())},
             "directory": str(options.get("cwd") or Path.cwd()),
             "cores": sorted(os.sched_getaffinity(0)),
         }
-        report, theirs = os.pipe()
-        with Path(os.devnull).open("r+b") as nothing:
+        report, reported = os.pipe()
+        answer, answered = Pipe()
+        with Path(os.devnull).open("r+b") as nothing, answer:
             output = descriptor_of(options.get("stdout"), 1, nothing)
             error = descriptor_of(options.get("stderr"), 2, nothing)
             try:
-                self.channel.send_bytes(json.dumps(request).encode())
-                for file in (output, error, theirs):
-                    send_handle(self.channel, file, 0)
-                if not self.channel.poll(PATIENCE):
+                with answered:
+                    self.channel.send_bytes(json.dumps(words).encode())
+                    for file in (output, error, reported, answered.fileno()):
+                        send_handle(self.channel, file, 0)
+                if not answer.poll(PATIENCE):
                     message = f"no kernel was forked within {PATIENCE} seconds"
                     raise Unfit(message)
-                number = json.loads(self.channel.recv_bytes())
+                try:
+                    number = json.loads(answer.recv_bytes())
+                except EOFError as error:
+                    message = "what forks kernels ended before it said which process this one is"
+                    raise Unfit(message) from error
                 if number is None:
                     message = "this machine lets no more processes begin"
                     raise Unfit(message)
-                if not self.channel.poll(PATIENCE):
-                    message = "the guard of a kernel ended before it said which process that is"
-                    raise Unfit(message)
-                process = recv_handle(self.channel)
+                process = recv_handle(answer)
                 os.set_inheritable(process, False)
                 return ForkedKernel(number, process, report)
             except BaseException:
                 os.close(report)
                 raise
             finally:
-                os.close(theirs)
+                os.close(reported)
 
     def give_up(self, error: Exception) -> None:
         """End the process, and say from now on why kernels cannot be forked; those that were live on."""

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection, Pipe, wait
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
 from types import ModuleType
@@ -47,11 +47,10 @@ OF_A_KERNEL = [
     "tornado.platform.asyncio",
     "tornado.queues",
 ]
-GUARD = runpy.run_path(
-    str(Path(__file__).with_name("guard.py"))
-)  # which lies beside this program, wherever that is
+HERE = Path(__file__).parent  # where the programs lie that it shares
+GUARD = runpy.run_path(str(HERE / "guard.py"))
+EARLY = runpy.run_path(str(HERE / "early.py"))
 IDLE = 60  # seconds without a request and without a kernel, after which the process ends
-CHANGING = {"setdefault", "update", "pop", "popitem", "clear"}  # methods of os.environ
 
 
 def main() -> None:
@@ -71,7 +70,7 @@ def main() -> None:
 
 def begin_to_watch(name: str, project: str, outputs: str) -> None:
     """Note from now on what is read of a project, by the program that lies beside this one."""
-    specification = spec_from_file_location(name, Path(__file__).with_name("watch.py"))
+    specification = spec_from_file_location(name, HERE / "watch.py")
     assert specification is not None
     assert specification.loader is not None
     sys.modules[name] = module = module_from_spec(specification)
@@ -103,14 +102,6 @@ class Imported:
     filters: list[Any] = field(default_factory=list)  # that they put before these
 
 
-@dataclass(frozen=True)
-class Early:
-    """A statement to execute before anything is forked."""
-
-    statement: ast.stmt
-    may_fail: bool = False  # the template goes on where a library is not installed
-
-
 def import_early(cells: list[str], own_modules: set[str]) -> Imported:
     """Import what a kernel needs, then what code cells import."""
     before = dict(os.environ)
@@ -119,7 +110,7 @@ def import_early(cells: list[str], own_modules: set[str]) -> Imported:
             importlib.import_module(module)
     imported = Imported(environment=changed_since(before), filters_before=list(warnings.filters))
     with as_in_a_kernel() as shell:
-        for early in early_statements(cells, own_modules):
+        for early in EARLY["early_statements"](cells, own_modules):
             code = ast.unparse(early.statement)
             before = dict(os.environ)
             try:
@@ -209,142 +200,65 @@ def as_in_a_kernel() -> Iterator[ZMQInteractiveShell]:
     sys.stdout, sys.stderr = (stream.present for stream in streams)
 
 
-def early_statements(cells: list[str], own_modules: set[str]) -> Iterator[Early]:
-    """Yield the imports that every run does, and what sets environment variables to plain values between.
-
-    Whatever else changes the environment or the module path may depend on the run's parameters, and imports may
-    depend on it: what comes after is left to the run.
-    """
-    for source in cells:
-        for each in surely_run(parse_early(source).body):
-            if isinstance(each.statement, ast.Import | ast.ImportFrom):
-                if gives_environment(each.statement):
-                    return
-                for statement in without(own_modules, each.statement):
-                    yield Early(statement, each.may_fail)
-            elif changes_what_imports_read(each.statement):
-                if not is_plain(each.statement):
-                    return
-                yield each
-
-
-def parse_early(source: str) -> ast.Module:
-    """Parse a cell's code, its magics as IPython does; empty where that fails, which the run will say."""
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    with suppress(SyntaxError, ValueError):
-        return ast.parse(str(TransformerManager().transform_cell(source)))
-    return ast.Module([], [])
-
-
-def surely_run(body: list[ast.stmt], may_fail: bool = False) -> Iterator[Early]:
-    """Yield the statements of code that are run whatever the parameters, in the order of the text.
-
-    What stands in the body of a `with` or a `try` is; an `if`, a loop or a function is yielded as a whole.
-    """
-    for statement in body:
-        if isinstance(statement, ast.With):
-            yield from surely_run(statement.body, may_fail)
-        elif isinstance(statement, ast.Try):
-            yield from surely_run(statement.body, may_fail or handles_import_errors(statement))
-            yield from surely_run(statement.finalbody, may_fail)
-        else:
-            yield Early(statement, may_fail)
-
-
-def handles_import_errors(statement: ast.Try) -> bool:
-    """Tell whether a `try` goes on where a library is not installed."""
-    handled: set[str] = set()
-    for handler in statement.handlers:
-        if handler.type is None:
-            return True
-        handled.update(node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name))
-    return bool(handled & {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
-
-
-def gives_environment(statement: ast.Import | ast.ImportFrom) -> bool:
-    """Tell whether an import may change the environment, or gives it a name by which it is not known here."""
-    if isinstance(statement, ast.ImportFrom) and statement.module == "os":
-        return any(alias.name == "environ" and alias.asname for alias in statement.names)
-    modules = [alias.name for alias in statement.names]
-    if isinstance(statement, ast.ImportFrom):
-        modules = [str(statement.module)]
-    return any(module.partition(".")[0] == "dotenv" for module in modules)
-
-
-def without(own_modules: set[str], statement: ast.Import | ast.ImportFrom) -> Iterator[ast.stmt]:
-    """Yield an import statement without the modules that travel with a template."""
-    if isinstance(statement, ast.Import):
-        for alias in statement.names:
-            if alias.name.partition(".")[0] not in own_modules:
-                yield ast.copy_location(ast.Import([alias]), statement)
-    elif not statement.level:
-        package = str(statement.module).partition(".")[0]
-        if package not in own_modules | {"__future__"}:
-            yield statement
-
-
-def changes_what_imports_read(statement: ast.stmt) -> bool:
-    """Tell whether a statement changes the environment or the module path, or may let others do so."""
-    for node in ast.walk(statement):
-        match node:
-            case ast.Attribute(attr="path", value=ast.Name("sys")):
-                return True
-            case ast.Attribute(attr="putenv" | "unsetenv") | ast.Constant("env" | "set_env"):  # the magics
-                return True
-            case ast.Attribute(value=environment, attr=method) if method in CHANGING:
-                if is_environment(environment):
-                    return True
-            case ast.Subscript(value=environment, ctx=ast.Store() | ast.Del()) if is_environment(environment):
-                return True
-            case ast.AugAssign(target=environment) if is_environment(environment):
-                return True
-            case ast.Assign(value=value) | ast.AnnAssign(value=value) | ast.NamedExpr(value=value):
-                if value is not None and is_environment(value):  # by another name
-                    return True
-            case ast.Call(args=arguments, keywords=keywords):
-                given = [*arguments, *(keyword.value for keyword in keywords)]
-                if any(map(is_environment, given)):
-                    return True
-    return False
-
-
-def is_environment(node: ast.AST) -> bool:
-    """Tell whether an expression is os.environ, by whatever name os goes."""
-    match node:
-        case ast.Attribute(attr="environ") | ast.Name("environ"):
-            return True
-    return False
-
-
-def is_plain(statement: ast.stmt) -> bool:
-    """Tell whether a statement changes os.environ, in any case, with nothing but values that stand in it."""
-    if not isinstance(statement, ast.Expr | ast.Assign | ast.AugAssign | ast.Delete):
-        return False
-    nodes = list(ast.walk(statement))
-    names = {node.id for node in nodes if isinstance(node, ast.Name)}
-    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    return names <= {"os", "environ"} and attributes <= CHANGING | {"environ"}
-
-
 # --- forking ---
+@dataclass(frozen=True)
+class Request:
+    """What is asked for by whoever wants a kernel."""
+
+    words: bytes  # of JSON: arguments, environment, directory, cores
+    output: int  # file descriptors: what is to be its standard output,
+    error: int  # and its standard error,
+    report: int  # where it is reported that it is ready, and what became of it,
+    answer: int  # and where it is said which process it is
+
+    @classmethod
+    def taken_from(cls, channel: Connection) -> Request:
+        """Take the next one, as soon as there is one; raise EOFError where nobody is left to ask."""
+        words = channel.recv_bytes()
+        output, error, report, answer = (recv_handle(channel) for _ in range(4))
+        os.set_inheritable(report, False)  # by what the kernel starts
+        return cls(words, output, error, report, answer)
+
+    def hand_on(self, channel: Connection) -> None:
+        """Hand it to another process."""
+        channel.send_bytes(self.words)
+        for file in (self.output, self.error, self.report, self.answer):
+            send_handle(channel, file, 0)
+
+    def tell(self, kernel: int | None) -> None:
+        """Answer which process the kernel is; None where there can be none."""
+        with suppress(OSError), Connection(os.dup(self.answer)) as answer:  # nobody may wait for it any more
+            answer.send_bytes(json.dumps(kernel).encode())
+            if kernel:
+                process = os.pidfd_open(kernel)
+                send_handle(answer, process, 0)
+                os.close(process)
+
+    def close(self) -> None:
+        """Close its files, which other processes have."""
+        for file in (self.output, self.error, self.report, self.answer):
+            os.close(file)
+
+
 def serve(channel: Connection, parent: int, imported: Imported, lock: Path, holder: str) -> None:
-    """Fork a kernel for each request, as long as anybody may have one."""
-    guards: set[int] = set()  # of the kernels that were forked: file descriptors that stand for them
+    """Have a kernel forked for each request, as long as anybody may have one."""
+    guards = Guards(channel, parent, imported)
     last = float("inf")  # until the first request, before which a host may be made ready for long
-    while is_held(lock, holder) and (guards or time.monotonic() - last < IDLE):
-        for each in wait([channel, *guards], timeout=1):
+    while is_held(lock, holder) and (guards.busy or time.monotonic() - last < IDLE):
+        ready = wait([channel, *guards.busy, *guards.free], timeout=1)
+        if ready:
             last = time.monotonic()
-            if isinstance(each, int):
-                os.waitid(os.P_PIDFD, each, os.WEXITED)
-                os.close(each)
-                guards.remove(each)
-                continue
+        for each in ready:
+            if each is not channel:
+                guards.listen_to(each)
+        if channel in ready:
             try:
-                request = json.loads(channel.recv_bytes())
+                request = Request.taken_from(channel)
             except EOFError:  # the parent has ended
-                return
-            guards.add(fork(channel, parent, imported, request, guards))
+                break
+            guards.fulfil(request)
+            request.close()
+    guards.end_those_that_are_free()
 
 
 def is_held(lock: Path, holder: str) -> bool:
@@ -354,53 +268,117 @@ def is_held(lock: Path, holder: str) -> bool:
     return True
 
 
-def fork(
-    channel: Connection, parent: int, imported: Imported, request: dict[str, Any], others: set[int]
-) -> int:
-    """Fork a kernel and its guard as a request says; return a file descriptor that stands for the guard.
+class Guards:
+    """Processes that fork kernels and guard them, one at a time each.
 
-    The guard, which is the kernel's parent, tells this process's parent about the kernel.
+    To fork one takes as long as to fork a kernel, since both have all that was imported: so they are kept.
     """
-    output, error, report = (recv_handle(channel) for _ in range(3))
-    os.set_inheritable(report, False)  # by what the kernel starts
-    number = os.fork()
-    if number == 0:
-        for other in others:
-            os.close(other)
-        be_guard(channel, parent, report)
+
+    def __init__(self, channel: Connection, parent: int, imported: Imported) -> None:
+        self.channel = channel
+        self.parent = parent
+        self.imported = imported
+        self.busy: dict[Any, int] = {}  # process ids by the channels to them
+        self.free: dict[Any, int] = {}
+
+    def listen_to(self, channel: Any) -> None:
+        """Note that a guard is free again, or has ended."""
+        guard = self.busy.pop(channel, None) or self.free.pop(channel)
+        try:
+            channel.recv_bytes()
+            self.free[channel] = guard
+        except (EOFError, OSError):
+            self.forget(channel, guard)
+
+    def forget(self, channel: Any, guard: int) -> None:
+        """Let no zombie be left of a guard that has ended."""
         channel.close()
-        os.close(parent)
-        be_kernel(request, imported, output, error, report)
-    for file in (output, error, report):
-        os.close(file)
-    return os.pidfd_open(number)
+        os.waitpid(guard, 0)
+
+    def fulfil(self, request: Request) -> None:
+        """Hand a request to a guard that is free, or else to a new one."""
+        while self.free:
+            channel, guard = self.free.popitem()
+            try:
+                request.hand_on(channel)
+            except OSError:
+                self.forget(channel, guard)
+                continue
+            self.busy[channel] = guard
+            return
+        try:
+            channel, guard = self.fork(request)
+        except OSError:  # this host lets no more processes begin
+            request.tell(None)
+            return
+        request.hand_on(channel)
+        self.busy[channel] = guard
+
+    def end_those_that_are_free(self) -> None:
+        """Let them end before this process does, so that their seconds count among those of its children."""
+        for channel, guard in self.free.items():
+            self.forget(channel, guard)
+
+    def fork(self, request: Request) -> tuple[Any, int]:
+        """Fork a guard, which a request is yet to be handed to; return the channel to it, and its process id."""
+        ours, theirs = Pipe()
+        guard = os.fork()
+        if guard == 0:
+            for each in (request, self.channel, ours, *self.busy, *self.free):
+                each.close()
+            request = fork_and_guard(theirs, self.parent)
+            theirs.close()
+            os.close(self.parent)
+            be_kernel(request, self.imported)
+        theirs.close()
+        return ours, guard
 
 
-def be_guard(channel: Connection, parent: int, report: int) -> None:
-    """Fork a kernel and guard it to its end; return in the kernel alone."""
+def fork_and_guard(channel: Connection, parent: int) -> Request:
+    """Fork a kernel for each request, and guard it to its end; return in the kernel alone, with the request for it.
 
-    def tell(kernel: int) -> None:
-        channel.send_bytes(json.dumps(kernel).encode())
-        send_handle(channel, os.pidfd_open(kernel), 0)
-
+    Where something is left of a kernel at its end, this process ends, too: it could not tell it from the next one's.
+    """
+    knows_all = GUARD["adopt_orphans"]()
+    kernel = None
     try:
-        GUARD["fork_guarded"](report, parent, tell)
-    except OSError:  # this host lets no more processes begin
-        channel.send_bytes(json.dumps(None).encode())
-        os._exit(1)
+        while True:
+            request = Request.taken_from(channel)
+            try:
+                kernel = GUARD["fork_kernel"]()
+            except OSError:  # this host lets no more processes begin
+                request.tell(None)
+                raise
+            if kernel == 0:
+                return request
+            request.tell(kernel)
+            report = os.dup(request.report)
+            request.close()
+            became = GUARD["guard"](kernel, parent, knows_all)
+            if not became["alive"]:
+                channel.send_bytes(b"free")  # before anybody can ask for the next one
+            GUARD["tell"](report, became)
+            os.close(report)
+            if became["alive"]:
+                os._exit(0)
+    finally:
+        if kernel != 0:
+            os._exit(0)
 
 
 # --- the kernel ---
-def be_kernel(request: dict[str, Any], imported: Imported, output: int, error: int, report: int) -> None:
+def be_kernel(request: Request, imported: Imported) -> None:
     """Be a kernel until it is asked to end, and then end this process, by its exit handlers."""
     try:
         os.setsid()
+        os.close(request.answer)
         nothing = os.open(os.devnull, os.O_RDONLY)
-        for descriptor, file in enumerate([nothing, output, error]):
+        for descriptor, file in enumerate([nothing, request.output, request.error]):
             os.dup2(file, descriptor)
             os.close(file)
-        become_anew(request, imported)
-        start_kernel(request["arguments"], imported, report)
+        words = json.loads(request.words)
+        become_anew(words, imported)
+        start_kernel(words["arguments"], imported, request.report)
     except BaseException:  # noqa: BLE001 - there is nobody else to tell
         os.write(2, traceback.format_exc().encode())
         os._exit(1)

@@ -15,11 +15,12 @@ import psutil
 import pytest
 
 from clusters import Cluster
+from nbstudy.execution.early import early_statements
 from nbstudy.execution.guarded import ForkedKernel
 from nbstudy.execution.host import Share
 from nbstudy.execution.kernel import warm_up
-from nbstudy.execution.warm import PROGRAM, WarmProcess
-from nbstudy.execution.warm_process import early_statements, why_not_to_fork
+from nbstudy.execution.warm import PROGRAMS, WarmProcess
+from nbstudy.execution.warm_process import why_not_to_fork
 from nbstudy.records.lease import Lease
 from project import (
     PLAIN,
@@ -268,6 +269,47 @@ def test_end_of_a_forked_kernel_is_known_with_its_status(start: Start) -> None:
     assert third.wait() == -signal.SIGKILL  # its guard knows
 
 
+def test_kernels_that_follow_one_another_have_one_guard_and_are_as_the_first(start: Start) -> None:
+    warm = start()
+    first = start.kernel(warm)
+    assert first is not None
+    guard = psutil.Process(first.pid).parent()
+    assert guard is not None and guard.name() == "nbstudy-guard"
+    as_first = described_for_others(first.pid)
+    first.send_signal(signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+
+    second, beside = start.kernel(warm), start.kernel(warm)
+    assert second is not None and beside is not None
+    assert psutil.Process(second.pid).parent() == guard
+    assert psutil.Process(beside.pid).parent() != guard
+    assert described_for_others(second.pid) == described_for_others(beside.pid) == as_first
+
+
+def described_for_others(pid: int) -> tuple[str, list[str], list[str]]:
+    """Return a process's name, what it does with which signals, and its open files but those that ZeroMQ opens later."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    signals = [line for line in status if line.startswith(("SigBlk", "SigIgn", "SigCgt"))]
+    targets = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    files = [re.sub(r":\[.*", "", target) for target in targets]
+    return psutil.Process(pid).name(), signals, sorted(set(files) - {"socket", "anon_inode"})
+
+
+def test_guard_that_is_lost_between_two_kernels_is_replaced(start: Start) -> None:
+    warm = start()
+    first = start.kernel(warm)
+    assert first is not None
+    guard = psutil.Process(first.pid).parent()
+    assert guard is not None
+    first.send_signal(signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    guard.kill()
+    assert all_end([guard])
+    second = start.kernel(warm)
+    assert second is not None and second.poll() is None
+    assert warm.why_not is None
+
+
 def test_warm_process_ends_with_the_study_and_leaves_nothing(start: Start) -> None:
     warm = start()
     start.lease.lock.write_text("another runner")
@@ -278,7 +320,8 @@ def test_warm_process_ends_with_the_study_and_leaves_nothing(start: Start) -> No
 def test_warm_process_ends_when_it_has_had_nothing_to_do(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nbstudy.execution.warm.PROGRAM", PROGRAM.replace("IDLE = 60", "IDLE = 1"))
+    hasty = PROGRAMS["warm_process.py"].replace("IDLE = 60", "IDLE = 1")
+    monkeypatch.setitem(PROGRAMS, "warm_process.py", hasty)
     warm = start()
     kernel = start.kernel(warm)
     assert kernel is not None

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from benchmark.cheap_runs import cheap_grid
 from benchmark.comparison import OURS, Comparison, Outcome, compare
 from benchmark.measures import AtMost
 from benchmark.networks import NETWORKS
@@ -130,8 +131,7 @@ def watching_a_million_rows(side: Side) -> Measuring:
 
 
 def cheap_run(side: Side) -> Measuring:
-    steps = list(range(1, MANY + 1))
-    study = side.study("cheap", "tiny.ipynb", f'grid: [{{name: "run_{{steps}}", steps: {steps}}}]')
+    study = side.study("cheap", "tiny.ipynb", cheap_grid(MANY))
     few = [word for number in range(1, FEW + 1) for word in ("--only", f"run_{number}")]
 
     def measure() -> float:

@@ -209,13 +209,16 @@ TEN = "notebooks: {run: careful.ipynb}\nconfigurations:\n" + "".join(
 
 
 def kill_one(runner: Runner, chance: random.Random) -> str:
-    """Kill the runner, a kernel, or the warm process, whichever chance says; return what it was, if it was there."""
-    target = chance.choice(["runner", "kernel", "warm process"])
+    """Kill the runner, a kernel, a guard or the warm process, as chance says; return what it was, if it was there."""
+    target = chance.choice(["runner", "kernel", "guard", "warm process"])
     try:
         process = psutil.Process(runner.pid)
+        kernels = kernels_of(process)
+        guards = [kernel.parent() for kernel in kernels]
         found = {
             "runner": [process],
-            "kernel": kernels_of(process),
+            "kernel": kernels,
+            "guard": [guard for guard in guards if guard],
             "warm process": warm_processes_of(process),
         }[target]
         if found:

@@ -356,7 +356,8 @@ def fork_and_guard(channel: Connection, parent: int) -> Request:
             request.close()
             became = GUARD["guard"](kernel, parent, knows_all)
             if not became["alive"]:
-                channel.send_bytes(b"free")  # before anybody can ask for the next one
+                with suppress(OSError):  # of a process that has ended
+                    channel.send_bytes(b"free")  # before anybody can ask for the next one
             GUARD["tell"](report, became)
             os.close(report)
             if became["alive"]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from nbstudy.records.runs import read_run
 from nbstudy.records.tested import identity_of
 from nbstudy.study.configurations import replicate_of
 from nbstudy.study.study import load_study
-from project import ROOT, SUMMARY
+from project import PLAIN_PAPERMILL, ROOT, SUMMARY
 
 EPOCHS = 20  # the last tenth is two epochs, enough for a deviation
 COLUMNS = ["epoch", "loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy"]
@@ -137,8 +137,7 @@ class Planted:
         """
         place = place or self.root / "notebooks"
         shutil.copy(SUMMARY, place)
-        command = [sys.executable, "-m", "papermill", "--no-progress-bar", "summary.ipynb", "out.ipynb"]
-        command += ["-p", "outputs", outputs]
+        command = [*PLAIN_PAPERMILL, "summary.ipynb", "out.ipynb", json.dumps({"outputs": outputs})]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, [*path, ROOT]))}
         done = subprocess.run(
             command, cwd=place, env=environment, capture_output=True, text=True, check=False

@@ -291,6 +291,9 @@ def ended_with_the_tests(how: str = "TERM") -> list[str]:
     return ["setpriv", "--pdeathsig", how]
 
 
+# A command that executes a notebook without a runner; what it is given follows.
+PLAIN_PAPERMILL = [sys.executable, str(ROOT / "tests" / "plain_papermill.py")]
+
 STRANGER = 54321  # the id of a user without an account
 
 

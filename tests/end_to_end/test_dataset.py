@@ -17,7 +17,17 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from project import PATIENCE, ROOT, STRANGER, Project, as_stranger, ended_with_the_tests, outputs_of, read
+from project import (
+    PATIENCE,
+    PLAIN_PAPERMILL,
+    ROOT,
+    STRANGER,
+    Project,
+    as_stranger,
+    ended_with_the_tests,
+    outputs_of,
+    read,
+)
 
 KEPT = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets" / "fashion-mnist"
 CURE = "Set KERAS_HOME to a directory that only you can write."
@@ -34,16 +44,7 @@ def fetch(
     place: Path, notebook: Path, out: str = "out.ipynb", prefix: Sequence[str] = ()
 ) -> subprocess.Popen[str]:
     """Start to execute a dataset.ipynb; `prefix` is a command that runs another."""
-    command = [
-        *prefix,
-        *ended_with_the_tests(),
-        sys.executable,
-        "-m",
-        "papermill",
-        str(notebook),
-        out,
-        "--no-progress-bar",
-    ]
+    command = [*prefix, *ended_with_the_tests(), *PLAIN_PAPERMILL, str(notebook), out]
     return subprocess.Popen(command, cwd=place, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

@@ -19,7 +19,7 @@ from nbstudy import Results, load_results
 from nbstudy.decision.race import End
 from nbstudy.report.phrases import interval
 from nbstudy.report.search_space import cost_of_halving
-from project import ROOT, Project, outputs_of, read
+from project import PLAIN_PAPERMILL, ROOT, Project, outputs_of, read
 
 # studies, and how many runs each asks for
 PUBLISHED = {"fashion_mnist": 26, "better_mlp": 74, "averaged": 19, "averaged_search": 66}
@@ -105,7 +105,7 @@ def test_published_table_is_that_of_the_histories(published: Path, results: Resu
 
 
 def test_published_summary_gives_the_same_numbers_again(clone: Path) -> None:
-    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "summary.ipynb", "again.ipynb"]
+    command = [*PLAIN_PAPERMILL, "summary.ipynb", "again.ipynb"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run(command, cwd=clone, env=environment, check=True, capture_output=True)
     assert texts_of(clone / "summary.ipynb") == texts_of(clone / "again.ipynb")

@@ -57,8 +57,9 @@ class Work:
     arguments: tuple[str, ...] = ("params/mine.yaml",)  # a study of these configurations
 
     def study(self) -> str:
-        """Return the text of a study file."""
-        return f"notebooks: {{run: {self.template}}}\nconfigurations: {json.dumps(self.configurations)}\n"
+        """Return the text of a study file, without a summary, which no peer makes."""
+        notebooks = f"{{run: {self.template}, summary: null}}"
+        return f"notebooks: {notebooks}\nconfigurations: {json.dumps(self.configurations)}\n"
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """Guard a kernel: when it ends, however it does, end all that it has started, in whatever session or group that is.
 
-A program of its own, for Linux, which hosts run that have nothing of this project: it imports nothing of it. The guard
-is the kernel's parent, and the parent of whatever loses its own parent among what the kernel has started, since it is
-their "child subreaper" (prctl(2)); so it knows that nothing is left when it has no children left. The kernel ends when
-its guard does, or when nobody is left who asked for it.
+A program of its own, for Linux, which hosts run that have nothing of this project: it imports nothing of it. It guards
+one kernel, which begins in its interpreter; guards that were forked with all that a template imports use its functions
+for one kernel after another (warm_process.py). The guard is the kernel's parent, and the parent of whatever loses its
+own parent among what the kernel has started, since it is their "child subreaper" (prctl(2)); so it knows that nothing is
+left when it has no children left. The kernel ends when its guard does, or when nobody is left who asked for it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,14 @@ def main() -> None:
     report, needed = int(sys.argv[1]), int(sys.argv[2])
     del sys.argv[:3]
     del sys.path[0]  # the directory of this program
-    knows_all = adopt_orphans()
-    kernel = fork_kernel()
-    if kernel:
-        try:
-            tell(report, guard(kernel, needed, knows_all))
-        finally:
+    is_kernel = False
+    try:
+        became = fork_guarded(needed, lambda _: None)
+        is_kernel = became is None
+        if became:
+            tell(report, became)
+    finally:
+        if not is_kernel:
             os._exit(0)
     os.setsid()
     os.close(report)
@@ -51,31 +54,21 @@ def main() -> None:
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def adopt_orphans() -> bool:
-    """Become the parent of what loses its own among what is started below; tell whether the system can do that."""
-    return prctl(PR_SET_CHILD_SUBREAPER, 1)
+def fork_guarded(needed: int, begin: Callable[[int], None]) -> dict[str, Any] | None:
+    """Fork a child, and guard it until nothing is left of it; return what became of it, or None in the child.
 
-
-def prctl(option: int, value: object) -> bool:
-    """Set or read an attribute of this process; tell whether the system knows it."""
-    done: int = LIBC.prctl(option, value, 0, 0, 0)
-    return done == 0
-
-
-def fork_kernel() -> int:
-    """Fork, as `os.fork` does, a child that ends with this process."""
-    parent = os.getpid()
-    kernel = os.fork()
-    if kernel == 0:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-    return kernel
-
-
-def guard(kernel: int, needed: int, knows_all: bool) -> dict[str, Any]:
-    """Guard a child until nothing is left of it; return what became of it, and what is left all the same."""
+    `begin` is called with its process id. The child ends with this process, and once it is not `needed` any more.
+    """
     with called_a_guard(), wakened_by_children() as awake:
+        knows_all = prctl(PR_SET_CHILD_SUBREAPER, 1)
+        guard = os.getpid()
+        kernel = os.fork()
+        if kernel == 0:
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != guard:
+                os._exit(1)
+            return None
+        begin(kernel)
         status = wait_for_end(kernel, needed, awake)
         return {"status": status, "alive": end_all(), "knows_all": knows_all}
 
@@ -86,9 +79,15 @@ def tell(report: int, became: dict[str, Any]) -> None:
         os.write(report, json.dumps(became).encode() + b"\n")
 
 
+def prctl(option: int, value: object) -> bool:
+    """Set or read an attribute of this process; tell whether the system knows it."""
+    done: int = LIBC.prctl(option, value, 0, 0, 0)
+    return done == 0
+
+
 @contextmanager
 def called_a_guard() -> Iterator[None]:
-    """Let this process be seen as what it is for a while; a child that it forks afterwards is not one."""
+    """Let this process be seen as a guard; one that it forks meanwhile is called as before when it leaves this."""
     before = ctypes.create_string_buffer(16)
     prctl(PR_GET_NAME, before)
     prctl(PR_SET_NAME, NAME)
@@ -98,14 +97,19 @@ def called_a_guard() -> Iterator[None]:
 
 @contextmanager
 def wakened_by_children() -> Iterator[int]:
-    """Yield a file descriptor from which something can be read when a child has ended since."""
+    """Yield a file descriptor from which something can be read when a child has ended since.
+
+    A child that is forked meanwhile has what was there before when it leaves this.
+    """
     awake, wake = os.pipe()
     os.set_blocking(wake, False)
-    handler = signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    handler = signal.signal(signal.SIGCHLD, lambda *_: None)  # where it was ignored, no status would be known
+    wake_before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
     yield awake
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)  # None where it is not Python's
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    signal.set_wakeup_fd(wake_before)
+    signal.signal(signal.SIGCHLD, handler)
     os.close(awake)
     os.close(wake)
 

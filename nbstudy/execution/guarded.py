@@ -96,12 +96,12 @@ class ForkedKernel(GuardedKernel):
     def becomes_ready(self, is_wanted: Callable[[], bool]) -> bool:
         """Wait until it can be talked to, has ended, or takes too long; tell whether it can be talked to."""
         deadline = time.monotonic() + PATIENCE
-        while not can_read(self.report, 1):
+        while self.poll() is None and not self.words:
+            can_read(self.report, 1)
             if not is_wanted():
                 return True
             if time.monotonic() > deadline:
                 return False
-        self.take_words()
         return self.words.startswith(b"\n")
 
     def poll(self) -> int | None:

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -152,44 +153,49 @@ class WarmProcess:
 
     def request(self, arguments: list[str], options: Mapping[str, Any]) -> ForkedKernel:
         """Have a kernel forked."""
-        from multiprocessing import Pipe
-        from multiprocessing.reduction import recv_handle, send_handle
-
-        words = {
+        order = {
             "arguments": arguments,
             "environment": options["env"] | {"JPY_PARENT_PID": str(os.getpid())},
             "directory": str(options.get("cwd") or Path.cwd()),
             "cores": sorted(os.sched_getaffinity(0)),
         }
-        report, reported = os.pipe()
-        answer, answered = Pipe()
-        with Path(os.devnull).open("r+b") as nothing, answer:
-            output = descriptor_of(options.get("stdout"), 1, nothing)
-            error = descriptor_of(options.get("stderr"), 2, nothing)
+        report, told = os.pipe()
+        try:
+            number, process = self.ask(order, options, told)
+        except BaseException:
+            os.close(report)
+            raise
+        finally:
+            os.close(told)
+        return ForkedKernel(number, process, report)
+
+    def ask(self, order: dict[str, Any], options: Mapping[str, Any], told: int) -> tuple[int, int]:
+        """Send a request; return the kernel's process id, and a file descriptor that stands for the process."""
+        from multiprocessing.reduction import send_handle
+
+        answer, answered = socket.socketpair()
+        with answer:
+            with answered, Path(os.devnull).open("r+b") as nothing:
+                output = descriptor_of(options.get("stdout"), 1, nothing)
+                error = descriptor_of(options.get("stderr"), 2, nothing)
+                self.channel.send_bytes(json.dumps(order).encode())
+                for file in (output, error, told, answered.fileno()):
+                    send_handle(self.channel, file, 0)
+            answer.settimeout(PATIENCE)
             try:
-                with answered:
-                    self.channel.send_bytes(json.dumps(words).encode())
-                    for file in (output, error, reported, answered.fileno()):
-                        send_handle(self.channel, file, 0)
-                if not answer.poll(PATIENCE):
-                    message = f"no kernel was forked within {PATIENCE} seconds"
-                    raise Unfit(message)
-                try:
-                    number = json.loads(answer.recv_bytes())
-                except EOFError as error:
-                    message = "what forks kernels ended before it said which process this one is"
-                    raise Unfit(message) from error
-                if number is None:
-                    message = "this machine lets no more processes begin"
-                    raise Unfit(message)
-                process = recv_handle(answer)
-                os.set_inheritable(process, False)
-                return ForkedKernel(number, process, report)
-            except BaseException:
-                os.close(report)
-                raise
-            finally:
-                os.close(reported)
+                number, files, *_ = socket.recv_fds(answer, 100, 1)
+            except TimeoutError as late:
+                message = f"no kernel was forked within {PATIENCE} seconds"
+                raise Unfit(message) from late
+        if not number:
+            message = "what forks kernels ended before it said which process this one is"
+            raise Unfit(message)
+        if not files:
+            message = "this machine lets no more processes begin"
+            raise Unfit(message)
+        (process,) = files
+        os.set_inheritable(process, False)
+        return int(number), process
 
     def give_up(self, error: Exception) -> None:
         """End the process, and say from now on why kernels cannot be forked; those that were live on."""

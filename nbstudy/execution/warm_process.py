@@ -1,8 +1,9 @@
-"""Import what a template imports, once, and fork a kernel for each run that asks for one.
+"""Import what a template imports, once, and have a kernel forked for each run that asks for one.
 
 A program of its own: `warm.py` starts it, on hosts too that have nothing of this project, so it imports nothing of
-it. Its parent sends an order, then a request a kernel. It ends when the parent does, when the runner no longer holds
-the study, or when it has had nothing to do for a while; its kernels live on, for their guards follow the parent.
+it. Its parent sends an order, then a request a kernel. It forks guards, and each of these forks kernels, one after
+another. It ends when the parent does, when the runner no longer holds the study, or when it has had nothing to do for a
+while; its kernels live on, for their guards follow the parent.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import logging
 import os
 import runpy
 import shutil
+import signal
+import socket
 import sys
 import tempfile
 import time
@@ -143,7 +146,16 @@ def why_not_to_fork(own_modules: set[str]) -> str | None:
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads > 1:
         return f"what the template imports starts {threads - 1} threads"
+    if is_caught(signal.SIGCHLD):  # which is a guard's to catch
+        return "what the template imports catches SIGCHLD, the signal that a child has ended"
     return None
+
+
+def is_caught(number: int) -> bool:
+    """Tell whether this process has a handler of a signal, be it Python's or not, of which Python knows nothing."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    (caught,) = (line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
 class ZMQInteractiveShell:
@@ -205,38 +217,52 @@ def as_in_a_kernel() -> Iterator[ZMQInteractiveShell]:
 class Request:
     """What is asked for by whoever wants a kernel."""
 
-    words: bytes  # of JSON: arguments, environment, directory, cores
+    order: bytes  # JSON: arguments, environment, directory, cores
     output: int  # file descriptors: what is to be its standard output,
     error: int  # and its standard error,
     report: int  # where it is reported that it is ready, and what became of it,
-    answer: int  # and where it is said which process it is
+    answer: int  # and a socket, where it is said which process it is
 
     @classmethod
     def taken_from(cls, channel: Connection) -> Request:
-        """Take the next one, as soon as there is one; raise EOFError where nobody is left to ask."""
-        words = channel.recv_bytes()
+        """Take the next one, as soon as there is one; raise EOFError or OSError where nobody is left to ask."""
+        order = channel.recv_bytes()
         output, error, report, answer = (recv_handle(channel) for _ in range(4))
         os.set_inheritable(report, False)  # by what the kernel starts
-        return cls(words, output, error, report, answer)
+        return cls(order, output, error, report, answer)
+
+    @property
+    def files(self) -> tuple[int, ...]:
+        """Its file descriptors."""
+        return self.output, self.error, self.report, self.answer
 
     def hand_on(self, channel: Connection) -> None:
         """Hand it to another process."""
-        channel.send_bytes(self.words)
-        for file in (self.output, self.error, self.report, self.answer):
+        channel.send_bytes(self.order)
+        for file in self.files:
             send_handle(channel, file, 0)
 
-    def tell(self, kernel: int | None) -> None:
-        """Answer which process the kernel is; None where there can be none."""
-        with suppress(OSError), Connection(os.dup(self.answer)) as answer:  # nobody may wait for it any more
-            answer.send_bytes(json.dumps(kernel).encode())
-            if kernel:
-                process = os.pidfd_open(kernel)
-                send_handle(answer, process, 0)
-                os.close(process)
+    def is_awaited(self) -> bool:
+        """Tell whether anybody still waits for the answer: nothing but its end can be read there."""
+        return not wait([self.answer], timeout=0)
+
+    def fulfil(self, kernel: int) -> None:
+        """Answer which process the kernel is; raise OSError where nobody waits for it any more."""
+        process = os.pidfd_open(kernel)
+        try:
+            with socket.socket(fileno=os.dup(self.answer)) as answer:
+                socket.send_fds(answer, [str(kernel).encode()], [process])
+        finally:
+            os.close(process)
+
+    def refuse(self) -> None:
+        """Answer that there can be no kernel."""
+        with suppress(OSError), socket.socket(fileno=os.dup(self.answer)) as answer:
+            answer.send(b"none")
 
     def close(self) -> None:
         """Close its files, which other processes have."""
-        for file in (self.output, self.error, self.report, self.answer):
+        for file in self.files:
             os.close(file)
 
 
@@ -248,15 +274,15 @@ def serve(channel: Connection, parent: int, imported: Imported, lock: Path, hold
         ready = wait([channel, *guards.busy, *guards.free], timeout=1)
         if ready:
             last = time.monotonic()
-        for each in ready:
-            if each is not channel:
+        for each in ready:  # before the request of somebody who knows that a guard is free
+            if isinstance(each, Connection) and each is not channel:
                 guards.listen_to(each)
         if channel in ready:
             try:
                 request = Request.taken_from(channel)
-            except EOFError:  # the parent has ended
+            except (EOFError, OSError):  # the parent has ended
                 break
-            guards.fulfil(request)
+            guards.take(request)
             request.close()
     guards.end_those_that_are_free()
 
@@ -271,67 +297,79 @@ def is_held(lock: Path, holder: str) -> bool:
 class Guards:
     """Processes that fork kernels and guard them, one at a time each.
 
-    To fork one takes as long as to fork a kernel, since both have all that was imported: so they are kept.
+    They are kept from kernel to kernel: to fork a guard takes as long as to fork a kernel, as both have all that was imported.
     """
 
     def __init__(self, channel: Connection, parent: int, imported: Imported) -> None:
         self.channel = channel
         self.parent = parent
         self.imported = imported
-        self.busy: dict[Any, int] = {}  # process ids by the channels to them
-        self.free: dict[Any, int] = {}
+        self.busy: dict[Connection, int] = {}  # file descriptors that stand for them, by the channels to them
+        self.free: dict[Connection, int] = {}
 
-    def listen_to(self, channel: Any) -> None:
+    def listen_to(self, channel: Connection) -> None:
         """Note that a guard is free again, or has ended."""
-        guard = self.busy.pop(channel, None) or self.free.pop(channel)
+        guard = self.busy.pop(channel) if channel in self.busy else self.free.pop(channel)
         try:
             channel.recv_bytes()
             self.free[channel] = guard
         except (EOFError, OSError):
-            self.forget(channel, guard)
+            end_guard(channel, guard)
 
-    def forget(self, channel: Any, guard: int) -> None:
-        """Let no zombie be left of a guard that has ended."""
-        channel.close()
-        os.waitpid(guard, 0)
-
-    def fulfil(self, request: Request) -> None:
+    def take(self, request: Request) -> None:
         """Hand a request to a guard that is free, or else to a new one."""
         while self.free:
-            channel, guard = self.free.popitem()
-            try:
-                request.hand_on(channel)
-            except OSError:
-                self.forget(channel, guard)
-                continue
-            self.busy[channel] = guard
-            return
+            if self.is_handed_on(request, *self.free.popitem()):
+                return
         try:
-            channel, guard = self.fork(request)
+            guard = self.fork(request)
         except OSError:  # this host lets no more processes begin
-            request.tell(None)
+            request.refuse()
             return
-        request.hand_on(channel)
+        if not self.is_handed_on(request, *guard):
+            request.refuse()
+
+    def is_handed_on(self, request: Request, channel: Connection, guard: int) -> bool:
+        """Hand a request to a guard; tell whether it could be."""
+        try:
+            request.hand_on(channel)
+        except OSError:  # it has ended
+            end_guard(channel, guard)
+            return False
         self.busy[channel] = guard
+        return True
 
     def end_those_that_are_free(self) -> None:
         """Let them end before this process does, so that their seconds count among those of its children."""
         for channel, guard in self.free.items():
-            self.forget(channel, guard)
+            end_guard(channel, guard)
 
-    def fork(self, request: Request) -> tuple[Any, int]:
-        """Fork a guard, which a request is yet to be handed to; return the channel to it, and its process id."""
+    def fork(self, request: Request) -> tuple[Connection, int]:
+        """Fork a guard, to which a request is yet to be handed; return the channel to it, and what stands for it."""
         ours, theirs = Pipe()
-        guard = os.fork()
-        if guard == 0:
-            for each in (request, self.channel, ours, *self.busy, *self.free):
+        number = os.fork()
+        if number == 0:
+            request.close()
+            for each in (self.channel, ours, *self.busy, *self.free):
                 each.close()
-            request = fork_and_guard(theirs, self.parent)
+            for guard in (*self.busy.values(), *self.free.values()):
+                os.close(guard)
+            own_request = fork_and_guard(theirs, self.parent)
             theirs.close()
             os.close(self.parent)
-            be_kernel(request, self.imported)
+            be_kernel(own_request, self.imported)
         theirs.close()
-        return ours, guard
+        return ours, os.pidfd_open(number)
+
+
+def end_guard(channel: Connection, guard: int) -> None:
+    """End a guard that has no kernel, if it has not ended yet, and let no zombie be left of it."""
+    channel.close()
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(guard, signal.SIGKILL)  # it may be stopped
+    with suppress(ChildProcessError):  # where SIGCHLD is ignored, the system has seen to it
+        os.waitid(os.P_PIDFD, guard, os.WEXITED)
+    os.close(guard)
 
 
 def fork_and_guard(channel: Connection, parent: int) -> Request:
@@ -339,31 +377,31 @@ def fork_and_guard(channel: Connection, parent: int) -> Request:
 
     Where something is left of a kernel at its end, this process ends, too: it could not tell it from the next one's.
     """
-    knows_all = GUARD["adopt_orphans"]()
-    kernel = None
+    is_kernel = False
     try:
         while True:
             request = Request.taken_from(channel)
+            if not request.is_awaited():
+                request.close()
+                channel.send_bytes(b"free")
+                continue
             try:
-                kernel = GUARD["fork_kernel"]()
+                became = GUARD["fork_guarded"](parent, request.fulfil)
             except OSError:  # this host lets no more processes begin
-                request.tell(None)
+                request.refuse()
                 raise
-            if kernel == 0:
+            if became is None:
+                is_kernel = True
                 return request
-            request.tell(kernel)
-            report = os.dup(request.report)
-            request.close()
-            became = GUARD["guard"](kernel, parent, knows_all)
             if not became["alive"]:
                 with suppress(OSError):  # of a process that has ended
-                    channel.send_bytes(b"free")  # before anybody can ask for the next one
-            GUARD["tell"](report, became)
-            os.close(report)
+                    channel.send_bytes(b"free")  # before anybody can ask for the next kernel
+            GUARD["tell"](request.report, became)
+            request.close()
             if became["alive"]:
                 os._exit(0)
     finally:
-        if kernel != 0:
+        if not is_kernel:
             os._exit(0)
 
 
@@ -377,21 +415,21 @@ def be_kernel(request: Request, imported: Imported) -> None:
         for descriptor, file in enumerate([nothing, request.output, request.error]):
             os.dup2(file, descriptor)
             os.close(file)
-        words = json.loads(request.words)
-        become_anew(words, imported)
-        start_kernel(words["arguments"], imported, request.report)
+        order = json.loads(request.order)
+        become_anew(order, imported)
+        start_kernel(order["arguments"], imported, request.report)
     except BaseException:  # noqa: BLE001 - there is nobody else to tell
         os.write(2, traceback.format_exc().encode())
         os._exit(1)
     sys.exit()
 
 
-def become_anew(request: dict[str, Any], imported: Imported) -> None:
+def become_anew(order: dict[str, Any], imported: Imported) -> None:
     """Take on what a process of its own would have had from its start."""
-    os.chdir(request["directory"])
+    os.chdir(order["directory"])
     os.environ.clear()
-    os.environ.update(request["environment"] | imported.environment)
-    os.sched_setaffinity(0, request["cores"])
+    os.environ.update(order["environment"] | imported.environment)
+    os.sched_setaffinity(0, order["cores"])
     tempfile.tempdir = None
     take_module_path(os.environ.get("PYTHONPATH", ""))
     if "numpy" in sys.modules:  # Python's own generator does this by itself

@@ -8,8 +8,12 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -201,6 +205,14 @@ class Start:
         options = {"env": dict(os.environ), "cwd": str(self.root)}
         return warm.fork([f"--f={self.root / 'connection'}", "--transport=ipc"], options, lambda: True)
 
+    def guarded(self, warm: WarmProcess) -> tuple[ForkedKernel, psutil.Process]:
+        """Fork a kernel; return it and its guard."""
+        kernel = self.kernel(warm)
+        assert kernel is not None
+        guard = psutil.Process(kernel.pid).parent()
+        assert guard is not None
+        return kernel, guard
+
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
@@ -224,6 +236,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
             "`import library` asks a kernel for events that is not there yet",
         ),
         ("import os\nos._exit(3)", "the process that does it once for all has ended"),
+        (
+            "import signal\nsignal.signal(signal.SIGCHLD, lambda *_: None)",
+            "what the template imports catches SIGCHLD, the signal that a child has ended",
+        ),
     ],
 )
 def test_nothing_is_forked_where_that_cannot_be_trusted(
@@ -271,50 +287,103 @@ def test_end_of_a_forked_kernel_is_known_with_its_status(start: Start) -> None:
 
 def test_kernels_that_follow_one_another_have_one_guard_and_are_as_the_first(start: Start) -> None:
     warm = start()
-    first = start.kernel(warm)
-    assert first is not None
-    guard = psutil.Process(first.pid).parent()
-    assert guard is not None and guard.name() == "nbstudy-guard"
-    as_first = described_for_others(first.pid)
-    first.send_signal(signal.SIGKILL)
-    assert first.wait() == -signal.SIGKILL
+    first, guard = start.guarded(warm)
+    assert guard.name() == "nbstudy-guard"
+    end(first)
 
-    second, beside = start.kernel(warm), start.kernel(warm)
-    assert second is not None and beside is not None
-    assert psutil.Process(second.pid).parent() == guard
-    assert psutil.Process(beside.pid).parent() != guard
-    assert described_for_others(second.pid) == described_for_others(beside.pid) == as_first
+    second, its_guard = start.guarded(warm)
+    beside, another_guard = start.guarded(warm)
+    assert its_guard == guard != another_guard
+    wait_for(lambda: described_for_others(second) == described_for_others(beside))  # once both have begun
 
 
-def described_for_others(pid: int) -> tuple[str, list[str], list[str]]:
-    """Return a process's name, what it does with which signals, and its open files but those that ZeroMQ opens later."""
-    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+def described_for_others(kernel: ForkedKernel) -> list[str]:
+    """Return a kernel's name, what it does with which signals, and its open files but those that ZeroMQ opens later."""
+    status = Path(f"/proc/{kernel.pid}/status").read_text().splitlines()
     signals = [line for line in status if line.startswith(("SigBlk", "SigIgn", "SigCgt"))]
-    targets = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
-    files = [re.sub(r":\[.*", "", target) for target in targets]
-    return psutil.Process(pid).name(), signals, sorted(set(files) - {"socket", "anon_inode"})
+    files = set()
+    for file in Path(f"/proc/{kernel.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            files.add(re.sub(r":\[.*", "", str(file.readlink())))
+    return [psutil.Process(kernel.pid).name(), *signals, *sorted(files - {"socket", "anon_inode"})]
+
+
+def end(kernel: ForkedKernel) -> None:
+    """Kill a kernel; its guard is free again."""
+    kernel.send_signal(signal.SIGKILL)
+    assert kernel.wait() == -signal.SIGKILL
+
+
+# Ignore the ends of children, and become another program.
+IGNORE = """
+import os, signal, sys
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_ends_of_kernels_are_known_where_they_are_ignored_by_whoever_started_all(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def popen(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", IGNORE, *command], **options)
+
+    monkeypatch.setattr(
+        "nbstudy.execution.warm.subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": popen})
+    )
+    warm = start()
+    for _ in range(2):
+        kernel, guard = start.guarded(warm)
+        _, ignored = Path(f"/proc/{kernel.pid}/status").read_text().split("SigIgn:")
+        assert int(ignored.split()[0], 16) >> (signal.SIGCHLD - 1) & 1
+        end(kernel)
+    guard.kill()
+    assert all_end([guard])
+    end(start.guarded(warm)[0])
+
+
+def test_request_that_nobody_waits_for_any_more_is_not_fulfilled(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nbstudy.execution.warm.PATIENCE", 1)
+    warm = start()
+    kernel, guard = start.guarded(warm)
+    end(kernel)
+    guard.suspend()
+    assert start.kernel(warm) is None
+    assert warm.why_not == "no kernel was forked within 1 seconds"
+    guard.resume()
+    assert all_end([guard])  # with a kernel it would not
 
 
 def test_guard_that_is_lost_between_two_kernels_is_replaced(start: Start) -> None:
     warm = start()
-    first = start.kernel(warm)
-    assert first is not None
-    guard = psutil.Process(first.pid).parent()
-    assert guard is not None
-    first.send_signal(signal.SIGKILL)
-    assert first.wait() == -signal.SIGKILL
+    kernel, guard = start.guarded(warm)
+    end(kernel)
     guard.kill()
     assert all_end([guard])
-    second = start.kernel(warm)
-    assert second is not None and second.poll() is None
+    second, _ = start.guarded(warm)
+    assert second.poll() is None
     assert warm.why_not is None
 
 
 def test_warm_process_ends_with_the_study_and_leaves_nothing(start: Start) -> None:
     warm = start()
+    kernel, guard = start.guarded(warm)
+    end(kernel)
+    guard.suspend()
     start.lease.lock.write_text("another runner")
     assert warm.process.wait(60) == 0
+    assert all_end([guard])
     assert not (start.root / "warm-0").exists()
+
+
+def test_warm_process_that_was_never_asked_ends_with_who_started_it(start: Start) -> None:
+    warm = start()
+    wait_for(lambda: warm.channel.poll())  # it is ready, and nobody reads that
+    warm.end()
+    assert warm.process.wait(60) == 0
 
 
 def test_warm_process_ends_when_it_has_had_nothing_to_do(

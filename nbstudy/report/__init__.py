@@ -8,7 +8,7 @@ line in `story`, and a line in each of the two pages, which have the sections' o
 `explored` of them and its `charts`, and of what lies in assets/. What sections share lies beside them: numbers, tables and
 what makes texts of users fit for a page in `markdown`, common sentences in `phrases`, size and axes of figures in
 `figures`, their `colours`, which of them and which line style a configuration has in `looks`, what is drawn of a run in
-`curves`, how in `lines`, `labels`, `rankings` by one criterion, and the `sensitivity` of a search to its parameters, by a `gaussian_process`.
+`curves`, how in `lines`, `labels`, `rankings` by one criterion, and the `sensitivity` of a search to its parameters.
 
 It may import all other wings; nothing but the summary notebook imports it. It alone imports matplotlib.
 """

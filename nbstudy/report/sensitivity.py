@@ -10,14 +10,17 @@ What single runs differ by from chance is the process's noise, and belongs to no
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nbstudy.numbers import is_number
-from nbstudy.report.gaussian_process import Array, Process, fitted
+
+Array = npt.NDArray[np.float64]
 
 LEAST_POINTS = 12
 MOST_POINTS = 128  # more are thinned, as the time grows with their cube
@@ -27,6 +30,7 @@ BASE = 14  # points of the search space, at each of which one parameter after an
 LEVELS = 12  # that it is changed to, as often as candidates have them: what 2, 3, 4 and 6 values divide
 DRAWS = 80  # functions for each fold
 JITTER = 1e-6  # of the variance, so that a covariance stays positive in spite of rounding
+STEP = 0.1  # to which logarithms of the process's parameters are rounded, so that machines agree
 QUANTILES = [0.025, 0.5, 0.975]
 
 
@@ -71,7 +75,7 @@ def shares_of(values: Sequence[float], parameters: Mapping[str, Sequence[Any]]) 
     for fold in range(FOLDS):
         rest = np.sort(np.delete(order, slice(fold, None, FOLDS)))
         without = fitted(x[rest], y[rest], process)
-        found.append(total_effects(without, x, y, list(columns.values()), drawn))
+        found.append(total_effects(without.kernel_, x, y, list(columns.values()), drawn))
     quantiles = np.quantile(np.vstack(found), QUANTILES, axis=0)
     shares = {}
     for place, name in enumerate(columns):
@@ -114,15 +118,33 @@ def levels_of(given: Array) -> Array:
 
 
 # --- the process ---
-def share_foreseen(process: Process, x: Array, y: Array) -> float:
+def fitted(x: Array, y: Array, like: Any = None) -> Any:
+    """Return a Gaussian process with the parameters that fit points best, from those of another one on."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+    scales = [1.0] * x.shape[1]
+    kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(scales, (0.1, 1e2), nu=2.5) + WhiteKernel(
+        0.3, (1e-3, 2.0)
+    )
+    if like is not None:
+        kernel = like.kernel_
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a parameter at its bound, as that of a column which has no effect
+        best = GaussianProcessRegressor(kernel).fit(x, y).kernel_
+    best.theta = np.round(best.theta / STEP) * STEP
+    return GaussianProcessRegressor(best, optimizer=None).fit(x, y)
+
+
+def share_foreseen(process: Any, x: Array, y: Array) -> float:
     """Return the share of the variance that a process foresees of each point from all others."""
-    inverse = np.linalg.inv(process.of_runs(x))
+    inverse = np.linalg.inv(process.kernel_(x))
     errors = (inverse @ y) / np.diag(inverse)
     return float(1 - np.mean(errors**2) / np.mean((y - y.mean()) ** 2))
 
 
 def total_effects(
-    process: Process, x: Array, y: Array, columns: Sequence[Array], drawn: np.random.Generator
+    kernel: Any, x: Array, y: Array, columns: Sequence[Array], drawn: np.random.Generator
 ) -> Array:
     """Return the total-effect indices of functions that a process holds possible: a row a function, a column a parameter.
 
@@ -134,15 +156,23 @@ def total_effects(
         points = [np.repeat(each, LEVELS, axis=0) for each in base]
         points[place] = np.tile(levels_of(given), (BASE, 1))
         blocks.append(np.hstack(points))
-    functions = draws_of(process, x, y, np.vstack(blocks), drawn)
+    functions = draws_of(kernel, x, y, np.vstack(blocks), drawn)
     along = functions.reshape(len(columns), BASE, LEVELS, DRAWS).var(axis=2).mean(axis=1)
     effects: Array = (along / np.maximum(functions.var(axis=0), 1e-12)).T
     return effects
 
 
-def draws_of(process: Process, x: Array, y: Array, points: Array, drawn: np.random.Generator) -> Array:
+def draws_of(kernel: Any, x: Array, y: Array, points: Array, drawn: np.random.Generator) -> Array:
     """Return functions that a process holds possible after it has seen x and y, at points: a column a function."""
-    mean, covariance = process.seen(x, y, points)
-    factor = np.linalg.cholesky(covariance + JITTER * np.eye(len(points)))
+    from sklearn.gaussian_process import GaussianProcessRegressor
+
+    mean, covariance = (
+        GaussianProcessRegressor(kernel, optimizer=None).fit(x, y).predict(points, return_cov=True)
+    )
+    places = np.arange(len(points))
+    covariance[places, places] += (
+        JITTER - kernel.k2.noise_level
+    )  # the noise is that of a run, not of the function
+    factor = np.linalg.cholesky(covariance)
     functions: Array = mean[:, None] + factor @ drawn.standard_normal((len(points), DRAWS))
     return functions

@@ -132,11 +132,15 @@ def set_up():
     shell = get_ipython()
     outputs = shell.kernel.iopub_thread
     outputs.schedule(partial(outputs.socket.set, XPUB_NODROP, 1))
-    can_put_out = threading.Event()
-    outputs.schedule(partial(outputs.schedule, can_put_out.set))
-    can_put_out.wait()
+
+    def give_socket_to(call):  # a thread, in which that calls what it is given
+        has_one = threading.Event()
+        call(outputs.schedule, has_one.set)
+        has_one.wait()
+
+    give_socket_to(lambda *called: outputs.schedule(partial(*called)))
     for thread in (shell.kernel.control_thread, shell.kernel.shell_channel_thread):
-        thread.io_loop.add_callback(outputs.schedule, can_put_out.set)
+        give_socket_to(thread.io_loop.add_callback)
 
     stderr = sys.stderr
     stderr.echo = open({said!r}, "a", buffering=1)
@@ -151,13 +155,13 @@ def set_up():
             if words:
                 stderr.write(words)
 
-    def pass_on_always():
-        outputs.schedule(can_put_out.set)
+    def pass_on_always(schedule, has_one):
+        schedule(has_one)
         while True:
             pass_on()
             time.sleep(0.2)
 
-    threading.Thread(target=pass_on_always, daemon=True).start()
+    give_socket_to(lambda *called: threading.Thread(target=pass_on_always, args=called, daemon=True).start())
     shell.events.register("post_run_cell", pass_on)
 
     threads = int(os.environ["OPENBLAS_NUM_THREADS"])

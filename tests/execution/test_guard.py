@@ -16,7 +16,7 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from nbstudy.execution import kernel
+from nbstudy.execution import environment, kernel
 from nbstudy.execution.guarded import end_what_is_left
 from nbstudy.execution.host import Share
 from nbstudy.records.lease import Lease
@@ -110,10 +110,30 @@ taken = []
 while True:
     taken.append(os.open(os.devnull, os.O_RDONLY))
 """
+# As on a machine with much else to do.
+LATE_THREAD = """
+def begin_late():
+    import time
+    from ipykernel.control import ControlThread
+
+    run = ControlThread.run
+
+    def run_late(thread):
+        time.sleep(1)
+        run(thread)
+
+    ControlThread.run = run_late
+
+
+begin_late()
+"""
 
 
 @FORKED_AND_PLAIN
-def test_notebook_that_takes_all_open_files_fails_by_name(tmp_path: Path, is_forked: bool) -> None:
+def test_notebook_that_takes_all_open_files_fails_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_forked: bool
+) -> None:
+    monkeypatch.setattr(environment, "CONFIG", environment.CONFIG + LATE_THREAD)
     outcome = execute(tmp_path, is_forked, TAKE_ALL_FILES)
     assert outcome.error is not None and "Too many open files" in outcome.error
     assert outcome.ending is None

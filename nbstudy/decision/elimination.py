@@ -35,10 +35,6 @@ from nbstudy.decision.scores import Score, runs_of_candidates
 if TYPE_CHECKING:
     from nbstudy.decision.blocks import Array
 
-SLACK = (
-    0.001  # of a bound: for rounding, and where two have a few more degrees of freedom than all have together
-)
-
 
 @dataclass(frozen=True)
 class Family:
